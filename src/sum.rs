@@ -1,0 +1,411 @@
+//! [`LossSum`]: the exact accumulator behind every sum of this crate.
+
+use core::fmt;
+use core::iter;
+
+use crate::Error;
+
+/// Limbs of the fixed-point number: 2098 bits reach from 2^-1074 to the top of
+/// `f64`, and 78 more are the sign and room for 2^77 terms of any magnitude.
+const LIMBS: usize = 34;
+
+const FRACTION_BITS: u32 = 52;
+const FRACTION: u64 = (1 << FRACTION_BITS) - 1;
+const NON_FINITE_EXPONENT: u64 = 0x7ff;
+/// The unit is 2^-1074, so 2^1024 is this power of two.
+const OVERFLOW_POSITION: usize = 2098;
+
+/// What a non-finite sum has become; joined with `|`, since the sum of the two
+/// infinities is NaN.
+const POSITIVE_INFINITY: u8 = 1;
+const NEGATIVE_INFINITY: u8 = 2;
+const NAN: u8 = POSITIVE_INFINITY | NEGATIVE_INFINITY;
+
+/// Magic `SBCE`, format version 1, and the two bytes of the non-finite state.
+const HEADER: u64 = u64::from_le_bytes(*b"SBCE\x01\0\0\0");
+
+/// An exact sum: of losses, or of any `f64` values.
+///
+/// No addition rounds, so the state is a function of the *multiset* of values
+/// alone: every order, partition, width, thread count and merge tree gives the
+/// same state, the same [bytes](Self::to_bytes) and the same [`f64`](Self::to_f64).
+/// That makes a sum over threads, machines or restarts reproducible bit for bit.
+///
+/// ```
+/// use soft_bce::LossSum;
+///
+/// let values = [1e300, 1.0, 5e-324, -1e300];
+/// assert_eq!(values.iter().sum::<f64>(), 0.0); // rounded at each step
+///
+/// let mut forward = LossSum::new();
+/// values.iter().for_each(|&v| forward.add(v));
+/// assert_eq!(forward.to_f64(), 1.0); // 1 + 2^-1074, rounded once
+///
+/// // Two workers, another order: the same bytes.
+/// let (mut left, mut right) = (LossSum::new(), LossSum::new());
+/// left.add(-1e300);
+/// left.add(5e-324);
+/// right.add(1.0);
+/// right.add(1e300);
+/// right.merge(&left);
+/// assert_eq!(right.to_bytes(), forward.to_bytes());
+/// ```
+///
+/// # What is computed
+///
+/// For finite values x_1 … x_n the state is the integer
+///
+/// ```text
+/// S = (x_1 + x_2 + … + x_n) · 2^1074
+/// ```
+///
+/// held in two's complement in 34 limbs of 64 bits, and n. Every finite `f64` is
+/// a multiple of 2^-1074 below 2^1024 in magnitude, so S is exact for 2^64
+/// values of any magnitude and sign, and intermediate sums cannot overflow.
+/// [`to_f64`](Self::to_f64) rounds once.
+///
+/// * A **NaN**, or infinities of both signs, makes the sum NaN for good;
+///   **infinities** of one sign make it that infinity. Such a state holds
+///   nothing else but the count.
+/// * A sum that is zero is +0.0, whatever the signs of the zeros in it.
+/// * [`count`](Self::count) stops at `u64::MAX`. Only merging sums into each
+///   other can get there; S itself stays exact to 2^77 values of the greatest
+///   magnitude.
+///
+/// # Cost
+///
+/// One addition touches two limbs, and further ones only when a carry leaves
+/// both, or a sum changes sign. The state has 288 bytes and lives where you put
+/// it: no allocation.
+///
+/// # Sources
+///
+/// The long fixed-point accumulator is Kulisch's (U. Kulisch, *Computer
+/// Arithmetic and Validity*, 2nd ed., de Gruyter 2013, chapter 8); its form in
+/// software, R. M. Neal, *Fast exact summation using small and large
+/// superaccumulators*, arXiv:1505.05571 (2015). Neal defers carries; here they
+/// run at once, so that equal sums have equal states.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LossSum {
+    /// S, lowest limb first; all zero once the sum is not finite.
+    limbs: [u64; LIMBS],
+    count: u64,
+    /// 0 while finite.
+    non_finite: u8,
+}
+
+impl LossSum {
+    /// The length of [`to_bytes`](Self::to_bytes).
+    pub const BYTES: usize = 8 * (2 + LIMBS);
+
+    /// The sum of nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            limbs: [0; LIMBS],
+            count: 0,
+            non_finite: 0,
+        }
+    }
+
+    /// Adds one value, exactly.
+    ///
+    /// ```
+    /// let mut sum = soft_bce::LossSum::new();
+    /// (0..10).for_each(|_| sum.add(0.1));
+    /// // Ten times the double nearest 1/10, rounded once. A loop of `+=` ends at 0.9999999999999999.
+    /// assert_eq!(sum.to_f64(), 1.0);
+    /// assert_eq!(sum.count(), 10);
+    /// ```
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        self.add_exact(value, 1);
+    }
+
+    /// Adds `partial`, which is the exact sum of `elements` values.
+    ///
+    /// It may be infinite or NaN only if one of the values is.
+    #[inline]
+    pub(crate) fn add_exact(&mut self, partial: f64, elements: u64) {
+        self.count = self.count.saturating_add(elements);
+
+        let bits = partial.to_bits();
+        let exponent = (bits >> FRACTION_BITS) & NON_FINITE_EXPONENT;
+        if exponent == NON_FINITE_EXPONENT || self.non_finite != 0 {
+            return self.absorb(partial);
+        }
+        // Subnormals have the scale of the smallest normal numbers and no implicit bit.
+        let implicit = u64::from(exponent != 0);
+        let significand = (bits & FRACTION) | (implicit << FRACTION_BITS);
+        let position = exponent - implicit;
+
+        let magnitude = u128::from(significand) << (position & 63);
+        let sign = ((bits as i64) >> 63) as i128 as u128;
+        let term = (magnitude ^ sign).wrapping_sub(sign);
+        let Some([low, high, above @ ..]) = self.limbs.get_mut((position >> 6) as usize..) else {
+            return; // never: position < 2046
+        };
+        let (sum, carry) = join(*low, *high).overflowing_add(term);
+        (*low, *high) = (sum as u64, (sum >> 64) as u64);
+
+        // The limbs above get the term's sign extension, all ones if negative, and the
+        // carry, which undoes it: together -1, 0 or 1.
+        let onwards = i64::from(carry) - i64::from((term as i128) < 0);
+        if onwards != 0 {
+            propagate(above, onwards > 0);
+        }
+    }
+
+    /// Adds all that `other` has summed: exact, associative, commutative.
+    ///
+    /// ```
+    /// use soft_bce::LossSum;
+    ///
+    /// let mut whole = LossSum::new();
+    /// let mut parts = [const { LossSum::new() }; 3];
+    /// for i in 0..1000 {
+    ///     whole.add(1.0 / f64::from(i + 1));
+    ///     parts[i as usize % 3].add(1.0 / f64::from(i + 1));
+    /// }
+    /// let [mut first, second, third] = parts;
+    /// first.merge(&third);
+    /// first.merge(&second);
+    /// assert_eq!(first, whole);
+    /// ```
+    pub fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.non_finite |= other.non_finite;
+        if self.non_finite != 0 {
+            self.limbs = [0; LIMBS];
+            return;
+        }
+        let mut carry = false;
+        for (limb, &addend) in self.limbs.iter_mut().zip(&other.limbs) {
+            let (sum, first) = limb.overflowing_add(addend);
+            let (sum, second) = sum.overflowing_add(u64::from(carry));
+            *limb = sum;
+            carry = first | second;
+        }
+    }
+
+    /// How many values have been added; stops at `u64::MAX`.
+    #[must_use]
+    #[inline]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The sum, correctly rounded to nearest, ties to even: the one rounding.
+    ///
+    /// Infinite from `f64::MAX` plus half a unit in its last place on; gradual
+    /// underflow needs no rounding. The sum of nothing is 0.
+    ///
+    /// ```
+    /// let mut sum = soft_bce::LossSum::new();
+    /// sum.add(f64::MAX);
+    /// sum.add(f64::MAX);
+    /// assert_eq!(sum.to_f64(), f64::INFINITY); // of the value, not of the state:
+    /// sum.add(-f64::MAX);
+    /// assert_eq!(sum.to_f64(), f64::MAX);
+    /// ```
+    #[must_use]
+    pub fn to_f64(&self) -> f64 {
+        match self.non_finite {
+            0 => {}
+            POSITIVE_INFINITY => return f64::INFINITY,
+            NEGATIVE_INFINITY => return f64::NEG_INFINITY,
+            _ => return f64::NAN,
+        }
+        // The top limb that is not zero, the one below, and whether any bit is set further down.
+        let (mut top, mut next, mut rest, mut index) = (0, 0, false, 0);
+        let (mut below, mut further) = (0, false);
+        for (at, limb) in self.magnitude().enumerate() {
+            if limb != 0 {
+                (top, next, rest, index) = (limb, below, further, at);
+            }
+            further |= below != 0;
+            below = limb;
+        }
+
+        let bits = if index == 0 && top >> FRACTION_BITS <= 1 {
+            top // below 2^-1021 the pattern of an f64 is its multiple of 2^-1074
+        } else {
+            let leading_zeros = top.leading_zeros();
+            let leading = index * 64 + 63 - leading_zeros as usize;
+            if leading >= OVERFLOW_POSITION {
+                f64::INFINITY.to_bits()
+            } else {
+                let window = join(next, top) << leading_zeros;
+                let head = (window >> 64) as u64;
+                let rest = rest | (window as u64 != 0);
+                let (significand, tail) = (head >> 11, head & 0x7ff);
+                let up = tail > 0x400 || (tail == 0x400 && (rest || significand & 1 == 1));
+                // The leading bit of the significand adds 1 to the exponent; so may rounding up,
+                // to infinity at the last.
+                (((leading - 52) as u64) << FRACTION_BITS) + significand + u64::from(up)
+            }
+        };
+        f64::from_bits(bits | (u64::from(self.is_negative()) << 63))
+    }
+
+    /// The state as bytes, the same on every machine. Equal multisets of values
+    /// give equal bytes, whatever the order and the merges.
+    ///
+    /// | bytes | content, little-endian |
+    /// |---|---|
+    /// | 0..4 | `SBCE` |
+    /// | 4..6 | format version, 1 |
+    /// | 6, 7 | twice the same: 0 finite, 1 +∞, 2 −∞, 3 NaN |
+    /// | 8..16 | count |
+    /// | 16..288 | S, two's complement; 0 if not finite |
+    ///
+    /// ```
+    /// # fn main() -> Result<(), soft_bce::Error> {
+    /// use soft_bce::LossSum;
+    /// let mut sum = LossSum::new();
+    /// sum.add(0.6931471805599453);
+    /// assert_eq!(LossSum::from_bytes(&sum.to_bytes())?, sum);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let words = [header(self.non_finite), self.count];
+        let words = words.iter().chain(&self.limbs);
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedLossSum`] for another length, magic or version; for two
+    /// different or undefined state bytes; for a sum that is not finite but
+    /// counts no value or has limbs; and for a magnitude greater than the count
+    /// times `f64::MAX`, unless the count has stopped at `u64::MAX`.
+    /// There is no checksum: a damaged count or sum can be well formed.
+    ///
+    /// ```
+    /// use soft_bce::{Error, LossSum};
+    /// let bytes = LossSum::new().to_bytes();
+    /// assert_eq!(LossSum::from_bytes(&bytes[1..]), Err(Error::MalformedLossSum));
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let (words, []) = bytes.as_chunks() else {
+            return Err(Error::MalformedLossSum);
+        };
+        let [state, count, limbs @ ..] = words else {
+            return Err(Error::MalformedLossSum);
+        };
+        let non_finite = u64::from_le_bytes(*state).to_le_bytes()[7];
+        if limbs.len() != LIMBS
+            || non_finite > NAN
+            || u64::from_le_bytes(*state) != header(non_finite)
+        {
+            return Err(Error::MalformedLossSum);
+        }
+        let mut sum = Self {
+            limbs: [0; LIMBS],
+            count: u64::from_le_bytes(*count),
+            non_finite,
+        };
+        for (limb, bytes) in sum.limbs.iter_mut().zip(limbs) {
+            *limb = u64::from_le_bytes(*bytes);
+        }
+        if sum.is_reachable() {
+            Ok(sum)
+        } else {
+            Err(Error::MalformedLossSum)
+        }
+    }
+
+    /// Whether `count` values can have led here.
+    fn is_reachable(&self) -> bool {
+        if self.non_finite != 0 {
+            return self.count != 0 && self.limbs.iter().all(|&limb| limb == 0);
+        }
+        // count · f64::MAX = count · (2^53 − 1) · 2^(31·64 + 61) units.
+        let bound = u128::from(self.count) * u128::from(2 * FRACTION + 1);
+        let bound = [bound << 61, bound >> 3, bound >> 67].map(|limb| limb as u64);
+        let bound = iter::repeat_n(0, LIMBS - bound.len()).chain(bound);
+        let exceeds = |lower, (limb, bound)| limb > bound || (limb == bound && lower);
+        self.count == u64::MAX || !self.magnitude().zip(bound).fold(false, exceeds)
+    }
+
+    fn is_negative(&self) -> bool {
+        self.limbs.last().is_some_and(|&limb| (limb as i64) < 0)
+    }
+
+    /// The limbs of |S|, lowest first.
+    fn magnitude(&self) -> impl Iterator<Item = u64> {
+        let negative = self.is_negative();
+        let flip = if negative { u64::MAX } else { 0 };
+        self.limbs.iter().scan(negative, move |carry, &limb| {
+            let (limb, overflow) = (limb ^ flip).overflowing_add(u64::from(*carry));
+            *carry = overflow;
+            Some(limb)
+        })
+    }
+
+    /// Joins a value to a sum one of which is not finite: the limbs are
+    /// dropped, as a block that was summed before it came here has lost them.
+    #[cold]
+    #[inline(never)]
+    fn absorb(&mut self, value: f64) {
+        self.non_finite |= if value.is_nan() {
+            NAN
+        } else if value == f64::INFINITY {
+            POSITIVE_INFINITY
+        } else if value == f64::NEG_INFINITY {
+            NEGATIVE_INFINITY
+        } else {
+            0
+        };
+        self.limbs = [0; LIMBS];
+    }
+}
+
+impl Default for LossSum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The rounded sum and the count; two sums that print alike may differ.
+impl fmt::Debug for LossSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LossSum")
+            .field("sum", &self.to_f64())
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+fn header(non_finite: u8) -> u64 {
+    HEADER | ((u64::from(non_finite) * 0x0101) << 48)
+}
+
+#[inline]
+fn join(low: u64, high: u64) -> u128 {
+    u128::from(low) | (u128::from(high) << 64)
+}
+
+/// Carries a one upwards, or borrows it, as far as it goes.
+#[cold]
+#[inline(never)]
+fn propagate(limbs: &mut [u64], carry: bool) {
+    for limb in limbs {
+        let (value, goes_on) = if carry {
+            limb.overflowing_add(1)
+        } else {
+            limb.overflowing_sub(1)
+        };
+        *limb = value;
+        if !goes_on {
+            break;
+        }
+    }
+}
