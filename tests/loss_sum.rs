@@ -1,0 +1,442 @@
+//! `LossSum` against exact integers, and against itself in every partition.
+
+use num_bigint::BigInt;
+use proptest::prelude::*;
+use soft_bce::{Error, LossSum};
+
+fn sum_of(values: &[f64]) -> LossSum {
+    let mut sum = LossSum::new();
+    values.iter().for_each(|&value| sum.add(value));
+    sum
+}
+
+/// The pattern of a magnitude, as the multiple of 2^-1074 it stands for;
+/// infinity's pattern stands for 2^1024, where rounding to it begins to count.
+fn units(magnitude_bits: u64) -> BigInt {
+    let (exponent, fraction) = (magnitude_bits >> 52, magnitude_bits & ((1 << 52) - 1));
+    match exponent {
+        0 => BigInt::from(fraction),
+        _ => BigInt::from(fraction | (1 << 52)) << (exponent - 1),
+    }
+}
+
+/// The nearest `f64` by definition: bisection over all patterns between which
+/// the exact sum of the finite `values` lies, then the nearer, then the even one.
+fn reference(values: &[f64]) -> f64 {
+    const INFINITY_BITS: u64 = 0x7ff << 52;
+    let exact: BigInt = values
+        .iter()
+        .map(|value| {
+            let magnitude = units(value.abs().to_bits());
+            if value.is_sign_negative() {
+                -magnitude
+            } else {
+                magnitude
+            }
+        })
+        .sum();
+    let negative = exact < BigInt::ZERO;
+    let magnitude = BigInt::from(exact.magnitude().clone());
+    let (mut low, mut high) = (0, INFINITY_BITS);
+    if magnitude >= units(high) {
+        low = high;
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if units(middle) <= magnitude {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let (to_low, to_high) = (&magnitude - units(low), units(high) - &magnitude);
+    let nearest = match to_low.cmp(&to_high) {
+        std::cmp::Ordering::Less => low,
+        std::cmp::Ordering::Greater => high,
+        std::cmp::Ordering::Equal => low + (low & 1),
+    };
+    let rounded = f64::from_bits(nearest);
+    if negative { -rounded } else { rounded }
+}
+
+fn assert_sum(values: &[f64], expected: f64) {
+    let sum = sum_of(values);
+    assert_eq!(
+        sum.to_f64().to_bits(),
+        expected.to_bits(),
+        "{values:?}: {sum:?}"
+    );
+    assert_eq!(sum.count(), values.len() as u64);
+    let mirrored: Vec<f64> = values.iter().map(|value| -value).collect();
+    let mirror = if expected == 0.0 { 0.0 } else { -expected };
+    assert_eq!(
+        sum_of(&mirrored).to_f64().to_bits(),
+        mirror.to_bits(),
+        "-{values:?}"
+    );
+}
+
+fn finite() -> impl Strategy<Value = f64> {
+    let near = |exponents: std::ops::Range<i32>| {
+        (-(1i64 << 53)..1 << 53, exponents).prop_map(|(m, e)| m as f64 * 2f64.powi(e))
+    };
+    prop_oneof![
+        4 => any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |x| x.is_finite()),
+        4 => near(-60..4),
+        2 => (any::<bool>(), 0..1u64 << 54).prop_map(|(s, m)| {
+            f64::from_bits(m | (u64::from(s) << 63)) // subnormals and the binades next to them
+        }),
+        2 => (any::<bool>(), -1022i32..1024).prop_map(|(s, e)| {
+            if s { -2f64.powi(e) } else { 2f64.powi(e) }
+        }),
+        1 => prop::sample::select(vec![
+            0.0, -0.0, f64::MAX, -f64::MAX, 5e-324, -5e-324, f64::MIN_POSITIVE, 1.0, -1.0,
+        ]),
+        1 => near(900..970),
+    ]
+}
+
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        200 => finite(),
+        1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY]),
+    ]
+}
+
+/// Values whose leading parts cancel, so that what is left is the small ones.
+fn cancelling() -> impl Strategy<Value = Vec<f64>> {
+    (
+        prop::collection::vec(finite(), 0..40),
+        prop::collection::vec(finite(), 0..3),
+    )
+        .prop_map(|(pairs, rest)| {
+            let negated: Vec<f64> = pairs.iter().rev().map(|x| -x).collect();
+            [pairs, rest, negated].concat()
+        })
+}
+
+/// A sum next to the midpoint of two neighbours: `bits` + half a unit ± a crumb.
+fn near_tie() -> impl Strategy<Value = Vec<f64>> {
+    (
+        54..2046u64,
+        0..1u64 << 52,
+        any::<bool>(),
+        prop::option::of((any::<bool>(), 0..2046u64)),
+    )
+        .prop_map(|(exponent, fraction, negative, crumb)| {
+            let value = f64::from_bits((exponent << 52) | fraction);
+            let half = f64::from_bits((exponent - 53) << 52);
+            let mut values = vec![value, half];
+            if let Some((below, at)) = crumb {
+                let tiny = f64::from_bits(((at % (exponent - 53)) << 52) | 1);
+                values.push(if below { -tiny } else { tiny });
+            }
+            values
+                .iter()
+                .map(|x| if negative { -x } else { *x })
+                .collect()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn to_f64_is_the_correctly_rounded_sum(
+        values in prop_oneof![
+            prop::collection::vec(finite(), 0..80),
+            cancelling(),
+            near_tie(),
+            prop::collection::vec((0..1u64 << 54).prop_map(f64::from_bits), 0..80),
+        ]
+    ) {
+        prop_assert_eq!(sum_of(&values).to_f64().to_bits(), reference(&values).to_bits());
+    }
+
+    #[test]
+    fn every_order_partition_and_merge_tree_gives_equal_bytes(
+        (values, shuffled) in prop::collection::vec(any_value(), 1..120)
+            .prop_flat_map(|values| (Just(values.clone()), Just(values).prop_shuffle())),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        merges in prop::collection::vec(any::<(prop::sample::Index, prop::sample::Index)>(), 9),
+    ) {
+        let whole = sum_of(&values);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(shuffled.len())).collect();
+        cuts.extend([0, shuffled.len()]);
+        cuts.sort_unstable();
+        let mut parts: Vec<LossSum> =
+            cuts.windows(2).map(|ends| sum_of(&shuffled[ends[0]..ends[1]])).collect();
+        for (into, from) in merges {
+            if parts.len() > 1 {
+                let part = parts.swap_remove(from.index(parts.len()));
+                let into = into.index(parts.len());
+                parts[into].merge(&part);
+            }
+        }
+        prop_assert_eq!(parts.len(), 1);
+        prop_assert_eq!(&parts[0], &whole);
+        prop_assert_eq!(parts[0].to_bytes(), whole.to_bytes());
+    }
+
+    #[test]
+    fn bytes_round_trip(values in prop::collection::vec(any_value(), 0..60)) {
+        let sum = sum_of(&values);
+        let restored = LossSum::from_bytes(&sum.to_bytes());
+        prop_assert_eq!(restored.as_ref(), Ok(&sum));
+        prop_assert_eq!(restored.map(|sum| sum.to_f64().to_bits()), Ok(sum.to_f64().to_bits()));
+    }
+
+    /// Whatever is accepted is canonical, and whatever was refused was not written by `to_bytes`.
+    #[test]
+    fn from_bytes_accepts_only_what_to_bytes_writes(
+        values in prop::collection::vec(any_value(), 0..4),
+        damage in prop::collection::vec((0..LossSum::BYTES, any::<u8>()), 0..4),
+        length in prop_oneof![9 => Just(LossSum::BYTES), 1 => 0..2 * LossSum::BYTES],
+    ) {
+        let mut bytes = sum_of(&values).to_bytes().to_vec();
+        for &(at, byte) in &damage {
+            bytes[at] = byte;
+        }
+        bytes.resize(length, 0);
+        if let Ok(sum) = LossSum::from_bytes(&bytes) {
+            prop_assert_eq!(&sum.to_bytes()[..], &bytes[..]);
+        }
+    }
+}
+
+#[test]
+fn hard_cases_are_rounded_once() {
+    let ulp = f64::EPSILON;
+    let least = 5e-324;
+    assert_sum(&[], 0.0);
+    assert_sum(&[-0.0], 0.0);
+    assert_sum(&[1.0, -1.0], 0.0);
+    assert_sum(&[least], least);
+    assert_sum(&[least; 3], 1.5e-323);
+    assert_sum(&[least, -least, -least], -least);
+    // The largest subnormal, the smallest normal number and across.
+    assert_sum(&[f64::MIN_POSITIVE, -least], f64::from_bits((1 << 52) - 1));
+    assert_sum(&[f64::from_bits((1 << 52) - 1), least], f64::MIN_POSITIVE);
+    assert_sum(
+        &[f64::from_bits((1 << 53) - 1), least],
+        2.0 * f64::MIN_POSITIVE,
+    );
+    // The first binade that rounds: 2^-1021 + 1 and 3 units are ties.
+    let first = 2.0 * f64::MIN_POSITIVE;
+    assert_sum(&[first, least], first);
+    assert_sum(
+        &[first, least, least, least],
+        f64::from_bits(first.to_bits() + 2),
+    );
+    // Ties to even, broken by the least unit.
+    assert_sum(&[1.0, ulp / 2.0], 1.0);
+    assert_sum(&[1.0, ulp / 2.0, least], 1.0 + ulp);
+    assert_sum(&[1.0, ulp / 2.0, -least], 1.0);
+    assert_sum(&[1.0 + ulp, ulp / 2.0], 1.0 + 2.0 * ulp);
+    assert_sum(&[1.0 + ulp, ulp / 2.0, -least], 1.0 + ulp);
+    assert_sum(&[2.0, -ulp / 2.0], 2.0);
+    assert_sum(&[2.0, -ulp / 2.0, -least], 2.0 - ulp);
+    // Cancellation down to what every rounded sum has lost.
+    assert_sum(&[1e300, 1.0, 1e-300, -1e300, -1.0], 1e-300);
+    assert_sum(&[f64::MAX, least, -f64::MAX], least);
+    assert_sum(&[least, -f64::MAX, f64::MAX, -1.0], -1.0);
+    // Overflow belongs to the value, not to the state.
+    let half_ulp_of_max = 2f64.powi(970);
+    assert_sum(&[f64::MAX, f64::MAX], f64::INFINITY);
+    assert_sum(
+        &[f64::MAX, f64::MAX, f64::MAX, -f64::MAX, -f64::MAX],
+        f64::MAX,
+    );
+    assert_sum(&[f64::MAX, half_ulp_of_max], f64::INFINITY);
+    assert_sum(&[f64::MAX, half_ulp_of_max, -least], f64::MAX);
+    assert_sum(&[f64::MAX, half_ulp_of_max / 2.0], f64::MAX);
+}
+
+/// A crumb that decides a tie may lie in any bit of any limb below.
+#[test]
+fn ties_are_broken_at_every_alignment_and_distance() {
+    let power = |exponent: u64| f64::from_bits(exponent << 52);
+    for exponent in 1000..1064 {
+        let (even, odd) = (power(exponent), power(exponent).next_up());
+        let half = power(exponent - 53);
+        assert_sum(&[even, half], even);
+        assert_sum(&[odd, half], odd.next_up());
+        for distance in 1..200 {
+            let crumb = power(exponent - 53 - distance);
+            assert_sum(&[even, half, crumb], odd);
+            assert_sum(&[odd, half, -crumb], odd);
+        }
+    }
+}
+
+#[test]
+fn alternating_signs_carry_and_borrow_through_all_limbs() {
+    for exponent in 0..2047u64 {
+        let value = f64::from_bits((exponent << 52) | 1);
+        let mut sum = LossSum::new();
+        for _ in 0..5 {
+            sum.add(-value);
+            assert_eq!(sum.to_f64(), -value);
+            sum.add(value);
+            assert_eq!(sum.to_f64(), 0.0);
+            sum.add(value);
+            sum.add(-value);
+        }
+        assert_eq!(sum.to_f64().to_bits(), 0);
+        let mut zeros = LossSum::new();
+        (0..20).for_each(|_| zeros.add(-0.0));
+        assert_eq!(sum, zeros);
+    }
+}
+
+#[test]
+fn every_binade_is_exact() {
+    for exponent in 0..2047u64 {
+        for value in [
+            exponent << 52,
+            (exponent << 52) | 1,
+            (exponent << 52) | ((1 << 52) - 1),
+        ] {
+            let value = f64::from_bits(value);
+            assert_sum(&[value], value);
+        }
+    }
+}
+
+#[test]
+fn non_finite_values_absorb_the_rest() {
+    const INF: f64 = f64::INFINITY;
+    for (values, expected) in [
+        (&[INF, 1.0][..], INF),
+        (&[1.0, -INF, -2.0], -INF),
+        (&[INF, INF], INF),
+        (&[f64::MAX, f64::MAX, -INF], -INF),
+    ] {
+        assert_eq!(sum_of(values).to_f64(), expected);
+    }
+    for values in [
+        &[INF, -INF][..],
+        &[-INF, 1.0, INF],
+        &[f64::NAN],
+        &[1.0, -f64::NAN, INF],
+    ] {
+        assert!(sum_of(values).to_f64().is_nan(), "{values:?}");
+    }
+    // The state keeps the outcome and the count alone, so that no order or block can show.
+    assert_eq!(sum_of(&[INF, -INF, 3.0]), sum_of(&[f64::NAN, 1.0, 2.0]));
+    assert_eq!(sum_of(&[7.0, INF]), sum_of(&[INF, -1.0]));
+    let mut merged = sum_of(&[1.0, INF]);
+    merged.merge(&sum_of(&[2.0]));
+    merged.merge(&sum_of(&[-INF]));
+    assert_eq!(merged, sum_of(&[f64::NAN; 4]));
+    let mut finite = sum_of(&[2.0]);
+    finite.merge(&sum_of(&[1.0, INF]));
+    assert_eq!(finite, sum_of(&[INF; 3]));
+    assert_eq!(finite.count(), 3);
+}
+
+/// Doubling by merges reaches the 2^64 values that no loop can.
+#[test]
+fn the_greatest_values_do_not_overflow_and_the_count_stops() {
+    let mut high = sum_of(&[f64::MAX]);
+    let mut low = sum_of(&[-f64::MAX]);
+    for doublings in 1..=76u32 {
+        high.merge(&high.clone());
+        low.merge(&low.clone());
+        let expected = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+        assert_eq!((high.count(), low.count()), (expected, expected));
+        assert_eq!(
+            (high.to_f64(), low.to_f64()),
+            (f64::INFINITY, f64::NEG_INFINITY)
+        );
+        assert_eq!(LossSum::from_bytes(&high.to_bytes()), Ok(high.clone()));
+        assert_eq!(LossSum::from_bytes(&low.to_bytes()), Ok(low.clone()));
+        let mut both = high.clone();
+        both.merge(&low);
+        both.add(1.0);
+        assert_eq!(both.to_f64(), 1.0);
+    }
+    assert_eq!(high.count(), u64::MAX);
+}
+
+#[test]
+fn the_format_is_fixed() {
+    let mut expected = [0; LossSum::BYTES];
+    assert_eq!(LossSum::BYTES, 288);
+    expected[..6].copy_from_slice(b"SBCE\x01\0");
+    expected[8] = 2;
+    // -3 units: all ones but the lowest limb's -3.
+    expected[16..].fill(0xff);
+    expected[16] = 0xfd;
+    assert_eq!(sum_of(&[-5e-324, -1e-323]).to_bytes(), expected);
+    expected[16..].fill(0);
+    (expected[6], expected[7], expected[8]) = (3, 3, 1);
+    assert_eq!(sum_of(&[f64::NAN]).to_bytes(), expected);
+}
+
+#[test]
+fn every_damaged_header_and_every_other_length_is_rejected() {
+    for values in [
+        &[][..],
+        &[0.0],
+        &[1.0, 2.5],
+        &[-1e308],
+        &[f64::NAN],
+        &[f64::INFINITY],
+    ] {
+        let good = sum_of(values).to_bytes();
+        for at in 0..8 {
+            for byte in (0..=255).filter(|&byte| byte != good[at]) {
+                let mut bad = good;
+                bad[at] = byte;
+                assert_eq!(
+                    LossSum::from_bytes(&bad),
+                    Err(Error::MalformedLossSum),
+                    "{at}: {byte}"
+                );
+            }
+        }
+        let long = [&good[..], &good[..]].concat();
+        for length in (0..long.len()).filter(|&length| length != good.len()) {
+            assert_eq!(
+                LossSum::from_bytes(&long[..length]),
+                Err(Error::MalformedLossSum)
+            );
+        }
+    }
+}
+
+#[test]
+fn impossible_states_are_rejected() {
+    let edited = |values: &[f64], edit: fn(&mut [u8; LossSum::BYTES])| {
+        let mut bytes = sum_of(values).to_bytes();
+        edit(&mut bytes);
+        LossSum::from_bytes(&bytes)
+    };
+    let malformed = Err(Error::MalformedLossSum);
+    // A value without a count; a state byte of both kinds that no sum has.
+    assert_eq!(edited(&[1.0], |bytes| bytes[8] = 0), malformed);
+    assert_eq!(edited(&[5e-324], |bytes| bytes[8] = 0), malformed);
+    assert_eq!(edited(&[f64::NAN], |bytes| bytes[8] = 0), malformed);
+    assert_eq!(edited(&[0.0], |bytes| bytes[6..8].fill(4)), malformed);
+    // Limbs in a sum that is not finite.
+    assert_eq!(edited(&[1.0], |bytes| bytes[6..8].fill(1)), malformed);
+    assert_eq!(edited(&[f64::INFINITY], |bytes| bytes[287] = 1), malformed);
+    // More than the count can have summed, on both sides, to the unit.
+    assert_eq!(edited(&[f64::MAX; 3], |bytes| bytes[8] = 2), malformed);
+    assert_eq!(edited(&[-f64::MAX; 3], |bytes| bytes[8] = 2), malformed);
+    assert!(edited(&[f64::MAX; 3], |_| {}).is_ok());
+    assert!(edited(&[-f64::MAX; 3], |_| {}).is_ok());
+    assert_eq!(edited(&[f64::MAX; 3], |bytes| bytes[16] = 1), malformed);
+    assert_eq!(edited(&[0.0], |bytes| bytes[287] = 0x80), malformed);
+    assert!(edited(&[0.0], |bytes| bytes[8..16].fill(0xff)).is_ok());
+}
+
+#[test]
+fn debug_shows_the_sum_and_the_count() {
+    assert_eq!(
+        format!("{:?}", sum_of(&[0.5, 1.0])),
+        "LossSum { sum: 1.5, count: 2, .. }"
+    );
+    assert_eq!(LossSum::default(), LossSum::new());
+}
