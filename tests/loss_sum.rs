@@ -440,3 +440,126 @@ fn debug_shows_the_sum_and_the_count() {
     );
     assert_eq!(LossSum::default(), LossSum::new());
 }
+
+/// Logits and targets as the walk over blocks meets them, over several blocks.
+macro_rules! accumulate_tests {
+    ($module:ident, $real:ident) => {
+        mod $module {
+            use proptest::prelude::*;
+            use soft_bce::{Backend, Bce, LossSum};
+
+            /// Data of one range of magnitudes, so that whole blocks are easy, hard or neither.
+            fn logits() -> impl Strategy<Value = Vec<$real>> {
+                let all = prop_oneof![
+                    60 => -10.0..10.0 as $real,
+                    20 => -800.0..800.0 as $real,
+                    20 => any::<$real>().prop_filter("finite", |z| z.is_finite()),
+                    5 => prop::sample::select(vec![0.0, -0.0, $real::MAX, $real::MIN]),
+                ];
+                prop_oneof![
+                    prop::collection::vec(-3.0..3.0 as $real, 0..1500),
+                    prop::collection::vec(-30.0..30.0 as $real, 0..1500),
+                    prop::collection::vec(-800.0..800.0 as $real, 0..1500),
+                    prop::collection::vec(all, 0..1500),
+                ]
+            }
+
+            fn target() -> impl Strategy<Value = $real> {
+                prop_oneof![
+                    2 => 0.0..=1.0 as $real,
+                    1 => prop::sample::select(vec![0.0, 1.0]),
+                    1 => (0..200i32).prop_map(|e| (2.0 as $real).powi(-e)),
+                ]
+            }
+
+            /// Mostly finite; now and then an infinity or NaN somewhere.
+            fn data() -> impl Strategy<Value = (Vec<$real>, Vec<$real>)> {
+                let value = vec![$real::INFINITY, $real::NEG_INFINITY, $real::NAN];
+                let spoil = (any::<prop::sample::Index>(), prop::sample::select(value));
+                let spoil = prop_oneof![
+                    3 => Just(vec![]),
+                    1 => prop::collection::vec(spoil, 1..3),
+                ];
+                let targets = prop::collection::vec(target(), 1500);
+                (logits(), targets, spoil).prop_map(|(mut z, mut t, spoil)| {
+                    t.truncate(z.len());
+                    for (at, value) in spoil {
+                        if !z.is_empty() {
+                            let at = at.index(z.len());
+                            z[at] = value;
+                        }
+                    }
+                    (z, t)
+                })
+            }
+
+            proptest! {
+                #![proptest_config(ProptestConfig::with_cases(200))]
+
+                /// The state is that of the losses `loss` writes, one `add` each.
+                #[test]
+                fn accumulate_adds_exactly_what_loss_writes(
+                    (z, t) in data(),
+                    cut in any::<prop::sample::Index>(),
+                ) {
+                    let bce = Bce::<$real>::new();
+                    let mut losses = vec![0.0; z.len()];
+                    prop_assert_eq!(bce.loss(&z, &t, &mut losses), Ok(()));
+                    let mut expected = LossSum::new();
+                    losses.iter().for_each(|&loss| expected.add(f64::from(loss)));
+
+                    let cut = cut.index(z.len() + 1);
+                    for backend in Backend::available() {
+                        let bce = Bce::<$real>::new().backend(backend).unwrap();
+                        let mut at_once = LossSum::new();
+                        prop_assert_eq!(bce.accumulate(&z, &t, &mut at_once), Ok(()));
+                        prop_assert_eq!(at_once.to_bytes(), expected.to_bytes(), "{}", backend.name());
+
+                        let (mut left, mut right) = (LossSum::new(), LossSum::new());
+                        prop_assert_eq!(bce.accumulate(&z[..cut], &t[..cut], &mut left), Ok(()));
+                        prop_assert_eq!(bce.accumulate(&z[cut..], &t[cut..], &mut right), Ok(()));
+                        right.merge(&left);
+                        prop_assert_eq!(right.to_bytes(), expected.to_bytes(), "{}", backend.name());
+
+                        let sum = bce.sum(&z, &t).unwrap();
+                        prop_assert_eq!(sum.is_nan(), expected.to_f64().is_nan());
+                        prop_assert!(sum.is_nan() || sum.to_bits() == expected.to_f64().to_bits());
+                    }
+                }
+            }
+
+            /// A sum of `f64` losses of a block may overflow where the state does not.
+            #[test]
+            fn blocks_of_the_greatest_losses_are_exact() {
+                for backend in Backend::available() {
+                    let bce = Bce::<$real>::new().backend(backend).unwrap();
+                    let (z, t) = ([$real::MAX; 1000], [0.0; 1000]);
+                    let mut sum = LossSum::new();
+                    bce.accumulate(&z, &t, &mut sum).unwrap();
+                    let mut expected = LossSum::new();
+                    (0..1000).for_each(|_| expected.add(f64::from($real::MAX)));
+                    assert_eq!(sum.to_bytes(), expected.to_bytes(), "{}", backend.name());
+                }
+            }
+
+            /// A refused call leaves the sum as it was.
+            #[test]
+            fn an_error_adds_nothing() {
+                let (z, mut t) = (vec![1.0; 1000], vec![0.5; 1000]);
+                t[900] = 1.5;
+                for backend in Backend::available() {
+                    let bce = Bce::<$real>::new().backend(backend).unwrap();
+                    let mut sum = LossSum::new();
+                    sum.add(2.0);
+                    let before = sum.clone();
+                    assert!(bce.accumulate(&z, &t, &mut sum).is_err());
+                    assert!(bce.accumulate(&z, &t[1..], &mut sum).is_err());
+                    assert_eq!(sum, before, "{}", backend.name());
+                }
+            }
+        }
+    };
+}
+
+accumulate_tests!(single, f32);
+accumulate_tests!(double, f64);
