@@ -1,0 +1,571 @@
+//! [`Bce`]: the options, and the entry points over slices.
+
+use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM, Total, Walk};
+use crate::dispatch::Backend;
+use crate::error::Error;
+use crate::kernel::{Identity, Plain, Pointwise, Shaped};
+use crate::lane::{Isa, Job, Real};
+use crate::sum::LossSum;
+
+/// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
+///
+/// Without options, for s = σ(z):
+///
+/// ```text
+/// loss     = −t ln s − (1 − t) ln(1 − s) = softplus(z) − t z
+/// gradient = s − t
+/// Hessian  = s (1 − s)
+/// ```
+///
+/// `Bce` is `Copy` and costs nothing to make. Options chain:
+///
+/// ```
+/// use soft_bce::Bce;
+///
+/// let weights = [1.0, 0.5, 2.0];
+/// let bce = Bce::<f64>::new().weights(&weights).pos_weight(3.0).label_smoothing(0.1);
+/// let mean = bce.mean(&[1.0, -0.5, 0.0], &[1.0, 0.2, 0.5])?;
+/// assert!(mean > 0.0);
+/// # Ok::<(), soft_bce::Error>(())
+/// ```
+///
+/// # What every method does
+///
+/// * **Lengths**: all slices of a call have the length of `z`, else
+///   [`Error::LengthMismatch`], and nothing is written. Empty slices are valid.
+/// * **Targets** that are NaN or outside [0, 1] are [`Error::TargetOutOfRange`]
+///   with the first such index. **Weights** that are NaN, infinite or negative are
+///   [`Error::InvalidWeight`]. After either, every element of every output is
+///   NaN, so that no half-done result can be mistaken for one; the buffer of
+///   an in-place call and a [`LossSum`] are as they were.
+/// * **Limits**: at z = +∞ the loss is 0 where t = 1, else +∞, the gradient
+///   1 − t and the Hessian 0; at z = −∞ the loss is 0 where t = 0, else +∞, and
+///   the gradient −t. A NaN logit makes that element NaN, and a sum.
+/// * **Sums** are the correctly rounded sum of exactly the values that
+///   [`loss`](Self::loss) writes, whatever the order, the vector width or the backend.
+/// * **Panics**: none. **Bits**: the same on every machine and backend.
+///
+/// # Accuracy
+///
+/// In units in the last place, against MPFR: see the crate's page.
+#[derive(Clone, Copy, Debug)]
+pub struct Bce<'a, T: Real> {
+    weights: Option<&'a [T]>,
+    pos_weight: T,
+    label_smoothing: T,
+    backend: Option<Backend>,
+}
+
+impl<T: Real> Default for Bce<'_, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, T: Real> Bce<'a, T> {
+    /// The plain loss: no weights, on the fastest backend.
+    ///
+    /// ```
+    /// const BCE: soft_bce::Bce<f32> = soft_bce::Bce::new();
+    /// assert_eq!(BCE.sum(&[0.0], &[0.5])?, f64::from(std::f32::consts::LN_2));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            weights: None,
+            pos_weight: T::ONE,
+            label_smoothing: T::ZERO,
+            backend: None,
+        }
+    }
+
+    /// Multiplies loss, gradient and Hessian of element i by `weights[i]`,
+    /// finite and >= 0. Where a weight is 0 they are 0, even if the logit is
+    /// NaN: a weight of 0 removes an element. One more rounding.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (z, t) = ([f64::NAN, 0.0], [0.5, 0.5]);
+    /// let mean = Bce::new().weights(&[0.0, 2.0]).mean(&z, &t)?; // divided by 2, the total weight
+    /// assert_eq!(mean, std::f64::consts::LN_2);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn weights(mut self, weights: &'a [T]) -> Self {
+        self.weights = Some(weights);
+        self
+    }
+
+    /// Multiplies the positive term by p, finite and > 0:
+    /// loss = −p t ln s − (1 − t) ln(1 − s), as PyTorch's `pos_weight`.
+    ///
+    /// The gradient is w s − p t and the Hessian w s (1 − s), with
+    /// w = 1 − t + p t; the least loss is where s = p t / w.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0];
+    /// Bce::new().pos_weight(3.0).gradient(&[0.0], &[1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [-1.5_f32]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn pos_weight(mut self, pos_weight: T) -> Self {
+        self.pos_weight = pos_weight;
+        self
+    }
+
+    /// Moves every target towards 1/2: t' = (1 − α) t + α/2, with α in [0, 1].
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0];
+    /// Bce::new().label_smoothing(0.5).gradient(&[0.0], &[1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [-0.25_f32]); // 1/2 - 3/4
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn label_smoothing(mut self, alpha: T) -> Self {
+        self.label_smoothing = alpha;
+        self
+    }
+
+    /// Runs on this backend instead of the fastest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BackendUnavailable`] where the machine lacks it: never a quiet fallback.
+    ///
+    /// ```
+    /// use soft_bce::{Backend, Bce};
+    /// let bce = Bce::<f32>::new().backend(Backend::Scalar)?;
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn backend(mut self, backend: Backend) -> Result<Self, Error> {
+        if !backend.is_available() {
+            return Err(Error::BackendUnavailable {
+                backend: backend.name(),
+            });
+        }
+        self.backend = Some(backend);
+        Ok(self)
+    }
+
+    /// Writes the loss of every element to `out`.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::{Bce, Error};
+    /// let mut out = [0.0; 2];
+    /// Bce::new().loss(&[0.0, 1e4], &[0.5, 1.0], &mut out)?;
+    /// assert_eq!(out, [std::f32::consts::LN_2, 0.0]);
+    ///
+    /// let bad = Bce::new().loss(&[0.0, 1.0], &[0.5, 1.5], &mut out);
+    /// assert_eq!(bad, Err(Error::TargetOutOfRange { index: 1, value: 1.5 }));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn loss(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
+        self.call::<LOSS>(
+            z,
+            t,
+            Outputs {
+                loss: out,
+                ..Outputs::default()
+            },
+        )?;
+        Ok(())
+    }
+
+    /// The sum of the losses, correctly rounded to `f64`. 0 for empty slices.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// assert_eq!(Bce::<f32>::new().sum(&[], &[])?, 0.0);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn sum(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
+        Ok(self.call::<SUM>(z, t, Outputs::default())?.to_f64())
+    }
+
+    /// The mean loss: the sum divided by the number of elements or, with
+    /// weights, by the total weight (correctly rounded to `f64`). One more rounding.
+    ///
+    /// PyTorch's `reduction="mean"` divides by the number of elements even with
+    /// weights; divide [`sum`](Self::sum) by it for that.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does), and [`Error::Empty`]
+    /// for empty slices or a total weight of 0.
+    ///
+    /// ```
+    /// use soft_bce::{Bce, Error};
+    /// assert_eq!(Bce::<f64>::new().mean(&[0.0, 0.0], &[0.5, 1.0])?, std::f64::consts::LN_2);
+    /// assert_eq!(Bce::<f64>::new().mean(&[], &[]), Err(Error::Empty));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn mean(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
+        let sum = self.sum(z, t)?;
+        Ok(sum / self.divisor(z)?)
+    }
+
+    /// Writes the gradient by the logit, s − t, of every element to `out`.
+    ///
+    /// For hard labels it keeps full relative precision in both tails:
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0];
+    /// Bce::new().gradient(&[20.0], &[1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [-2.061_153_6e-9_f32]); // 1 / (1 + e^-20) - 1 in f32 is 0
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    pub fn gradient(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
+        self.call::<GRADIENT>(
+            z,
+            t,
+            Outputs {
+                gradient: out,
+                ..Outputs::default()
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Replaces every logit by the gradient there. Checks all targets and
+    /// weights before it writes: after an error `z` is as it was.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut z = [0.0_f32, 0.0];
+    /// assert!(Bce::new().gradient_in_place(&mut z, &[0.25, 2.0]).is_err());
+    /// assert_eq!(z, [0.0, 0.0]);
+    /// Bce::new().gradient_in_place(&mut z, &[0.25, 1.0])?;
+    /// assert_eq!(z, [0.25, -0.5]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
+        self.call::<0>(z, t, Outputs::default())?;
+        let shaped = self.shape()?;
+        let backend = self.backend.unwrap_or_else(Backend::detect);
+        let weights = self.weights;
+        match shaped {
+            None => backend.run(InPlace {
+                function: Plain,
+                z,
+                t,
+                weights,
+            })?,
+            Some(function) => backend.run(InPlace {
+                function,
+                z,
+                t,
+                weights,
+            })?,
+        }
+    }
+
+    /// The [sum](Self::sum) and the [gradient](Self::gradient) in one pass.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0; 2];
+    /// let sum = Bce::new().sum_gradient(&[0.0, 0.0], &[0.5, 1.0], &mut gradient)?;
+    /// assert_eq!(sum, 2.0 * std::f64::consts::LN_2);
+    /// assert_eq!(gradient, [0.0_f64, -0.5]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn sum_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        let outputs = Outputs {
+            gradient,
+            ..Outputs::default()
+        };
+        Ok(self.call::<{ SUM | GRADIENT }>(z, t, outputs)?.to_f64())
+    }
+
+    /// The [mean](Self::mean) and its gradient: each element's gradient divided
+    /// by what the mean is divided by, rounded to `T`.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does), and [`Error::Empty`]
+    /// for empty slices or a total weight of 0.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0; 2];
+    /// Bce::new().mean_gradient(&[0.0, 0.0], &[0.5, 1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [0.0_f32, -0.25]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn mean_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        if self.weights.is_some() {
+            // The total weight is needed first, hence so is its check.
+            let outputs = Outputs {
+                gradient: &mut *gradient,
+                ..Outputs::default()
+            };
+            self.check_lengths::<GRADIENT>(z, t, &outputs)?;
+            if let Err(error) = self.call::<0>(z, t, Outputs::default()) {
+                gradient.fill(T::NAN);
+                return Err(error);
+            }
+        }
+        let divisor = self.divisor(z)?;
+        let outputs = Outputs {
+            gradient,
+            divisor: Some(T::of_f64(divisor)),
+            ..Outputs::default()
+        };
+        let total = self.call::<{ SUM | GRADIENT | DIVIDE }>(z, t, outputs)?;
+        Ok(total.to_f64() / divisor)
+    }
+
+    /// Writes the [gradient](Self::gradient) and the Hessian's diagonal, s (1 − s).
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (mut gradient, mut hessian) = ([0.0], [0.0]);
+    /// Bce::new().gradient_hessian(&[0.0], &[1.0], &mut gradient, &mut hessian)?;
+    /// assert_eq!((gradient, hessian), ([-0.5_f32], [0.25]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn gradient_hessian(
+        &self,
+        z: &[T],
+        t: &[T],
+        gradient: &mut [T],
+        hessian: &mut [T],
+    ) -> Result<(), Error> {
+        let outputs = Outputs {
+            gradient,
+            hessian,
+            ..Outputs::default()
+        };
+        self.call::<{ GRADIENT | HESSIAN }>(z, t, outputs)?;
+        Ok(())
+    }
+
+    /// The [sum](Self::sum), the [gradient](Self::gradient) and the Hessian's
+    /// diagonal in one pass: what a Newton step or a boosting round needs.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (mut gradient, mut hessian) = ([0.0], [0.0]);
+    /// let sum = Bce::new().sum_gradient_hessian(&[0.0], &[0.5], &mut gradient, &mut hessian)?;
+    /// assert_eq!((sum, gradient, hessian), (std::f64::consts::LN_2, [0.0_f64], [0.25]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn sum_gradient_hessian(
+        &self,
+        z: &[T],
+        t: &[T],
+        gradient: &mut [T],
+        hessian: &mut [T],
+    ) -> Result<f64, Error> {
+        let outputs = Outputs {
+            gradient,
+            hessian,
+            ..Outputs::default()
+        };
+        Ok(self
+            .call::<{ SUM | GRADIENT | HESSIAN }>(z, t, outputs)?
+            .to_f64())
+    }
+
+    /// Adds the losses to `sum`, exactly: the way to a [sum](Self::sum) over
+    /// parts, threads or machines whose bits do not depend on the partition.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::{Bce, LossSum};
+    /// let (z, t) = ([3.0_f32, -1.0, 0.1], [1.0, 0.3, 0.7]);
+    /// let bce = Bce::new();
+    /// let (mut left, mut right) = (LossSum::new(), LossSum::new());
+    /// bce.accumulate(&z[1..], &t[1..], &mut right)?;
+    /// bce.accumulate(&z[..1], &t[..1], &mut left)?;
+    /// right.merge(&left);
+    /// assert_eq!(right.to_f64(), bce.sum(&z, &t)?);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn accumulate(&self, z: &[T], t: &[T], sum: &mut LossSum) -> Result<(), Error> {
+        self.call::<SUM>(z, t, Outputs::default())?
+            .add_to(sum, z.len());
+        Ok(())
+    }
+
+    /// What a mean is divided by: the number of elements or the total weight.
+    fn divisor(&self, z: &[T]) -> Result<f64, Error> {
+        let total = match self.weights {
+            None => z.len() as f64,
+            Some(weights) => {
+                let mut total = Total::default();
+                let inputs = Inputs {
+                    z: weights,
+                    t: weights,
+                    weights: None,
+                };
+                let outputs = Outputs::default();
+                let backend = self.backend.unwrap_or_else(Backend::detect);
+                backend.run(Walk::<_, _, SUM> {
+                    function: Identity,
+                    inputs,
+                    outputs,
+                    total: &mut total,
+                })??;
+                total.to_f64()
+            }
+        };
+        if total > 0.0 {
+            Ok(total)
+        } else {
+            Err(Error::Empty)
+        }
+    }
+
+    /// The options that change the formula, checked.
+    fn shape(&self) -> Result<Option<Shaped<T>>, Error> {
+        let Self {
+            pos_weight,
+            label_smoothing: smoothing,
+            ..
+        } = *self;
+        if !(pos_weight > T::ZERO && pos_weight <= T::MAX) {
+            return Err(Error::InvalidOption {
+                option: "pos_weight",
+                value: pos_weight.as_f64(),
+            });
+        }
+        if !(smoothing >= T::ZERO && smoothing <= T::ONE) {
+            return Err(Error::InvalidOption {
+                option: "label_smoothing",
+                value: smoothing.as_f64(),
+            });
+        }
+        let plain = self.weights.is_none() && pos_weight == T::ONE && smoothing == T::ZERO;
+        Ok((!plain).then_some(Shaped {
+            pos_weight,
+            smoothing,
+        }))
+    }
+
+    fn check_lengths<const WHAT: u8>(
+        &self,
+        z: &[T],
+        t: &[T],
+        outputs: &Outputs<'_, T>,
+    ) -> Result<(), Error> {
+        let expected = z.len();
+        let lengths = [
+            Some(t.len()),
+            self.weights.map(<[T]>::len),
+            (WHAT & LOSS != 0).then_some(outputs.loss.len()),
+            (WHAT & GRADIENT != 0).then_some(outputs.gradient.len()),
+            (WHAT & HESSIAN != 0).then_some(outputs.hessian.len()),
+        ];
+        match lengths
+            .into_iter()
+            .flatten()
+            .find(|&found| found != expected)
+        {
+            Some(found) => Err(Error::LengthMismatch { expected, found }),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn call<const WHAT: u8>(
+        &self,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<Total, Error> {
+        self.check_lengths::<WHAT>(z, t, &outputs)?;
+        let inputs = Inputs {
+            z,
+            t,
+            weights: self.weights,
+        };
+        let backend = self.backend.unwrap_or_else(Backend::detect);
+        let mut total = Total::default();
+        match self.shape()? {
+            None => backend.run(Walk::<_, _, WHAT> {
+                function: Plain,
+                inputs,
+                outputs,
+                total: &mut total,
+            })??,
+            Some(function) => backend.run(Walk::<_, _, WHAT> {
+                function,
+                inputs,
+                outputs,
+                total: &mut total,
+            })??,
+        }
+        Ok(total)
+    }
+}
+
+/// The gradient over the logits themselves, by way of a small copy of them.
+struct InPlace<'a, T, P> {
+    function: P,
+    z: &'a mut [T],
+    t: &'a [T],
+    weights: Option<&'a [T]>,
+}
+
+impl<T: Real, P: Pointwise<T>> Job for InPlace<'_, T, P> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Result<(), Error> {
+        const CHUNK: usize = 128;
+        let mut copy = [T::ZERO; CHUNK];
+        let mut total = Total::default();
+        let mut t = self.t.chunks(CHUNK);
+        let mut weights = self.weights.map(|weights| weights.chunks(CHUNK));
+        for chunk in self.z.chunks_mut(CHUNK) {
+            for (to, from) in copy.iter_mut().zip(chunk.iter()) {
+                *to = *from;
+            }
+            let inputs = Inputs {
+                z: copy.get(..chunk.len()).unwrap_or(&[]),
+                t: t.next().unwrap_or(&[]),
+                weights: weights.as_mut().and_then(Iterator::next),
+            };
+            let outputs = Outputs {
+                gradient: chunk,
+                ..Outputs::default()
+            };
+            let walk = Walk::<_, _, GRADIENT> {
+                function: self.function,
+                inputs,
+                outputs,
+                total: &mut total,
+            };
+            walk.run(isa)?;
+        }
+        Ok(())
+    }
+}

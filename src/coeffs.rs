@@ -1,0 +1,138 @@
+//! Constants of the kernels. Made by `sollya src/coeffs.sollya > src/coeffs.rs`;
+//! do not edit. Each bound is certified by Sollya's `supnorm`.
+
+/// Constants of the `f32` kernel.
+pub(crate) mod single {
+    /// log2(e).
+    pub(crate) const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
+    /// ln 2 to 16 bits, so that k LN2_HI is exact for every exponent k.
+    pub(crate) const LN2_HI: f32 = f32::from_bits(0x3f31_7200);
+    /// ln 2 - LN2_HI.
+    pub(crate) const LN2_LO: f32 = f32::from_bits(0x35bf_be8e);
+    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-28.181.
+    pub(crate) const EXP: [f32; 5] = [
+        f32::from_bits(0x3eff_fffd),
+        f32::from_bits(0x3e2a_aa49),
+        f32::from_bits(0x3d2a_ad13),
+        f32::from_bits(0x3c09_1cbe),
+        f32::from_bits(0x3ab4_a643),
+    ];
+    /// log1p(e) = e + e^2 LOG1P(e) on [0, 1]; relative error <= 2^-27.498.
+    pub(crate) const LOG1P: [f32; 9] = [
+        f32::from_bits(0xbeff_ffe9),
+        f32::from_bits(0x3eaa_a6ed),
+        f32::from_bits(0xbe7f_92ab),
+        f32::from_bits(0x3e49_aab4),
+        f32::from_bits(0xbe1d_339b),
+        f32::from_bits(0x3dda_9e24),
+        f32::from_bits(0xbd6b_f7d4),
+        f32::from_bits(0x3ca5_4913),
+        f32::from_bits(0xbb59_156f),
+    ];
+    /// ln(1 + g) = g + g^2 LN(g) for 1 + g within a factor sqrt(2) of 1; absolute error <= 2^-30.191.
+    pub(crate) const LN: [f32; 9] = [
+        f32::from_bits(0xbeff_fff8),
+        f32::from_bits(0x3eaa_aaa6),
+        f32::from_bits(0xbe80_031b),
+        f32::from_bits(0x3e4c_d3fb),
+        f32::from_bits(0xbe29_ed5d),
+        f32::from_bits(0x3e11_039f),
+        f32::from_bits(0xbe08_7976),
+        f32::from_bits(0x3e05_9ff8),
+        f32::from_bits(0xbd9b_ce41),
+    ];
+    /// 2 atanh(x) = 2 x + x^3 ATANH(x^2) for |x| <= 1/2; relative error <= 2^-29.42.
+    pub(crate) const ATANH: [f32; 6] = [
+        f32::from_bits(0x3f2a_aaa0),
+        f32::from_bits(0x3ecc_d33a),
+        f32::from_bits(0x3e91_a6e8),
+        f32::from_bits(0x3e71_fde7),
+        f32::from_bits(0x3dd3_6ef5),
+        f32::from_bits(0x3eb4_96e3),
+    ];
+}
+
+/// Constants of the `f64` kernel.
+pub(crate) mod double {
+    /// log2(e).
+    pub(crate) const LOG2_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
+    /// ln 2 to 42 bits, so that k LN2_HI is exact for every exponent k.
+    pub(crate) const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fefa_3800);
+    /// ln 2 - LN2_HI.
+    pub(crate) const LN2_LO: f64 = f64::from_bits(0x3d2e_f357_93c7_6730);
+    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-57.869.
+    pub(crate) const EXP: [f64; 10] = [
+        f64::from_bits(0x3fe0_0000_0000_000a),
+        f64::from_bits(0x3fc5_5555_5555_54fe),
+        f64::from_bits(0x3fa5_5555_5555_06c0),
+        f64::from_bits(0x3f81_1111_1112_6b37),
+        f64::from_bits(0x3f56_c16c_1847_5a25),
+        f64::from_bits(0x3f2a_01a0_12fe_c324),
+        f64::from_bits(0x3efa_0199_963c_51b7),
+        f64::from_bits(0x3ec7_1df1_8fbb_5452),
+        f64::from_bits(0x3e92_8adf_7a82_c1db),
+        f64::from_bits(0x3e5a_d92c_8121_229d),
+    ];
+    /// log1p(e) = e + e^2 LOG1P(e) on [0, 1]; relative error <= 2^-56.55.
+    pub(crate) const LOG1P: [f64; 20] = [
+        f64::from_bits(0xbfdf_ffff_ffff_ff9f),
+        f64::from_bits(0x3fd5_5555_5555_1052),
+        f64::from_bits(0xbfcf_ffff_ffdd_4a4b),
+        f64::from_bits(0x3fc9_9999_951f_b01b),
+        f64::from_bits(0xbfc5_5554_fbe6_4ea4),
+        f64::from_bits(0x3fc2_491f_ed9c_fc49),
+        f64::from_bits(0xbfbf_ffa8_bd00_0150),
+        f64::from_bits(0x3fbc_6f6a_83b8_b02f),
+        f64::from_bits(0xbfb9_8d29_6b9a_7e37),
+        f64::from_bits(0x3fb7_12df_6166_ba31),
+        f64::from_bits(0xbfb4_b022_086f_55f2),
+        f64::from_bits(0x3fb2_02df_1e81_5f6c),
+        f64::from_bits(0xbfad_7115_508c_b8b0),
+        f64::from_bits(0x3fa5_a892_cb8f_fafa),
+        f64::from_bits(0xbf9b_6328_18d7_39d7),
+        f64::from_bits(0x3f8c_57ef_adab_199b),
+        f64::from_bits(0xbf76_b4e6_0f23_82ac),
+        f64::from_bits(0x3f5a_25bf_1045_0d3f),
+        f64::from_bits(0xbf33_1f8c_d7a6_207a),
+        f64::from_bits(0x3efa_9067_c05a_4c2e),
+    ];
+    /// ln(1 + g) = g + g^2 LN(g) for 1 + g within a factor sqrt(2) of 1; absolute error <= 2^-56.509.
+    pub(crate) const LN: [f64; 19] = [
+        f64::from_bits(0xbfdf_ffff_ffff_ffef),
+        f64::from_bits(0x3fd5_5555_5555_4c30),
+        f64::from_bits(0xbfd0_0000_0000_14c5),
+        f64::from_bits(0x3fc9_9999_99ac_2fc6),
+        f64::from_bits(0xbfc5_5555_5550_7044),
+        f64::from_bits(0x3fc2_4924_8b49_ac0c),
+        f64::from_bits(0xbfbf_ffff_f4fe_5859),
+        f64::from_bits(0x3fbc_71c9_c3a3_d05d),
+        f64::from_bits(0xbfb9_999d_ccfd_f7fc),
+        f64::from_bits(0x3fb7_4589_7e55_f129),
+        f64::from_bits(0xbfb5_54af_2744_139f),
+        f64::from_bits(0x3fb3_b58a_a59d_99ac),
+        f64::from_bits(0xbfb2_56a2_eced_5a5a),
+        f64::from_bits(0x3fb0_ef72_da26_fa0d),
+        f64::from_bits(0xbfae_ce8e_4753_6df4),
+        f64::from_bits(0x3fae_9b43_3cc2_e37a),
+        f64::from_bits(0xbfb1_8ff5_42d1_fbc7),
+        f64::from_bits(0x3fb0_57c5_0b8a_e63e),
+        f64::from_bits(0xbf9c_eee1_7464_565e),
+    ];
+    /// 2 atanh(x) = 2 x + x^3 ATANH(x^2) for |x| <= 1/2; relative error <= 2^-60.908.
+    pub(crate) const ATANH: [f64; 14] = [
+        f64::from_bits(0x3fe5_5555_5555_554c),
+        f64::from_bits(0x3fd9_9999_9999_b38a),
+        f64::from_bits(0x3fd2_4924_923c_7b51),
+        f64::from_bits(0x3fcc_71c7_22b1_623e),
+        f64::from_bits(0x3fc7_45d0_8a99_2d42),
+        f64::from_bits(0x3fc3_b151_23dc_5a76),
+        f64::from_bits(0x3fc1_0fa6_9e01_d5b3),
+        f64::from_bits(0x3fbe_3eb6_aca2_b382),
+        f64::from_bits(0x3fb9_e7b2_3bb8_914e),
+        f64::from_bits(0x3fbe_7476_4a9e_a1a7),
+        f64::from_bits(0xbf84_a26f_a7c2_5b31),
+        f64::from_bits(0x3fd6_4dad_21b1_9ab4),
+        f64::from_bits(0xbfd8_fb4f_8bc6_b683),
+        f64::from_bits(0x3fde_ca67_3145_de0f),
+    ];
+}

@@ -1,0 +1,137 @@
+//! Which instruction set runs a call.
+
+use crate::error::Error;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
+use crate::lane::portable::Portable;
+use crate::lane::scalar::Scalar;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+use crate::lane::x86::{Avx2, Avx512};
+use crate::lane::{Isa, Job};
+
+/// An implementation of the kernel. All give the same bits; they differ in speed.
+///
+/// [`Bce`](crate::Bce) uses [`Backend::detect`] unless told otherwise. Choosing
+/// one explicitly is for tests and benchmarks.
+///
+/// ```
+/// use soft_bce::{Backend, Bce};
+///
+/// let fastest = Bce::<f32>::new().sum(&[0.5, -3.0], &[0.25, 0.0])?;
+/// for backend in Backend::available() {
+///     let bce = Bce::<f32>::new().backend(backend)?;
+///     assert_eq!(bce.sum(&[0.5, -3.0], &[0.25, 0.0])?, fastest);
+/// }
+/// # Ok::<(), soft_bce::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// One element at a time. Every machine has it.
+    Scalar,
+    /// `wide::f32x8` and `wide::f64x4`, compiled for the target's own features:
+    /// SSE2, AVX, NEON, simd128. Every machine has it, but 32-bit Arm and RISC-V,
+    /// where `wide` has no SIMD, leave it out.
+    Wide,
+    /// AVX2 and FMA, detected at run time.
+    Avx2,
+    /// AVX-512 F, DQ and VL, detected at run time.
+    Avx512,
+}
+
+const ALL: [Backend; 4] = [
+    Backend::Scalar,
+    Backend::Wide,
+    Backend::Avx2,
+    Backend::Avx512,
+];
+
+impl Backend {
+    /// The fastest backend of this machine. Asks the CPU once and remembers.
+    ///
+    /// ```
+    /// assert!(soft_bce::Backend::detect().is_available());
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn detect() -> Self {
+        cfg_if::cfg_if! {
+            if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
+                if Avx512::detect().is_some() {
+                    Self::Avx512
+                } else if Avx2::detect().is_some() {
+                    Self::Avx2
+                } else {
+                    Self::Wide
+                }
+            } else if #[cfg(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64"))] {
+                Self::Scalar
+            } else {
+                Self::Wide
+            }
+        }
+    }
+
+    /// Whether this machine can run it.
+    ///
+    /// ```
+    /// assert!(soft_bce::Backend::Scalar.is_available());
+    /// ```
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        struct Nothing;
+        impl Job for Nothing {
+            type Output = ();
+            fn run<I: Isa>(self, _: I) {}
+        }
+        self.run(Nothing).is_ok()
+    }
+
+    /// The backends of this machine, slowest first.
+    ///
+    /// ```
+    /// use soft_bce::Backend;
+    /// assert_eq!(Backend::available().next(), Some(Backend::Scalar));
+    /// assert_eq!(Backend::available().last(), Some(Backend::detect()));
+    /// ```
+    pub fn available() -> impl Iterator<Item = Self> {
+        ALL.into_iter().filter(|backend| backend.is_available())
+    }
+
+    /// `"scalar"`, `"wide"`, `"avx2"` or `"avx512"`.
+    ///
+    /// ```
+    /// assert_eq!(soft_bce::Backend::Avx2.name(), "avx2");
+    /// ```
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Wide => "wide",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs the job on this backend, or says that the machine lacks it.
+    #[inline(always)]
+    pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output, Error> {
+        let missing = Error::BackendUnavailable {
+            backend: self.name(),
+        };
+        match self {
+            Self::Scalar => Ok(Scalar.run(job)),
+            #[cfg(not(any(
+                target_arch = "arm",
+                target_arch = "riscv32",
+                target_arch = "riscv64"
+            )))]
+            Self::Wide => Ok(Portable.run(job)),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(missing),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx512 => Avx512::detect().map(|isa| isa.run(job)).ok_or(missing),
+            #[allow(unreachable_patterns, reason = "the backends that this target lacks")]
+            _ => Err(missing),
+        }
+    }
+}

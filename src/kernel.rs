@@ -1,0 +1,347 @@
+//! The mathematics, written once over [`Lane`].
+//!
+//! With z the logit, t the target, a = |z| and e = e^-a in [0, 1]:
+//!
+//! ```text
+//! loss     = max(z, 0) - t z + log1p(e)
+//! gradient = (step(z) - t) -+ q,   q = e / (1 + e) = sigmoid(-a)
+//! Hessian  = q - q^2
+//! ```
+//!
+//! No term cancels another for t in [0, 1] but the gradient's near its zero,
+//! where its error is measured against max(s, t).
+//!
+//! e: k = round(-a log2 e) by adding a large constant; r = -a - k ln 2 by two
+//! FMAs, of which the first is exact (Cody and Waite, "Software Manual for the
+//! Elementary Functions", 1980); a minimax polynomial; scaling by 2^k.
+//! log1p(e) = e + e^2 P(e) directly on [0, 1], without division or table: the
+//! divider stays free for q.
+//!
+//! Every function exists in two forms with the same bits wherever both hold.
+//! The fast one (`FULL` = false) holds for a <= `FAST_LIMIT`: there e^2 is
+//! normal, and no operation meets a subnormal number, which costs a microcode
+//! assist of more than a hundred cycles on some CPUs. The full one holds for
+//! every z, NaN included; it makes subnormal e by integer arithmetic and keeps
+//! it out of multiplications.
+
+use crate::lane::{Constants, Lane};
+
+/// What is known at one (z, t); what a caller does not use is not computed.
+#[derive(Clone, Copy)]
+pub(crate) struct Point<L> {
+    pub(crate) loss: L,
+    pub(crate) gradient: L,
+    pub(crate) hessian: L,
+}
+
+/// A function of logit and target that the walk over slices can apply.
+pub(crate) trait Pointwise<T: Constants>: Copy {
+    /// Whether the target is read (and checked) or fixed by the function itself.
+    const READS_TARGET: bool;
+    /// Whether weights and losses of 0 at finite logits may occur.
+    const OPTIONS: bool;
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L>;
+}
+
+#[inline(always)]
+fn splat<L: Lane>(value: L::Real) -> L {
+    L::splat(value)
+}
+
+/// c[0] + c[1] x + c[2] x^2 + ...
+#[inline(always)]
+fn horner<'a, L: Lane>(coefficients: impl DoubleEndedIterator<Item = &'a L::Real>, x: L) -> L {
+    let mut highest_first = coefficients.rev().map(|&c| splat::<L>(c));
+    let highest = highest_first.next().unwrap_or(splat(L::Real::ZERO));
+    highest_first.fold(highest, |sum, c| sum.fma(x, c))
+}
+
+/// e^x for x <= 0.
+#[inline(always)]
+fn exp<L: Lane, const FULL: bool>(x: L) -> L {
+    let one = splat(L::Real::ONE);
+    let rounder = splat(L::Real::ROUNDER);
+    let x = if FULL {
+        // NaN passes; what comes of it is replaced at the end.
+        let lowest = -splat::<L>(L::Real::ZERO_LIMIT);
+        L::select(lowest.greater(x), lowest, x)
+    } else {
+        x
+    };
+    let rounded = x.fma(splat(L::Real::LOG2_E), rounder);
+    let k = rounded - rounder;
+    let r = k.neg_fma(splat(L::Real::LN2_HI), x);
+    let r = k.neg_fma(splat(L::Real::LN2_LO), r);
+    let p = horner(L::Real::EXP.iter(), r).fma(r, one).fma(r, one);
+    let normal = p.scale(rounded, k);
+    if !FULL {
+        return normal;
+    }
+    // Subnormal e: scaled up by 2^S it is normal, and adding 2^(S + fraction
+    // bits) * (smallest subnormal) rounds it, correctly, at the bit that will be
+    // the last; the fraction of that sum is the pattern of e.
+    let shift = splat(L::Real::of_pattern(L::Real::SUBNORMAL_SHIFT));
+    let scaled = p.add_bits(rounded.add_bits(shift).low_bits_to_exponent());
+    let quantum = splat(L::Real::SUBNORMAL_ROUNDER);
+    let subnormal = (scaled + quantum).sub_bits(quantum);
+    L::select(
+        (-splat::<L>(L::Real::NORMAL_LIMIT)).greater(x),
+        subnormal,
+        normal,
+    )
+}
+
+/// log1p(e) for e in [0, 1] whose square is normal or zero.
+#[inline(always)]
+fn log1p<L: Lane>(e: L) -> L {
+    let square = e * e;
+    let even = horner(L::Real::LOG1P.iter().step_by(2), square);
+    let odd = horner(L::Real::LOG1P.iter().skip(1).step_by(2), square);
+    odd.fma(e, even).fma(square, e)
+}
+
+/// e / (1 + e) for e in [0, 1].
+#[inline(always)]
+fn odds_to_probability<L: Lane>(e: L) -> L {
+    let one = splat(L::Real::ONE);
+    let sum = one + e;
+    let quotient = e / sum;
+    if !L::Real::CORRECT_QUOTIENT {
+        return quotient;
+    }
+    // lost = (1 + e) - sum, exactly; the residual of the quotient against
+    // 1 + e, times 1 / (1 + e) = 1 - quotient, is what the quotient lacks.
+    let lost = e - (sum - one);
+    let residual = quotient.neg_fma(lost, quotient.neg_fma(sum, e));
+    residual.fma(one - quotient, quotient)
+}
+
+/// log1p(e), q and q - q^2 for e = e^-|z|.
+struct Tail<L> {
+    log1p: L,
+    q: L,
+    hessian: L,
+}
+
+#[inline(always)]
+fn tail<L: Lane, const FULL: bool>(minus_a: L) -> Tail<L> {
+    let e = exp::<L, FULL>(minus_a);
+    if !FULL {
+        let q = odds_to_probability(e);
+        return Tail {
+            log1p: log1p(e),
+            q,
+            hessian: q.neg_fma(q, q),
+        };
+    }
+    // Beyond FAST_LIMIT all three round to e.
+    let tiny = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
+    let ordinary = L::select(tiny, splat(L::Real::ZERO), e);
+    let q = odds_to_probability(ordinary);
+    Tail {
+        log1p: L::select(tiny, e, log1p(ordinary)),
+        q: L::select(tiny, e, q),
+        hessian: L::select(tiny, e, q.neg_fma(q, q)),
+    }
+}
+
+/// `finite` but where |z| is infinite: there 0 if `factor` is 0, else infinity.
+#[inline(always)]
+fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L) -> L {
+    if !FULL {
+        return finite;
+    }
+    let (zero, infinity) = (splat(L::Real::ZERO), splat::<L>(L::Real::INFINITY));
+    let at_infinity = L::select(factor.equal(zero), zero, infinity);
+    L::select(minus_a.equal(-infinity), at_infinity, finite)
+}
+
+/// `value`, or NaN where z is.
+#[inline(always)]
+fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
+    if FULL {
+        L::select(z.equal(z), value, splat(L::Real::NAN))
+    } else {
+        value
+    }
+}
+
+/// The contract's formulas, nothing else.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl<T: Constants> Pointwise<T> for Plain {
+    const READS_TARGET: bool = true;
+    const OPTIONS: bool = false;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+        let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
+        let minus_a = z.or_bits(splat(T::SIGN_BIT));
+        let tail = tail::<L, FULL>(minus_a);
+
+        let linear = t.neg_fma(z, z.max_or(zero));
+        let linear = limit::<L, FULL>(minus_a, z.select_negative(t, one - t), linear);
+        let signed_q = tail.q.xor_bits(z.and_bits(splat(T::SIGN_BIT)));
+        let step = z.select_negative(zero, one);
+
+        Point {
+            loss: nan_like::<L, FULL>(z, linear + tail.log1p),
+            gradient: nan_like::<L, FULL>(z, (step - t) - signed_q),
+            hessian: nan_like::<L, FULL>(z, tail.hessian),
+        }
+    }
+}
+
+/// Softplus and sigmoid are the loss and the gradient at t = 0: the same
+/// formulas, hence the same bits.
+#[derive(Clone, Copy)]
+pub(crate) struct AtTarget<T>(pub(crate) T);
+
+impl<T: Constants> Pointwise<T> for AtTarget<T> {
+    const READS_TARGET: bool = false;
+    const OPTIONS: bool = false;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+        Plain.at::<L, FULL>(z, splat(self.0))
+    }
+}
+
+/// Label smoothing, t' = t + smoothing (1/2 - t), and a weight p of the positive
+/// class: loss = p t' softplus(-z) + (1 - t') softplus(z).
+///
+/// With w = (1 - t') + p t' and the linear factor u = 1 - t' (z >= 0) or p t'
+/// (z < 0): loss = u a + w log1p(e), gradient = +-(u - w q), Hessian = w (q - q^2).
+#[derive(Clone, Copy)]
+pub(crate) struct Shaped<T> {
+    pub(crate) pos_weight: T,
+    pub(crate) smoothing: T,
+}
+
+impl<T: Constants> Pointwise<T> for Shaped<T> {
+    const READS_TARGET: bool = true;
+    const OPTIONS: bool = true;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+        if self.pos_weight == T::ONE && self.smoothing == T::ZERO {
+            return Plain.at::<L, FULL>(z, t);
+        }
+        let sign_bit = splat(T::SIGN_BIT);
+        let minus_a = z.or_bits(sign_bit);
+        let tail = tail::<L, FULL>(minus_a);
+
+        let t = splat::<L>(self.smoothing).fma(splat::<L>(T::HALF) - t, t);
+        let negative = splat::<L>(T::ONE) - t;
+        let positive = splat::<L>(self.pos_weight) * t;
+        let weight = negative + positive;
+        let factor = z.select_negative(positive, negative);
+        let linear = limit::<L, FULL>(minus_a, factor, factor * -minus_a);
+        let gradient = tail
+            .q
+            .neg_fma(weight, factor)
+            .xor_bits(z.and_bits(sign_bit));
+
+        Point {
+            loss: nan_like::<L, FULL>(z, weight.fma(tail.log1p, linear)),
+            gradient: nan_like::<L, FULL>(z, gradient),
+            hessian: nan_like::<L, FULL>(z, weight * tail.hessian),
+        }
+    }
+}
+
+/// ln(y) for normal or subnormal y in (0, 1).
+///
+/// y = 2^k f with f within a factor sqrt(2) of 1; ln y = k ln 2 + ln f.
+#[inline(always)]
+fn ln<L: Lane>(y: L) -> L {
+    let one = splat::<L>(L::Real::ONE);
+    let scale = splat(L::Real::SUBNORMAL_SCALE);
+    let subnormal = splat::<L>(L::Real::MIN_POSITIVE).greater(y);
+    let y = L::select(subnormal, y * scale, y);
+    let sqrt_half = splat(L::Real::SQRT_HALF);
+    let shifted = y.sub_bits(sqrt_half);
+    // k is negative: its exponent field plus the bias is an integer below 2^p,
+    // which stands in the fraction of 2^p.
+    let field = shifted.add_bits(one).exponent_to_low_bits();
+    let k =
+        field.or_bits(splat(L::Real::TWO_TO_PRECISION)) - splat(L::Real::TWO_TO_PRECISION_AND_BIAS);
+    let k = L::select(subnormal, k - splat(L::Real::SUBNORMAL_SCALE_LOG2), k);
+    let f = shifted
+        .and_bits(splat(L::Real::FRACTION))
+        .add_bits(sqrt_half);
+    let g = f - one;
+    let low = horner(L::Real::LN.iter(), g).fma(g * g, k * splat(L::Real::LN2_LO));
+    k.fma(splat(L::Real::LN2_HI), low + g)
+}
+
+/// The logit ln(p / (1 - p)).
+///
+/// With m = min(p, 1 - p): for m >= 1/4 it is -+2 atanh(1 - 2 m), whose argument
+/// is exact; otherwise +-ln(m / (1 - m)), which is beyond 1 in magnitude.
+#[derive(Clone, Copy)]
+pub(crate) struct Logit;
+
+impl<T: Constants> Pointwise<T> for Logit {
+    const READS_TARGET: bool = true;
+    const OPTIONS: bool = false;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L) -> Point<L> {
+        let (zero, one, half) = (splat::<L>(T::ZERO), splat::<L>(T::ONE), splat::<L>(T::HALF));
+        let upper = p.greater(half);
+        let m = L::select(upper, one - p, p);
+
+        let x = (half - m) + (half - m);
+        let square = x * x;
+        let near = (x * square).fma(horner(T::ATANH.iter(), square), x + x);
+        let odds = m / L::select(upper, p, one - p);
+        let far = -ln(odds);
+
+        let magnitude = L::select(splat::<L>(T::QUARTER).greater(m), far, near);
+        let magnitude = L::select(m.equal(zero), splat(T::INFINITY), magnitude);
+        let logit = L::select(upper, magnitude, -magnitude);
+        Point {
+            loss: logit,
+            gradient: logit,
+            hessian: logit,
+        }
+    }
+}
+
+/// ln sigmoid(z), the loss at t = 1 with the other sign.
+#[derive(Clone, Copy)]
+pub(crate) struct LogSigmoid;
+
+impl<T: Constants> Pointwise<T> for LogSigmoid {
+    const READS_TARGET: bool = false;
+    const OPTIONS: bool = false;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+        let point = AtTarget(T::ONE).at::<L, FULL>(z, t);
+        Point {
+            loss: -point.loss,
+            ..point
+        }
+    }
+}
+
+/// The value itself, for exact sums of weights.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity;
+
+impl<T: Constants> Pointwise<T> for Identity {
+    const READS_TARGET: bool = false;
+    const OPTIONS: bool = true;
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+        Point {
+            loss: z,
+            gradient: z,
+            hessian: z,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The vocabulary of the kernel: `Real` (an element type), `Lane` (a vector of
+//! them) and `Isa` (an instruction set, with a lane for each element type).
+//!
+//! # Laws
+//!
+//! The same bits on every machine follow from these, and only from these:
+//!
+//! 1. `+ - * /` and [`Lane::fma`] are one IEEE 754 operation each, rounded to
+//!    nearest even; nothing is contracted, reassociated or approximated.
+//! 2. Every other operation is exact: moves, comparisons, integer operations on
+//!    the bit patterns, widening to `f64`.
+//! 3. Where IEEE 754 leaves a choice (NaN payloads; the sign of a zero or the
+//!    NaN chosen by a maximum) the operation says which, or the kernel never
+//!    depends on it.
+//! 4. A lane's result depends on the same lane of its operands alone.
+//!
+//! `tests/backends.rs` holds every backend against `Scalar`.
+
+pub(crate) mod portable;
+pub(crate) mod scalar;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(crate) mod x86;
+
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::blocks::BLOCK_LOG2;
+use crate::coeffs::{double, single};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// An element type: `f32` or `f64`. Sealed.
+pub trait Real: sealed::Sealed + Constants {}
+
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// What the kernel needs to know about an element type. Not nameable outside the crate.
+#[doc(hidden)]
+pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
+    /// The lane that holds this type on the instruction set `I`.
+    type Lane<I: Isa>: Lane<Real = Self, Wide = I::F64>;
+
+    const ZERO: Self;
+    const HALF: Self;
+    const ONE: Self;
+    const MAX: Self;
+    const INFINITY: Self;
+    const NAN: Self;
+    const SIGN_BIT: Self;
+    /// log2(e), and ln 2 in two parts of which the first has trailing zeros.
+    const LOG2_E: Self;
+    const LN2_HI: Self;
+    const LN2_LO: Self;
+    /// Adding it to a number below 2^(p-2) rounds that number to an integer,
+    /// which then stands in the low bits of the sum.
+    const ROUNDER: Self;
+    const EXP: &'static [Self];
+    const LOG1P: &'static [Self];
+    /// Whether the quotient e/(1+e) is corrected for the rounding of 1 + e.
+    const CORRECT_QUOTIENT: bool;
+    /// Up to here e^-a squared is normal: the fast kernel holds.
+    const FAST_LIMIT: Self;
+    /// The largest a whose e^-a is normal.
+    const NORMAL_LIMIT: Self;
+    /// Beyond, e^-a rounds to 0.
+    const ZERO_LIMIT: Self;
+    /// A power of two 2^S by which subnormals are held scaled, and the number
+    /// whose unit in the last place is the smallest subnormal times 2^S.
+    const SUBNORMAL_SHIFT: u64;
+    const SUBNORMAL_ROUNDER: Self;
+    const LN: &'static [Self];
+    const ATANH: &'static [Self];
+    const QUARTER: Self;
+    const MIN_POSITIVE: Self;
+    const SQRT_HALF: Self;
+    /// A factor that makes every subnormal normal, and its exponent.
+    const SUBNORMAL_SCALE: Self;
+    const SUBNORMAL_SCALE_LOG2: Self;
+    /// 2^(fraction bits), alone and plus the exponent's bias.
+    const TWO_TO_PRECISION: Self;
+    const TWO_TO_PRECISION_AND_BIAS: Self;
+    /// The fraction field's mask.
+    const FRACTION: Self;
+
+    /// Adds the losses to two sums, exactly if `block_sum_is_exact` says so
+    /// afterwards of up to `BLOCK` losses, their maximum and their minimum but 0.
+    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide));
+    fn block_sum_is_exact(max: Self, min: Self) -> bool;
+    /// The sums over the lanes of both: two numbers whose sum is the block's.
+    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2];
+
+    fn of_f64(value: f64) -> Self;
+    fn as_f64(self) -> f64;
+    fn pattern(self) -> u64;
+    fn of_pattern(pattern: u64) -> Self;
+}
+
+impl Constants for f32 {
+    type Lane<I: Isa> = I::F32;
+
+    const ZERO: Self = 0.0;
+    const HALF: Self = 0.5;
+    const ONE: Self = 1.0;
+    const MAX: Self = f32::MAX;
+    const INFINITY: Self = f32::INFINITY;
+    const NAN: Self = f32::NAN;
+    const SIGN_BIT: Self = -0.0;
+    const LOG2_E: Self = single::LOG2_E;
+    const LN2_HI: Self = single::LN2_HI;
+    const LN2_LO: Self = single::LN2_LO;
+    const ROUNDER: Self = 12_582_912.0; // 1.5 * 2^23
+    const EXP: &'static [Self] = &single::EXP;
+    const LOG1P: &'static [Self] = &single::LOG1P;
+    const CORRECT_QUOTIENT: bool = false;
+    const FAST_LIMIT: Self = 43.5;
+    const NORMAL_LIMIT: Self = 87.336_54;
+    const ZERO_LIMIT: Self = 104.0;
+    const SUBNORMAL_SHIFT: u64 = 64;
+    const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
+    const LN: &'static [Self] = &single::LN;
+    const ATANH: &'static [Self] = &single::ATANH;
+    const QUARTER: Self = 0.25;
+    const MIN_POSITIVE: Self = f32::MIN_POSITIVE;
+    const SQRT_HALF: Self = core::f32::consts::FRAC_1_SQRT_2;
+    const SUBNORMAL_SCALE: Self = 16_777_216.0;
+    const SUBNORMAL_SCALE_LOG2: Self = 24.0;
+    const TWO_TO_PRECISION: Self = 8_388_608.0;
+    const TWO_TO_PRECISION_AND_BIAS: Self = 8_388_735.0;
+    const FRACTION: Self = f32::from_bits((1 << 23) - 1);
+
+    /// In `f64`, addition of up to 2^b `f32` is exact while their exponents
+    /// spread over at most 53 - 24 - b bits.
+    #[inline(always)]
+    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide)) {
+        let (low, high) = losses.widen();
+        *sums = (sums.0 + low, sums.1 + high);
+    }
+    #[inline(always)]
+    fn block_sum_is_exact(max: Self, min: Self) -> bool {
+        const SPREAD: u32 = 53 - 24 - BLOCK_LOG2;
+        let exponent = |x: f32| x.to_bits() >> 23;
+        max < f32::INFINITY && exponent(max) <= exponent(min).max(1) + SPREAD
+    }
+    #[inline(always)]
+    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
+        [(sums.0 + sums.1).reduce_exact_sum(), 0.0]
+    }
+
+    #[inline(always)]
+    fn of_f64(value: f64) -> Self {
+        value as f32
+    }
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn pattern(self) -> u64 {
+        u64::from(f32::to_bits(self))
+    }
+    #[inline(always)]
+    fn of_pattern(pattern: u64) -> Self {
+        f32::from_bits(pattern as u32)
+    }
+}
+
+impl Constants for f64 {
+    type Lane<I: Isa> = I::F64;
+
+    const ZERO: Self = 0.0;
+    const HALF: Self = 0.5;
+    const ONE: Self = 1.0;
+    const MAX: Self = f64::MAX;
+    const INFINITY: Self = f64::INFINITY;
+    const NAN: Self = f64::NAN;
+    const SIGN_BIT: Self = -0.0;
+    const LOG2_E: Self = double::LOG2_E;
+    const LN2_HI: Self = double::LN2_HI;
+    const LN2_LO: Self = double::LN2_LO;
+    const ROUNDER: Self = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    const EXP: &'static [Self] = &double::EXP;
+    const LOG1P: &'static [Self] = &double::LOG1P;
+    const CORRECT_QUOTIENT: bool = true;
+    const FAST_LIMIT: Self = 354.0;
+    const NORMAL_LIMIT: Self = 708.396_418_532_264_1;
+    const ZERO_LIMIT: Self = 745.5;
+    const SUBNORMAL_SHIFT: u64 = 128;
+    const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
+    const LN: &'static [Self] = &double::LN;
+    const ATANH: &'static [Self] = &double::ATANH;
+    const QUARTER: Self = 0.25;
+    const MIN_POSITIVE: Self = f64::MIN_POSITIVE;
+    const SQRT_HALF: Self = core::f64::consts::FRAC_1_SQRT_2;
+    const SUBNORMAL_SCALE: Self = 9_007_199_254_740_992.0;
+    const SUBNORMAL_SCALE_LOG2: Self = 53.0;
+    const TWO_TO_PRECISION: Self = 4_503_599_627_370_496.0;
+    const TWO_TO_PRECISION_AND_BIAS: Self = 4_503_599_627_371_519.0;
+    const FRACTION: Self = f64::from_bits((1 << 52) - 1);
+
+    /// Each loss is cut at 2^-38: the upper parts of up to 2^8 losses below 2^7
+    /// add up exactly, and so do the lower parts if no loss is below 2^-32
+    /// (their sum is at most 2^-31, their last bits are at least 2^-84).
+    #[inline(always)]
+    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide)) {
+        let cut = L::Wide::splat(f64::from_bits((1023 + 14) << 52) * 1.5);
+        let (losses, _) = losses.widen();
+        let upper = (losses + cut) - cut;
+        *sums = (sums.0 + upper, sums.1 + (losses - upper));
+    }
+    #[inline(always)]
+    fn block_sum_is_exact(max: Self, min: Self) -> bool {
+        const { assert!(BLOCK_LOG2 <= 8) };
+        max < 128.0 && min >= f64::from_bits((1023 - 32) << 52)
+    }
+    #[inline(always)]
+    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
+        [sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]
+    }
+
+    #[inline(always)]
+    fn of_f64(value: f64) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn as_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn pattern(self) -> u64 {
+        f64::to_bits(self)
+    }
+    #[inline(always)]
+    fn of_pattern(pattern: u64) -> Self {
+        f64::from_bits(pattern)
+    }
+}
+
+/// A vector of `WIDTH` elements. See the module's laws.
+pub trait Lane:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    type Real: Constants;
+    type Mask: Copy;
+    /// `f64` lanes that hold `widen`ed elements.
+    type Wide: Lane<Real = f64>;
+    const WIDTH: usize;
+
+    fn splat(value: Self::Real) -> Self;
+    /// The first `WIDTH` elements; where there are fewer, those and then zeros.
+    fn load(from: &[Self::Real]) -> Self;
+    /// Writes the first `WIDTH` elements, or as many as there are.
+    fn store(self, to: &mut [Self::Real]);
+    /// As `store`, past the caches where the address is aligned.
+    #[inline(always)]
+    fn stream(self, to: &mut [Self::Real]) {
+        self.store(to);
+    }
+
+    /// self * factor + addend, rounded once.
+    fn fma(self, factor: Self, addend: Self) -> Self;
+    /// addend - self * factor, rounded once.
+    #[inline(always)]
+    fn neg_fma(self, factor: Self, addend: Self) -> Self {
+        (-self).fma(factor, addend)
+    }
+    fn abs(self) -> Self;
+    /// self > other ? self : other; other where either is NaN.
+    fn max_or(self, other: Self) -> Self;
+
+    /// False where either is NaN.
+    fn greater(self, other: Self) -> Self::Mask;
+    fn equal(self, other: Self) -> Self::Mask;
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+    fn any(mask: Self::Mask) -> bool;
+    /// True in the first `count` lanes.
+    fn first(count: usize) -> Self::Mask;
+    /// By the sign bit of `self`, zeros and NaN included.
+    fn select_negative(self, negative: Self, nonnegative: Self) -> Self;
+
+    // Bit patterns as unsigned integers, wrapping.
+    fn add_bits(self, other: Self) -> Self;
+    fn sub_bits(self, other: Self) -> Self;
+    /// Shift left by the fraction's width: the low bits become the exponent field.
+    fn low_bits_to_exponent(self) -> Self;
+    /// Shift right by the fraction's width.
+    fn exponent_to_low_bits(self) -> Self;
+    fn and_bits(self, other: Self) -> Self;
+    fn or_bits(self, other: Self) -> Self;
+    fn xor_bits(self, other: Self) -> Self;
+    fn max_bits(self, other: Self) -> Self;
+    fn min_bits(self, other: Self) -> Self;
+    fn reduce_max_bits(self) -> u64;
+    fn reduce_min_bits(self) -> u64;
+
+    /// p * 2^k, where `rounded` is k + `ROUNDER`, `exponent` is k, p is in
+    /// (1/2, 2) and the result is normal; any number otherwise.
+    #[inline(always)]
+    fn scale(self, rounded: Self, exponent: Self) -> Self {
+        let _ = exponent;
+        self.add_bits(rounded.low_bits_to_exponent())
+    }
+
+    /// The elements as `f64`: the lower half and the upper half. `f64` lanes
+    /// and lanes of one element return themselves and zero.
+    fn widen(self) -> (Self::Wide, Self::Wide);
+    /// Sum over the lanes; the caller knows that every order of it is exact.
+    fn reduce_exact_sum(self) -> Self::Real;
+}
+
+/// An instruction set: a zero-sized proof that the machine has it.
+pub trait Isa: Copy {
+    type F32: Lane<Real = f32, Wide = Self::F64>;
+    type F64: Lane<Real = f64, Wide = Self::F64>;
+    /// Bytes from which an address counts as aligned for `stream`.
+    const STREAM_ALIGNMENT: usize = 1;
+
+    /// Runs the job with this instruction set's code.
+    fn run<J: Job>(self, job: J) -> J::Output;
+    /// Asks for the line `ahead` elements after the start of `of`. Never faults.
+    #[inline(always)]
+    fn prefetch<T>(self, of: &[T], ahead: usize) {
+        let _ = (of, ahead);
+    }
+    /// Orders earlier `stream`s before whatever follows.
+    #[inline(always)]
+    fn fence(self) {}
+}
+
+/// Work that is generic over the instruction set.
+pub trait Job {
+    type Output;
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}

@@ -1,0 +1,178 @@
+//! One element at a time: the definition that every other backend must equal.
+
+use super::{Isa, Job, Lane};
+
+/// The scalar backend; every machine has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Isa for Scalar {
+    type F32 = f32;
+    type F64 = f64;
+
+    #[inline(always)]
+    fn run<J: Job>(self, job: J) -> J::Output {
+        job.run(self)
+    }
+}
+
+/// a * b + c rounded once.
+///
+/// Without hardware: the product of two `f32` is exact in `f64`; the sum is
+/// rounded to odd there (S. Boldo, G. Melquiond, "Emulation of FMA and correctly
+/// rounded sums: proved algorithms using rounding to odd", IEEE TC 57(4), 2008),
+/// and 53 >= 2 * 24 + 2 bits make the last rounding the only one, subnormal
+/// results included. (`libm::fmaf` was wrong there: compiler-builtins issue 1262.)
+#[inline(always)]
+pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
+    cfg_if::cfg_if! {
+        if #[cfg(any(
+            all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "fma"),
+            target_arch = "aarch64",
+        ))] {
+            libm::fmaf(a, b, c)
+        } else {
+            let product = f64::from(a) * f64::from(b);
+            let addend = f64::from(c);
+            let sum = product + addend;
+            let back = sum - product;
+            let error = (product - (sum - back)) + (addend - back);
+            let bits = sum.to_bits();
+            // Inexact and even: step to the odd neighbour on the error's side.
+            // NaN and infinite errors compare unequal to themselves or come from
+            // sums that are final already.
+            let step = error != 0.0 && bits & 1 == 0 && error - error == 0.0;
+            let away = (error > 0.0) == (sum > 0.0);
+            let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+            f64::from_bits(if step { odd } else { bits }) as f32
+        }
+    }
+}
+
+/// a * b + c rounded once; `libm` takes the hardware's instruction where it finds one.
+#[inline(always)]
+pub(crate) fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
+    libm::fma(a, b, c)
+}
+
+/// One macro, because the two element types differ in names alone.
+macro_rules! scalar_lane {
+    ($real:ident, $bits:ident, $fma:ident, $fraction:literal) => {
+        impl Lane for $real {
+            type Real = $real;
+            type Mask = bool;
+            type Wide = f64;
+            const WIDTH: usize = 1;
+
+            #[inline(always)]
+            fn splat(value: $real) -> Self {
+                value
+            }
+            #[inline(always)]
+            fn load(from: &[$real]) -> Self {
+                from.first().copied().unwrap_or(0.0)
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$real]) {
+                if let Some(first) = to.first_mut() {
+                    *first = self;
+                }
+            }
+            #[inline(always)]
+            fn fma(self, factor: Self, addend: Self) -> Self {
+                $fma(self, factor, addend)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $real::from_bits(self.to_bits() & ($bits::MAX >> 1))
+            }
+            #[inline(always)]
+            fn max_or(self, other: Self) -> Self {
+                if self > other { self } else { other }
+            }
+            #[inline(always)]
+            fn greater(self, other: Self) -> bool {
+                self > other
+            }
+            #[inline(always)]
+            fn equal(self, other: Self) -> bool {
+                self == other
+            }
+            #[inline(always)]
+            fn select(mask: bool, yes: Self, no: Self) -> Self {
+                if mask { yes } else { no }
+            }
+            #[inline(always)]
+            fn any(mask: bool) -> bool {
+                mask
+            }
+            #[inline(always)]
+            fn first(count: usize) -> bool {
+                count > 0
+            }
+            #[inline(always)]
+            fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
+                if self.to_bits() >> ($bits::BITS - 1) == 1 {
+                    negative
+                } else {
+                    nonnegative
+                }
+            }
+            #[inline(always)]
+            fn add_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits().wrapping_add(other.to_bits()))
+            }
+            #[inline(always)]
+            fn sub_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits().wrapping_sub(other.to_bits()))
+            }
+            #[inline(always)]
+            fn low_bits_to_exponent(self) -> Self {
+                $real::from_bits(self.to_bits() << $fraction)
+            }
+            #[inline(always)]
+            fn exponent_to_low_bits(self) -> Self {
+                $real::from_bits(self.to_bits() >> $fraction)
+            }
+            #[inline(always)]
+            fn and_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits() & other.to_bits())
+            }
+            #[inline(always)]
+            fn or_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits() | other.to_bits())
+            }
+            #[inline(always)]
+            fn xor_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits() ^ other.to_bits())
+            }
+            #[inline(always)]
+            fn max_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits().max(other.to_bits()))
+            }
+            #[inline(always)]
+            fn min_bits(self, other: Self) -> Self {
+                $real::from_bits(self.to_bits().min(other.to_bits()))
+            }
+            #[inline(always)]
+            fn reduce_max_bits(self) -> u64 {
+                u64::from(self.to_bits())
+            }
+            #[inline(always)]
+            fn reduce_min_bits(self) -> u64 {
+                u64::from(self.to_bits())
+            }
+            #[inline(always)]
+            fn widen(self) -> (f64, f64) {
+                (f64::from(self), 0.0)
+            }
+            #[inline(always)]
+            fn reduce_exact_sum(self) -> Self {
+                self
+            }
+        }
+    };
+}
+
+scalar_lane!(f32, u32, fma_f32, 23);
+scalar_lane!(f64, u64, fma_f64, 52);

@@ -1,0 +1,615 @@
+//! AVX2 + FMA and AVX-512 (F, DQ, VL): primitive operations only.
+//!
+//! # Why the `unsafe` here holds
+//!
+//! * An `Avx2` or `Avx512` value exists only if `detect` saw the CPU's and the
+//!   operating system's support. Lanes are named only through `I: Isa` in code
+//!   that holds an `I`, inside the `#[target_feature]` function of `Isa::run`.
+//!   So every intrinsic runs on a CPU that has it.
+//! * Full loads and stores happen behind a check of the slice's length; partial
+//!   ones are masked to that length, and masked-off elements are not accessed.
+//! * No operation needs alignment, except streaming stores, which check it.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+use core::ops::{Add, Div, Mul, Neg, Sub};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use super::{Isa, Job, Lane};
+
+/// Proof that AVX2 and FMA may be used.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Proof that AVX-512 F, DQ and VL (and AVX2, FMA) may be used.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// What the CPU has and the operating system keeps across context switches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Baseline,
+    Avx2,
+    Avx512,
+}
+
+/// The cached answer of `ask`; racing threads store the same value.
+#[inline(always)]
+fn level() -> Level {
+    static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+    #[cold]
+    fn first_time() -> Level {
+        let level = ask();
+        LEVEL.store(1 + level as u8, Ordering::Relaxed);
+        level
+    }
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => first_time(),
+        1 => Level::Baseline,
+        2 => Level::Avx2,
+        _ => Level::Avx512,
+    }
+}
+
+/// CPUID (leaves 1 and 7) and XCR0; Intel SDM vol. 1, 14.3 and 15.2.
+fn ask() -> Level {
+    const OSXSAVE_AVX_FMA: u32 = 1 << 27 | 1 << 28 | 1 << 12;
+    const AVX2: u32 = 1 << 5;
+    const AVX512_F_DQ_VL: u32 = 1 << 16 | 1 << 17 | 1 << 31;
+    const XMM_YMM: u64 = 0b110;
+    const XMM_YMM_ZMM: u64 = 0b1110_0110;
+
+    #[target_feature(enable = "xsave")]
+    fn xcr0() -> u64 {
+        // SAFETY: `xsave` is enabled here, and the caller saw OSXSAVE.
+        unsafe { _xgetbv(0) }
+    }
+
+    if cfg!(miri) || __cpuid(0).eax < 7 {
+        return Level::Baseline;
+    }
+    if __cpuid(1).ecx & OSXSAVE_AVX_FMA != OSXSAVE_AVX_FMA {
+        return Level::Baseline;
+    }
+    // SAFETY: OSXSAVE says that XGETBV exists and is enabled.
+    let enabled = unsafe { xcr0() };
+    let features = __cpuid_count(7, 0).ebx;
+    if enabled & XMM_YMM != XMM_YMM || features & AVX2 == 0 {
+        return Level::Baseline;
+    }
+    if enabled & XMM_YMM_ZMM != XMM_YMM_ZMM || features & AVX512_F_DQ_VL != AVX512_F_DQ_VL {
+        return Level::Avx2;
+    }
+    Level::Avx512
+}
+
+impl Avx2 {
+    #[inline(always)]
+    pub(crate) fn detect() -> Option<Self> {
+        (level() >= Level::Avx2).then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    #[inline(always)]
+    pub(crate) fn detect() -> Option<Self> {
+        (level() >= Level::Avx512).then_some(Self(()))
+    }
+}
+
+macro_rules! isa {
+    ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
+        impl Isa for $token {
+            type F32 = $single;
+            type F64 = $double;
+            const STREAM_ALIGNMENT: usize = $alignment;
+
+            #[inline(always)]
+            fn run<J: Job>(self, job: J) -> J::Output {
+                #[target_feature(enable = $features)]
+                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
+                    job.run(isa)
+                }
+                // SAFETY: the token proves that the features are there.
+                unsafe { with_features(self, job) }
+            }
+            #[inline(always)]
+            fn prefetch<T>(self, of: &[T], ahead: usize) {
+                // SAFETY: a prefetch reads nothing and never faults, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(of.as_ptr().wrapping_add(ahead).cast()) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: SSE is part of every machine with AVX.
+                unsafe { _mm_sfence() }
+            }
+        }
+    };
+}
+
+isa!(Avx2, "avx2,fma", F32x8, F64x4, 32);
+isa!(
+    Avx512,
+    "avx512f,avx512dq,avx512vl,avx2,fma",
+    F32x16,
+    F64x8,
+    64
+);
+
+/// The four lanes differ in the names of the intrinsics alone; those that one
+/// instruction set lacks are the small functions below.
+macro_rules! lane {
+    ($lane:ident, $real:ident, $vector:ident, $mask:ty, $width:literal, $wide:ident,
+     to_int: $to_int:ident, from_int: $from_int:ident, splat: $splat:ident,
+     loadu: $loadu:ident, storeu: $storeu:ident, stream: $stream:ident,
+     load_first: $load_first:ident, store_first: $store_first:ident, first: $first:ident,
+     add: $add:ident, sub: $sub:ident, mul: $mul:ident, div: $div:ident,
+     fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident,
+     and: $and:ident, or: $or:ident, xor: $xor:ident,
+     greater: $greater:ident, equal: $equal:ident, select: $select:ident, any: $any:ident,
+     select_negative: $select_negative:ident,
+     add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
+     max_int: $max_int:ident, min_int: $min_int:ident, scale: $scale:ident,
+     widen: $widen:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+        #[derive(Clone, Copy)]
+        #[repr(transparent)]
+        pub(crate) struct $lane($vector);
+
+        lane!(@operator $lane, Add, add, $add);
+        lane!(@operator $lane, Sub, sub, $sub);
+        lane!(@operator $lane, Mul, mul, $mul);
+        lane!(@operator $lane, Div, div, $div);
+
+        impl Neg for $lane {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                self.xor_bits(Self::splat(-0.0))
+            }
+        }
+
+        impl $lane {
+            #[inline(always)]
+            fn to_array(self) -> [$real; $width] {
+                let mut elements = [0.0; $width];
+                self.store(&mut elements);
+                elements
+            }
+        }
+
+        // SAFETY, for every block below that gives no other: see the head of this file.
+        impl Lane for $lane {
+            type Real = $real;
+            type Mask = $mask;
+            type Wide = $wide;
+            const WIDTH: usize = $width;
+
+            #[inline(always)]
+            fn splat(value: $real) -> Self {
+                Self(unsafe { $splat(value) })
+            }
+            #[inline(always)]
+            fn load(from: &[$real]) -> Self {
+                if from.len() >= $width {
+                    // SAFETY: the slice holds `WIDTH` elements.
+                    Self(unsafe { $loadu(from.as_ptr()) })
+                } else {
+                    // SAFETY: only the slice's own elements are read.
+                    Self(unsafe { $load_first(from.as_ptr(), from.len()) })
+                }
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$real]) {
+                if to.len() >= $width {
+                    // SAFETY: the slice holds `WIDTH` elements.
+                    unsafe { $storeu(to.as_mut_ptr(), self.0) }
+                } else {
+                    // SAFETY: only the slice's own elements are written.
+                    unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
+                }
+            }
+            #[inline(always)]
+            fn stream(self, to: &mut [$real]) {
+                if to.len() >= $width && to.as_ptr().addr() % size_of::<Self>() == 0 {
+                    // SAFETY: the slice holds `WIDTH` elements, aligned to the vector's size.
+                    unsafe { $stream(to.as_mut_ptr(), self.0) }
+                } else {
+                    self.store(to);
+                }
+            }
+            #[inline(always)]
+            fn fma(self, factor: Self, addend: Self) -> Self {
+                Self(unsafe { $fma(self.0, factor.0, addend.0) })
+            }
+            #[inline(always)]
+            fn neg_fma(self, factor: Self, addend: Self) -> Self {
+                Self(unsafe { $neg_fma(self.0, factor.0, addend.0) })
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                self.and_bits(Self::splat($real::from_bits($unsigned::MAX >> 1)))
+            }
+            #[inline(always)]
+            fn max_or(self, other: Self) -> Self {
+                Self(unsafe { $max(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn greater(self, other: Self) -> $mask {
+                unsafe { $greater(self.0, other.0) }
+            }
+            #[inline(always)]
+            fn equal(self, other: Self) -> $mask {
+                unsafe { $equal(self.0, other.0) }
+            }
+            #[inline(always)]
+            fn select(mask: $mask, yes: Self, no: Self) -> Self {
+                Self(unsafe { $select(mask, yes.0, no.0) })
+            }
+            #[inline(always)]
+            fn any(mask: $mask) -> bool {
+                unsafe { $any(mask) }
+            }
+            #[inline(always)]
+            fn first(count: usize) -> $mask {
+                unsafe { $first(count) }
+            }
+            #[inline(always)]
+            fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
+                Self(unsafe { $select_negative(self.0, negative.0, nonnegative.0) })
+            }
+            #[inline(always)]
+            fn add_bits(self, other: Self) -> Self {
+                Self(unsafe { $from_int($add_int($to_int(self.0), $to_int(other.0))) })
+            }
+            #[inline(always)]
+            fn sub_bits(self, other: Self) -> Self {
+                Self(unsafe { $from_int($sub_int($to_int(self.0), $to_int(other.0))) })
+            }
+            #[inline(always)]
+            fn low_bits_to_exponent(self) -> Self {
+                Self(unsafe { $from_int($shl::<$fraction>($to_int(self.0))) })
+            }
+            #[inline(always)]
+            fn exponent_to_low_bits(self) -> Self {
+                Self(unsafe { $from_int($shr::<$fraction>($to_int(self.0))) })
+            }
+            #[inline(always)]
+            fn and_bits(self, other: Self) -> Self {
+                Self(unsafe { $and(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn or_bits(self, other: Self) -> Self {
+                Self(unsafe { $or(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn xor_bits(self, other: Self) -> Self {
+                Self(unsafe { $xor(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn max_bits(self, other: Self) -> Self {
+                Self(unsafe { $from_int($max_int($to_int(self.0), $to_int(other.0))) })
+            }
+            #[inline(always)]
+            fn min_bits(self, other: Self) -> Self {
+                Self(unsafe { $from_int($min_int($to_int(self.0), $to_int(other.0))) })
+            }
+            #[inline(always)]
+            fn reduce_max_bits(self) -> u64 {
+                self.to_array().iter().fold(0, |max, x| max.max(u64::from(x.to_bits())))
+            }
+            #[inline(always)]
+            fn reduce_min_bits(self) -> u64 {
+                self.to_array().iter().fold(u64::MAX, |min, x| min.min(u64::from(x.to_bits())))
+            }
+            #[inline(always)]
+            fn scale(self, rounded: Self, exponent: Self) -> Self {
+                $scale(self, rounded, exponent)
+            }
+            #[inline(always)]
+            fn widen(self) -> ($wide, $wide) {
+                let (low, high) = unsafe { $widen(self.0) };
+                ($wide(low), $wide(high))
+            }
+            #[inline(always)]
+            fn reduce_exact_sum(self) -> $real {
+                self.to_array().iter().sum()
+            }
+        }
+    };
+    (@operator $lane:ident, $trait:ident, $method:ident, $intrinsic:ident) => {
+        impl $trait for $lane {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                // SAFETY: see the head of this file.
+                Self(unsafe { $intrinsic(self.0, other.0) })
+            }
+        }
+    };
+}
+
+lane! {
+    F32x8, f32, __m256, __m256, 8, F64x4,
+    to_int: _mm256_castps_si256, from_int: _mm256_castsi256_ps, splat: _mm256_set1_ps,
+    loadu: _mm256_loadu_ps, storeu: _mm256_storeu_ps, stream: _mm256_stream_ps,
+    load_first: load_first_ps256, store_first: store_first_ps256, first: first_ps256,
+    add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps,
+    fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps,
+    and: _mm256_and_ps, or: _mm256_or_ps, xor: _mm256_xor_ps,
+    greater: greater_ps256, equal: equal_ps256, select: select_ps256, any: any_ps256,
+    select_negative: select_negative_ps256,
+    add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
+    max_int: _mm256_max_epu32, min_int: _mm256_min_epu32, scale: scale_by_exponent_field,
+    widen: widen_ps256, fraction: 23, unsigned: u32
+}
+lane! {
+    F64x4, f64, __m256d, __m256d, 4, F64x4,
+    to_int: _mm256_castpd_si256, from_int: _mm256_castsi256_pd, splat: _mm256_set1_pd,
+    loadu: _mm256_loadu_pd, storeu: _mm256_storeu_pd, stream: _mm256_stream_pd,
+    load_first: load_first_pd256, store_first: store_first_pd256, first: first_pd256,
+    add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd,
+    fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd,
+    and: _mm256_and_pd, or: _mm256_or_pd, xor: _mm256_xor_pd,
+    greater: greater_pd256, equal: equal_pd256, select: select_pd256, any: any_pd256,
+    select_negative: select_negative_pd256,
+    add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
+    max_int: max_epu64_256, min_int: min_epu64_256, scale: scale_by_exponent_field,
+    widen: widen_pd256, fraction: 52, unsigned: u64
+}
+lane! {
+    F32x16, f32, __m512, __mmask16, 16, F64x8,
+    to_int: _mm512_castps_si512, from_int: _mm512_castsi512_ps, splat: _mm512_set1_ps,
+    loadu: _mm512_loadu_ps, storeu: _mm512_storeu_ps, stream: _mm512_stream_ps,
+    load_first: load_first_ps512, store_first: store_first_ps512, first: first_16,
+    add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps,
+    fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps,
+    and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
+    greater: greater_ps512, equal: equal_ps512, select: select_ps512, any: any_16,
+    select_negative: select_negative_ps512,
+    add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
+    max_int: _mm512_max_epu32, min_int: _mm512_min_epu32, scale: scalef_ps512,
+    widen: widen_ps512, fraction: 23, unsigned: u32
+}
+lane! {
+    F64x8, f64, __m512d, __mmask8, 8, F64x8,
+    to_int: _mm512_castpd_si512, from_int: _mm512_castsi512_pd, splat: _mm512_set1_pd,
+    loadu: _mm512_loadu_pd, storeu: _mm512_storeu_pd, stream: _mm512_stream_pd,
+    load_first: load_first_pd512, store_first: store_first_pd512, first: first_8,
+    add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd,
+    fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd,
+    and: _mm512_and_pd, or: _mm512_or_pd, xor: _mm512_xor_pd,
+    greater: greater_pd512, equal: equal_pd512, select: select_pd512, any: any_8,
+    select_negative: select_negative_pd512,
+    add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
+    max_int: _mm512_max_epu64, min_int: _mm512_min_epu64, scale: scalef_pd512,
+    widen: widen_pd512, fraction: 52, unsigned: u64
+}
+
+#[inline(always)]
+fn scale_by_exponent_field<L: Lane>(p: L, rounded: L, _exponent: L) -> L {
+    p.add_bits(rounded.low_bits_to_exponent())
+}
+#[inline(always)]
+fn scalef_ps512(p: F32x16, _rounded: F32x16, exponent: F32x16) -> F32x16 {
+    // SAFETY: see the head of this file.
+    F32x16(unsafe { _mm512_scalef_ps(p.0, exponent.0) })
+}
+#[inline(always)]
+fn scalef_pd512(p: F64x8, _rounded: F64x8, exponent: F64x8) -> F64x8 {
+    // SAFETY: see the head of this file.
+    F64x8(unsafe { _mm512_scalef_pd(p.0, exponent.0) })
+}
+
+// SAFETY, for all functions below: the caller has the instruction set, and for
+// loads and stores `from` or `to` is valid for `count` < `WIDTH` elements.
+
+#[inline(always)]
+unsafe fn greater_ps256(a: __m256, b: __m256) -> __m256 {
+    unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn greater_pd256(a: __m256d, b: __m256d) -> __m256d {
+    unsafe { _mm256_cmp_pd::<_CMP_GT_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn greater_ps512(a: __m512, b: __m512) -> __mmask16 {
+    unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn greater_pd512(a: __m512d, b: __m512d) -> __mmask8 {
+    unsafe { _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn equal_ps256(a: __m256, b: __m256) -> __m256 {
+    unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn equal_pd256(a: __m256d, b: __m256d) -> __m256d {
+    unsafe { _mm256_cmp_pd::<_CMP_EQ_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn equal_ps512(a: __m512, b: __m512) -> __mmask16 {
+    unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn equal_pd512(a: __m512d, b: __m512d) -> __mmask8 {
+    unsafe { _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(a, b) }
+}
+#[inline(always)]
+unsafe fn select_ps256(mask: __m256, yes: __m256, no: __m256) -> __m256 {
+    unsafe { _mm256_blendv_ps(no, yes, mask) }
+}
+#[inline(always)]
+unsafe fn select_pd256(mask: __m256d, yes: __m256d, no: __m256d) -> __m256d {
+    unsafe { _mm256_blendv_pd(no, yes, mask) }
+}
+#[inline(always)]
+unsafe fn select_ps512(mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
+    unsafe { _mm512_mask_blend_ps(mask, no, yes) }
+}
+#[inline(always)]
+unsafe fn select_pd512(mask: __mmask8, yes: __m512d, no: __m512d) -> __m512d {
+    unsafe { _mm512_mask_blend_pd(mask, no, yes) }
+}
+#[inline(always)]
+unsafe fn any_ps256(mask: __m256) -> bool {
+    unsafe { _mm256_movemask_ps(mask) != 0 }
+}
+#[inline(always)]
+unsafe fn any_pd256(mask: __m256d) -> bool {
+    unsafe { _mm256_movemask_pd(mask) != 0 }
+}
+#[inline(always)]
+unsafe fn any_16(mask: __mmask16) -> bool {
+    mask != 0
+}
+#[inline(always)]
+unsafe fn any_8(mask: __mmask8) -> bool {
+    mask != 0
+}
+#[inline(always)]
+unsafe fn select_negative_ps256(sign: __m256, negative: __m256, nonnegative: __m256) -> __m256 {
+    unsafe { _mm256_blendv_ps(nonnegative, negative, sign) }
+}
+#[inline(always)]
+unsafe fn select_negative_pd256(sign: __m256d, negative: __m256d, nonnegative: __m256d) -> __m256d {
+    unsafe { _mm256_blendv_pd(nonnegative, negative, sign) }
+}
+#[inline(always)]
+unsafe fn select_negative_ps512(sign: __m512, negative: __m512, nonnegative: __m512) -> __m512 {
+    unsafe {
+        _mm512_mask_blend_ps(
+            _mm512_movepi32_mask(_mm512_castps_si512(sign)),
+            nonnegative,
+            negative,
+        )
+    }
+}
+#[inline(always)]
+unsafe fn select_negative_pd512(sign: __m512d, negative: __m512d, nonnegative: __m512d) -> __m512d {
+    unsafe {
+        _mm512_mask_blend_pd(
+            _mm512_movepi64_mask(_mm512_castpd_si512(sign)),
+            nonnegative,
+            negative,
+        )
+    }
+}
+
+/// AVX2 compares 64-bit integers as signed only: flip the sign bits.
+#[inline(always)]
+unsafe fn greater_epu64_256(a: __m256i, b: __m256i) -> __m256d {
+    unsafe {
+        let flip = _mm256_set1_epi64x(i64::MIN);
+        _mm256_castsi256_pd(_mm256_cmpgt_epi64(
+            _mm256_xor_si256(a, flip),
+            _mm256_xor_si256(b, flip),
+        ))
+    }
+}
+#[inline(always)]
+unsafe fn max_epu64_256(a: __m256i, b: __m256i) -> __m256i {
+    unsafe {
+        let (x, y) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
+        _mm256_castpd_si256(_mm256_blendv_pd(y, x, greater_epu64_256(a, b)))
+    }
+}
+#[inline(always)]
+unsafe fn min_epu64_256(a: __m256i, b: __m256i) -> __m256i {
+    unsafe {
+        let (x, y) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
+        _mm256_castpd_si256(_mm256_blendv_pd(x, y, greater_epu64_256(a, b)))
+    }
+}
+
+#[inline(always)]
+unsafe fn widen_ps256(v: __m256) -> (__m256d, __m256d) {
+    unsafe {
+        (
+            _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+            _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v)),
+        )
+    }
+}
+#[inline(always)]
+unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
+    unsafe {
+        (
+            _mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+            _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v)),
+        )
+    }
+}
+#[inline(always)]
+unsafe fn widen_pd256(v: __m256d) -> (__m256d, __m256d) {
+    unsafe { (v, _mm256_setzero_pd()) }
+}
+#[inline(always)]
+unsafe fn widen_pd512(v: __m512d) -> (__m512d, __m512d) {
+    unsafe { (v, _mm512_setzero_pd()) }
+}
+
+#[inline(always)]
+unsafe fn first_ps256(count: usize) -> __m256 {
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_castsi256_ps(_mm256_cmpgt_epi32(
+            _mm256_set1_epi32(count.min(8) as i32),
+            lanes,
+        ))
+    }
+}
+#[inline(always)]
+unsafe fn first_pd256(count: usize) -> __m256d {
+    unsafe {
+        let lanes = _mm256_setr_epi64x(0, 1, 2, 3);
+        _mm256_castsi256_pd(_mm256_cmpgt_epi64(
+            _mm256_set1_epi64x(count.min(4) as i64),
+            lanes,
+        ))
+    }
+}
+#[inline(always)]
+unsafe fn first_16(count: usize) -> __mmask16 {
+    ((1_u32 << count.min(16)) - 1) as __mmask16
+}
+#[inline(always)]
+unsafe fn first_8(count: usize) -> __mmask8 {
+    ((1_u32 << count.min(8)) - 1) as __mmask8
+}
+#[inline(always)]
+unsafe fn load_first_ps256(from: *const f32, count: usize) -> __m256 {
+    unsafe { _mm256_maskload_ps(from, _mm256_castps_si256(first_ps256(count))) }
+}
+#[inline(always)]
+unsafe fn load_first_pd256(from: *const f64, count: usize) -> __m256d {
+    unsafe { _mm256_maskload_pd(from, _mm256_castpd_si256(first_pd256(count))) }
+}
+#[inline(always)]
+unsafe fn load_first_ps512(from: *const f32, count: usize) -> __m512 {
+    unsafe { _mm512_maskz_loadu_ps(first_16(count), from) }
+}
+#[inline(always)]
+unsafe fn load_first_pd512(from: *const f64, count: usize) -> __m512d {
+    unsafe { _mm512_maskz_loadu_pd(first_8(count), from) }
+}
+#[inline(always)]
+unsafe fn store_first_ps256(to: *mut f32, count: usize, v: __m256) {
+    unsafe { _mm256_maskstore_ps(to, _mm256_castps_si256(first_ps256(count)), v) }
+}
+#[inline(always)]
+unsafe fn store_first_pd256(to: *mut f64, count: usize, v: __m256d) {
+    unsafe { _mm256_maskstore_pd(to, _mm256_castpd_si256(first_pd256(count)), v) }
+}
+#[inline(always)]
+unsafe fn store_first_ps512(to: *mut f32, count: usize, v: __m512) {
+    unsafe { _mm512_mask_storeu_ps(to, first_16(count), v) }
+}
+#[inline(always)]
+unsafe fn store_first_pd512(to: *mut f64, count: usize, v: __m512d) {
+    unsafe { _mm512_mask_storeu_pd(to, first_8(count), v) }
+}

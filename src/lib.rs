@@ -1,0 +1,45 @@
+//! Binary cross-entropy with soft targets, computed from logits.
+//!
+//! With z the logit, t the target in [0, 1] and s = σ(z) = 1/(1 + e^−z):
+//!
+//! | quantity | formula | computed as |
+//! |---|---|---|
+//! | loss | −t·ln s − (1 − t)·ln(1 − s) | max(z, 0) − t·z + log1p(e^−\|z\|) |
+//! | gradient by z | s − t | (step(z) − t) ∓ e/(1 + e), e = e^−\|z\| |
+//! | Hessian by z | s·(1 − s) | q − q², q = e/(1 + e) |
+//!
+//! The loss is convex in z, least where σ(z) = t, and worth there the entropy of
+//! t, not 0. The gradient is the plain difference s − t.
+//!
+//! ```
+//! use soft_bce::Bce;
+//!
+//! let (logits, targets) = ([2.0_f32, -1.0, 0.0], [0.9_f32, 0.25, 0.5]);
+//! let mut gradient = [0.0; 3];
+//! let loss = Bce::new().sum_gradient(&logits, &targets, &mut gradient)?;
+//!
+//! assert!((loss - 1.583_338).abs() < 1e-6);
+//! assert_eq!(gradient[2], 0.0); // sigmoid(0) is the target
+//! # Ok::<(), soft_bce::Error>(())
+//! ```
+#![no_std]
+#![deny(unsafe_code)]
+#![deny(missing_docs)]
+
+mod bce;
+mod blocks;
+mod coeffs;
+mod dispatch;
+mod error;
+mod kernel;
+mod lane;
+pub mod scalar;
+mod slices;
+mod sum;
+
+pub use bce::Bce;
+pub use dispatch::Backend;
+pub use error::Error;
+pub use lane::Real;
+pub use slices::{log_sigmoid, logit, sigmoid, softplus};
+pub use sum::LossSum;

@@ -1,0 +1,88 @@
+//! One element at a time, with the same bits as the functions over slices.
+//!
+//! The functions of a logit alone cannot fail; those with a target refuse one
+//! that is NaN or outside [0, 1], as index 0.
+
+use crate::{Bce, Error, Real};
+
+/// σ(z); see [`crate::sigmoid`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::sigmoid(0.0_f32), 0.5);
+/// ```
+#[must_use]
+pub fn sigmoid<T: Real>(z: T) -> T {
+    of_logit(z, crate::sigmoid)
+}
+
+/// ln σ(z); see [`crate::log_sigmoid`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::log_sigmoid(-1000.0), -1000.0);
+/// ```
+#[must_use]
+pub fn log_sigmoid<T: Real>(z: T) -> T {
+    of_logit(z, crate::log_sigmoid)
+}
+
+/// ln(1 + e^z); see [`crate::softplus`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::softplus(1000.0), 1000.0);
+/// ```
+#[must_use]
+pub fn softplus<T: Real>(z: T) -> T {
+    of_logit(z, crate::softplus)
+}
+
+/// −t ln σ(z) − (1 − t) ln(1 − σ(z)); see [`Bce::loss`].
+///
+/// # Errors
+/// [`Error::TargetOutOfRange`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::loss(0.0, 0.3)?, std::f64::consts::LN_2);
+/// # Ok::<(), soft_bce::Error>(())
+/// ```
+pub fn loss<T: Real>(z: T, t: T) -> Result<T, Error> {
+    let mut out = [T::ZERO];
+    Bce::new().loss(&[z], &[t], &mut out)?;
+    let [loss] = out;
+    Ok(loss)
+}
+
+/// σ(z) − t; see [`Bce::gradient`].
+///
+/// # Errors
+/// [`Error::TargetOutOfRange`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::gradient(0.0, 0.25)?, 0.25_f32);
+/// # Ok::<(), soft_bce::Error>(())
+/// ```
+pub fn gradient<T: Real>(z: T, t: T) -> Result<T, Error> {
+    let mut out = [T::ZERO];
+    Bce::new().gradient(&[z], &[t], &mut out)?;
+    let [gradient] = out;
+    Ok(gradient)
+}
+
+/// σ(z)·(1 − σ(z)); see [`Bce::gradient_hessian`].
+///
+/// ```
+/// assert_eq!(soft_bce::scalar::hessian(0.0_f64), 0.25);
+/// ```
+#[must_use]
+pub fn hessian<T: Real>(z: T) -> T {
+    of_logit(z, |z, out| {
+        Bce::new().gradient_hessian(z, &[T::ZERO], &mut [T::ZERO], out)
+    })
+}
+
+fn of_logit<T: Real>(z: T, function: impl Fn(&[T], &mut [T]) -> Result<(), Error>) -> T {
+    let mut out = [T::NAN];
+    // One element in, one out, and no target that could be wrong: no error is possible.
+    let _ = function(&[z], &mut out);
+    let [value] = out;
+    value
+}
