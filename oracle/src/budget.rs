@@ -1,0 +1,75 @@
+//! Reads `src/accuracy.md`, the one table of budgets.
+
+use crate::check::Requirement;
+use crate::mpfr::Function;
+
+/// The file, as rustdoc shows it.
+pub const DOCUMENT: &str = include_str!("../../src/accuracy.md");
+
+/// How a function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Without options.
+    Default,
+    /// With weights, a positive weight or label smoothing.
+    Options,
+    /// `Bce::excess`.
+    Excess,
+    /// `Bce::exact`, `soft_bce::exact`.
+    Exact,
+}
+
+impl Mode {
+    /// The name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Options => "options",
+            Self::Excess => "excess",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+/// The table itself: the lines between its header and the first line after it that is no row.
+pub fn table(document: &str) -> String {
+    document
+        .lines()
+        .skip_while(|line| !line.starts_with("| function |"))
+        .take_while(|line| line.starts_with('|'))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The requirement on a function, or an error that names the row that is missing or malformed.
+pub fn requirement(function: Function, format: &str, mode: Mode) -> Result<Requirement, String> {
+    let wanted = [function.name(), format, mode.name()];
+    let rows: Vec<Vec<String>> = table(DOCUMENT)
+        .lines()
+        .map(|row| {
+            row.split('|')
+                .map(|cell| cell.trim().replace('`', ""))
+                .collect::<Vec<_>>()
+        })
+        .filter(|cells| {
+            cells.len() > 4
+                && wanted
+                    .iter()
+                    .zip(&cells[1..4])
+                    .all(|(name, cell)| name == cell)
+        })
+        .collect();
+    let [row] = rows.as_slice() else {
+        return Err(format!(
+            "{} rows for {wanted:?} in src/accuracy.md",
+            rows.len()
+        ));
+    };
+    if row[4] == "correctly rounded" {
+        return Ok(Requirement::CorrectlyRounded);
+    }
+    match row[4].parse() {
+        Ok(budget) if (0.5..100.0).contains(&budget) => Ok(Requirement::Within(budget)),
+        _ => Err(format!("{:?} for {wanted:?} in src/accuracy.md", row[4])),
+    }
+}

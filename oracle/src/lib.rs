@@ -1,0 +1,16 @@
+//! The oracle of soft-bce: every function and mode against MPFR, within `src/accuracy.md`.
+//!
+//! [`mpfr`] evaluates the formulas at a precision that is raised until the answer is certain,
+//! [`ulp`] measures, [`fast`] is a quicker reference for what is far from its budget, [`check`] puts
+//! them together, [`cases`] makes inputs and [`fault`] spoils results to show that checks turn red.
+
+#![deny(missing_docs, unsafe_code)]
+
+pub mod budget;
+pub mod cases;
+pub mod check;
+pub mod fast;
+pub mod fault;
+pub mod format;
+pub mod mpfr;
+pub mod ulp;

@@ -1,0 +1,392 @@
+//! The formulas over MPFR, with an error bound, at a precision that is raised until it suffices.
+
+use crate::format::Format;
+use rug::Float;
+use rug::ops::NegAssign;
+use serde::Serialize;
+
+/// A function of the crate under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Function {
+    /// -t ln s - (1 - t) ln(1 - s), s = sigmoid(z).
+    Loss,
+    /// s - t.
+    Gradient,
+    /// s (1 - s).
+    Hessian,
+    /// 1 / (1 + exp(-z)).
+    Sigmoid,
+    /// ln(sigmoid(z)).
+    LogSigmoid,
+    /// ln(1 + exp(z)).
+    Softplus,
+    /// ln(p / (1 - p)); its argument p takes the place of z.
+    Logit,
+}
+
+impl Function {
+    /// Every function.
+    pub const ALL: [Self; 7] = [
+        Self::Loss,
+        Self::Gradient,
+        Self::Hessian,
+        Self::Sigmoid,
+        Self::LogSigmoid,
+        Self::Softplus,
+        Self::Logit,
+    ];
+
+    /// The name that the budget table uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Gradient => "gradient",
+            Self::Hessian => "hessian",
+            Self::Sigmoid => "sigmoid",
+            Self::LogSigmoid => "log_sigmoid",
+            Self::Softplus => "softplus",
+            Self::Logit => "logit",
+        }
+    }
+
+    /// Whether the result depends on the target, and so on the options.
+    pub fn takes_target(self) -> bool {
+        matches!(self, Self::Loss | Self::Gradient | Self::Hessian)
+    }
+}
+
+/// The options of `Bce`, as they enter the formulas.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Options {
+    /// The weight of the positive class.
+    pub pos_weight: f64,
+    /// Epsilon in t' = t (1 - epsilon) + epsilon / 2.
+    pub label_smoothing: f64,
+    /// Whether the loss is reported above its minimum over z.
+    pub excess: bool,
+}
+
+impl Options {
+    /// No option set.
+    pub const PLAIN: Self = Self {
+        pos_weight: 1.0,
+        label_smoothing: 0.0,
+        excess: false,
+    };
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::PLAIN
+    }
+}
+
+/// One element: a logit (or a probability, for logit), a target, a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Input {
+    /// The logit, or the probability for [`Function::Logit`].
+    pub z: f64,
+    /// The target.
+    pub t: f64,
+    /// The weight of the element.
+    pub weight: f64,
+}
+
+/// What a function should return.
+#[derive(Clone, Debug)]
+pub enum Truth {
+    /// Not a number.
+    Nan,
+    /// An infinity.
+    Infinity {
+        /// Its sign.
+        negative: bool,
+    },
+    /// Exactly zero; `negative` is `None` where neither sign is the limit.
+    Zero {
+        /// The sign that the limit has.
+        negative: Option<bool>,
+    },
+    /// A finite number other than zero.
+    Real(Real),
+}
+
+/// A finite true value.
+#[derive(Clone, Debug)]
+pub struct Real {
+    /// An approximation.
+    pub value: Float,
+    /// The true value is at most this far from `value`; zero where `value` is exact.
+    pub radius: Float,
+    /// The number whose ULP measures the error: the value itself but for the gradient of a soft
+    /// target, which cancels. Rounded down, so that a binade edge is judged strictly.
+    pub scale: Float,
+    /// Whether `scale` is the value itself; a zero then has to have its sign.
+    pub relative: bool,
+}
+
+/// Beyond this |z|, exp(-|z|) is below every bit of every other term, and only its sign matters.
+const EXP_CLAMP: f64 = 2000.0;
+const FIRST_PRECISION: u32 = 128;
+/// Enough to hold any sum of products of three f64 exactly, and to resolve any that is not exact.
+const LAST_PRECISION: u32 = 1 << 14;
+
+/// The true value, certain to 2^-32 ULP of `F`.
+pub fn truth<F: Format>(function: Function, input: Input, options: Options) -> Truth {
+    refine(function, input, options, |real| {
+        real.radius.is_zero() || floor_log2(&real.radius) <= ulp_exponent::<F>(&real.scale) - 32
+    })
+}
+
+/// The correctly rounded result (nearest, ties to even), certain.
+pub fn correctly_rounded<F: Format>(function: Function, input: Input, options: Options) -> F {
+    let truth = refine(function, input, options, |real| {
+        let below = Float::with_val(real.value.prec() + 8, &real.value - &real.radius);
+        let above = Float::with_val(real.value.prec() + 8, &real.value + &real.radius);
+        F::from_float(&below).to_bits() == F::from_float(&above).to_bits()
+    });
+    match truth {
+        Truth::Nan => F::from_f64(f64::NAN),
+        Truth::Infinity { negative } => F::from_f64(if negative {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        }),
+        Truth::Zero { negative } => F::from_f64(if negative == Some(true) { -0.0 } else { 0.0 }),
+        Truth::Real(real) => F::from_float(&real.value),
+    }
+}
+
+/// floor(log2 |x|) of a number other than zero.
+pub fn floor_log2(x: &Float) -> i32 {
+    x.get_exp().map_or(i32::MIN / 2, |exponent| exponent - 1)
+}
+
+/// log2 of the unit in the last place at `x`: the subnormal spacing where `x` is below the normals.
+pub fn ulp_exponent<F: Format>(x: &Float) -> i32 {
+    floor_log2(x).clamp(F::MIN_EXPONENT, F::MAX_EXPONENT) - (F::PRECISION - 1)
+}
+
+fn refine(
+    function: Function,
+    input: Input,
+    options: Options,
+    certain: impl Fn(&Real) -> bool,
+) -> Truth {
+    if let Some(limit) = limit(function, input, options) {
+        return limit;
+    }
+    let mut precision = FIRST_PRECISION;
+    loop {
+        let real = evaluate(function, input, options, precision);
+        if certain(&real) || precision >= LAST_PRECISION {
+            let zero = real.value.is_zero() && real.radius.is_zero();
+            return if zero {
+                Truth::Zero {
+                    negative: Some(false),
+                }
+            } else {
+                Truth::Real(real)
+            };
+        }
+        precision *= 2;
+    }
+}
+
+/// Results that are not finite, the exact zeros at infinite arguments, and those of elements that a
+/// weight of 0 removes, even where the logit is NaN.
+fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
+    let z = input.z;
+    if function.takes_target() && input.weight == 0.0 {
+        return Some(Truth::Zero { negative: None });
+    }
+    if z.is_nan() {
+        return Some(Truth::Nan);
+    }
+    if function == Function::Logit {
+        return match z {
+            0.0 => Some(Truth::Infinity { negative: true }),
+            0.5 => Some(Truth::Zero {
+                negative: Some(false),
+            }),
+            1.0 => Some(Truth::Infinity { negative: false }),
+            _ => None,
+        };
+    }
+    let (for_negative, for_positive) = coefficients(input, options, FIRST_PRECISION);
+    if z.is_finite() {
+        return None;
+    }
+    let up = z > 0.0;
+    let zero = |negative| Truth::Zero { negative };
+    let finite = |value: Float| {
+        Truth::Real(Real {
+            radius: Float::new(value.prec()),
+            scale: value.clone().abs(),
+            value,
+            relative: true,
+        })
+    };
+    Some(match function {
+        Function::Sigmoid if up => finite(Float::with_val(FIRST_PRECISION, 1)),
+        Function::Sigmoid | Function::Hessian => zero(Some(false)),
+        Function::LogSigmoid if up => zero(Some(true)),
+        Function::LogSigmoid => Truth::Infinity { negative: true },
+        Function::Softplus if !up => zero(Some(false)),
+        Function::Softplus => Truth::Infinity { negative: false },
+        // The gradient's limit is a or -b, and of a zero both signs are defensible: 1 - t is +0, its limit -0.
+        Function::Loss if (if up { &for_negative } else { &for_positive }).is_zero() => {
+            zero(Some(false))
+        }
+        Function::Loss => Truth::Infinity { negative: false },
+        Function::Gradient if up && for_negative.is_zero() => zero(None),
+        Function::Gradient if up => {
+            let scale = Float::with_val(FIRST_PRECISION, &for_negative + &for_positive);
+            let radius = Float::new(FIRST_PRECISION);
+            Truth::Real(Real {
+                value: for_negative,
+                radius,
+                scale,
+                relative: true,
+            })
+        }
+        Function::Gradient if for_positive.is_zero() => zero(None),
+        Function::Gradient => finite(-for_positive),
+        Function::Logit => return None,
+    })
+}
+
+/// The factors of softplus(z) and of softplus(-z) in the loss: a = w (1 - t'), b = w p t'.
+fn coefficients(input: Input, options: Options, precision: u32) -> (Float, Float) {
+    let number = |x: f64| Float::with_val(precision.max(64), x);
+    let keep = 1 - number(options.label_smoothing);
+    let half = number(options.label_smoothing) / 2;
+    let positive = number(input.t) * &keep + &half;
+    let negative = (1 - number(input.t)) * keep + half;
+    (
+        negative * input.weight,
+        positive * options.pos_weight * input.weight,
+    )
+}
+
+/// The value at one precision. Each term is good to a few units of its own last place, and the terms
+/// are added up with their signs only where the function itself subtracts, so that the sum of their
+/// magnitudes times 2^(7 - precision) bounds the error.
+fn evaluate(function: Function, input: Input, options: Options, precision: u32) -> Real {
+    let number = |x: f64| Float::with_val(precision, x);
+    if function == Function::Logit {
+        let p = number(input.z);
+        // Near 1/2 the quotient form cancels: 2 atanh(2p - 1) there; 2p - 1 is exact.
+        let value = if (0.25..=0.75).contains(&input.z) {
+            (p * 2u32 - 1u32).atanh() * 2u32
+        } else {
+            p.clone().ln() - (-p).ln_1p()
+        };
+        return relative(value, precision, 1.0);
+    }
+    let z = number(input.z);
+    let magnitude = z.clone().abs();
+    let mut exponential = number(input.z.abs().min(EXP_CLAMP));
+    exponential.neg_assign();
+    exponential.exp_mut();
+    let up = input.z > 0.0;
+    let divisor = number(1.0) + &exponential;
+    // The smaller of sigmoid(z) and sigmoid(-z).
+    let tail = number(0.0) + &exponential / divisor.clone();
+    let log = exponential.clone().ln_1p();
+    match function {
+        Function::Sigmoid if input.z == 0.0 => relative(number(0.5), precision, 0.0),
+        Function::Sigmoid if up => relative(1 / divisor, precision, 1.0),
+        Function::Sigmoid => relative(tail, precision, 1.0),
+        Function::Softplus if up => relative(magnitude + log, precision, 1.0),
+        Function::Softplus => relative(log, precision, 1.0),
+        Function::LogSigmoid if up => relative(-log, precision, 1.0),
+        Function::LogSigmoid => relative(-(magnitude + log), precision, 1.0),
+        Function::Hessian => {
+            let (a, b) = coefficients(input, options, precision);
+            let radius = if input.z == 0.0 && precision >= LAST_PRECISION {
+                0.0
+            } else {
+                1.0
+            };
+            relative((a + b) * tail / divisor, precision, radius)
+        }
+        Function::Loss => {
+            let (a, b) = coefficients(input, options, precision);
+            let sum = number(0.0) + &a + &b;
+            let slope = if up { a.clone() } else { b.clone() };
+            let loss = slope * magnitude + &sum * log;
+            if !options.excess || a.is_zero() || b.is_zero() {
+                return relative(loss, precision, 1.0);
+            }
+            // The minimum, at sigmoid(z) = b / (a + b).
+            let least = -(a.clone() * (a / &sum).ln() + b.clone() * (b / &sum).ln());
+            let radius = (number(0.0) + &loss + &least) >> (precision as i32 - 9);
+            let value = number(0.0) + &loss - least;
+            Real {
+                scale: loss,
+                value,
+                radius,
+                relative: false,
+            }
+        }
+        Function::Gradient => {
+            let (a, b) = coefficients(input, options, precision);
+            if a.is_zero() || b.is_zero() {
+                // One term only: no cancellation, and full relative precision is due.
+                let other = 1 / divisor;
+                let (small, large) = if up { (other, tail) } else { (tail, other) };
+                return if b.is_zero() {
+                    relative(a * small, precision, 1.0)
+                } else {
+                    relative(-(b * large), precision, 1.0)
+                };
+            }
+            let sum = number(0.0) + &a + &b;
+            let sigmoid = if up { 1 / divisor } else { tail };
+            let rising = sum * sigmoid;
+            let exact = input.z == 0.0 && precision >= LAST_PRECISION;
+            let mut radius = (number(0.0) + &rising + &b) >> (precision as i32 - 7);
+            if exact {
+                radius = number(0.0);
+            }
+            let strict = round_down(&rising);
+            let scale = if strict > b { strict } else { b.clone() };
+            Real {
+                value: rising - b,
+                radius,
+                scale,
+                relative: false,
+            }
+        }
+        Function::Logit => unreachable!("handled above"),
+    }
+}
+
+fn relative(value: Float, precision: u32, units: f64) -> Real {
+    let exact = units == 0.0;
+    let radius = if exact {
+        Float::new(precision)
+    } else {
+        value.clone().abs() >> (precision as i32 - 7)
+    };
+    let scale = if exact {
+        value.clone().abs()
+    } else {
+        round_down(&value)
+    };
+    Real {
+        value,
+        radius,
+        scale,
+        relative: true,
+    }
+}
+
+/// A lower bound of |x|, for x good to 2^(8 - precision).
+fn round_down(x: &Float) -> Float {
+    let magnitude = x.clone().abs();
+    let margin = magnitude.clone() >> (x.prec() as i32 - 8);
+    magnitude - margin
+}
