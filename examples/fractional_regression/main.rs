@@ -160,7 +160,7 @@ fn print_beside_reference(
     };
 
     println!(
-        "{:12}  {:^26}  {:^26}  {:^26}",
+        "{:12}  {:^26}  {:^26}  {:>19}",
         "", "coefficient", "robust SE (HC0)", "nonrobust SE"
     );
     println!(
@@ -209,14 +209,17 @@ fn print_beside_reference(
 fn print_loss(table: &Table, fit: &Fit) -> Result<(), soft_bce::Error> {
     let bce = Bce::<f64>::new().weights(&table.weights);
     let mean = bce.mean(&fit.logits, &table.targets)?;
-    let excess = bce.excess().mean(&fit.logits, &table.targets)?;
+    // A prediction equal to its target is the best there is: what it costs is the entropy.
+    let mut best = vec![0.0; table.targets.len()];
+    soft_bce::logit(&table.targets, &mut best)?;
+    let entropy = bce.mean(&best, &table.targets)?;
     println!();
     println!("Mean loss                {mean:.6} nats");
+    println!("  entropy of the targets {entropy:.6}  the least that any prediction can reach");
     println!(
-        "  entropy of the targets {:.6}  the least that any prediction can reach",
-        mean - excess
+        "  excess over it         {:.6}  what the model leaves unexplained",
+        mean - entropy
     );
-    println!("  excess over it         {excess:.6}  what the model leaves unexplained");
     Ok(())
 }
 
@@ -263,7 +266,7 @@ fn print_soft_targets() -> Result<(), soft_bce::Error> {
         println!(
             "target {target:.2}, said {prediction:.2}  {:.4}  {:.4}",
             picture::squared_error(prediction, target),
-            picture::cross_entropy(prediction, target, true)?,
+            picture::excess(prediction, target)?,
         );
     }
     Ok(())

@@ -7,7 +7,6 @@ use std::path::Path;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use soft_bce::Bce;
 
 /// Target and prediction: the same distance apart, not the same mistake.
 pub const ERRORS: [[f64; 2]; 2] = [[0.4, 0.5], [0.89, 0.99]];
@@ -27,14 +26,15 @@ const PURPLE: RGBColor = RGBColor(140, 60, 130);
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(228, 228, 228);
 
-/// The loss of a prediction, or, with `excess`, what of it exceeds the minimum.
-pub fn cross_entropy(prediction: f64, target: f64, excess: bool) -> Result<f64, soft_bce::Error> {
-    let (mut logit, mut loss) = ([0.0], [0.0]);
+fn cross_entropy(prediction: f64, target: f64) -> Result<f64, soft_bce::Error> {
+    let mut logit = [0.0];
     soft_bce::logit(&[prediction], &mut logit)?;
-    let bce = Bce::<f64>::new();
-    let bce = if excess { bce.excess() } else { bce };
-    bce.loss(&logit, &[target], &mut loss)?;
-    Ok(loss[0])
+    soft_bce::scalar::loss(logit[0], target)
+}
+
+/// What of the cross-entropy exceeds its minimum, which is where the prediction is the target.
+pub fn excess(prediction: f64, target: f64) -> Result<f64, soft_bce::Error> {
+    Ok(cross_entropy(prediction, target)? - cross_entropy(target, target)?)
 }
 
 pub fn squared_error(prediction: f64, target: f64) -> f64 {
@@ -78,7 +78,7 @@ fn draw_minima(area: &Area<'_>) -> Drawn {
         (0.89, ORANGE, (0.86, 0.46), HPos::Center),
         (1.0, PURPLE, (0.09, 2.62), HPos::Left),
     ] {
-        let loss = |prediction| cross_entropy(prediction, target, false);
+        let loss = |prediction| cross_entropy(prediction, target);
         panel.draw_series(LineSeries::new(curve(1.0, CEILING, loss)?, line(colour)))?;
         let least = (target, loss(target)?);
         panel.draw_series([Circle::new(least, 6 * SCALE, colour.filled())])?;
@@ -101,12 +101,12 @@ fn draw_errors(area: &Area<'_>) -> Drawn {
     let mut longest = 0.0;
     for ([target, prediction], colour) in ERRORS.into_iter().zip([GREEN, ORANGE]) {
         longest = prediction - target;
-        let loss = |error| cross_entropy(target + error, target, true);
+        let loss = |error| excess(target + error, target);
         panel.draw_series(LineSeries::new(
             curve(longest, CEILING, loss)?,
             line(colour),
         ))?;
-        let last = cross_entropy(prediction, target, true)?;
+        let last = excess(prediction, target)?;
         panel.draw_series([Circle::new((longest, last), 5 * SCALE, colour.filled())])?;
         label(
             &panel,
