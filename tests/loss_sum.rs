@@ -472,6 +472,18 @@ macro_rules! accumulate_tests {
                 ]
             }
 
+            /// Losses of hard labels around two magnitudes, 2^high and 2^-low apart: on both
+            /// sides of where the block sums stop being exact.
+            fn spread() -> impl Strategy<Value = (Vec<$real>, Vec<$real>)> {
+                (-1..15i32, 0..45u8, 0..1500usize).prop_flat_map(|(high, low, length)| {
+                    let large = (0.5..1.0 as $real).prop_map(move |x| x * (2.0 as $real).powi(high));
+                    let small = (0.0..1.0 as $real)
+                        .prop_map(move |x| -(x + $real::from(low)) * core::$real::consts::LN_2);
+                    let z = prop::collection::vec(prop_oneof![4 => large, 1 => small], length);
+                    (z, Just(vec![0.0; length]))
+                })
+            }
+
             /// Mostly finite; now and then an infinity or NaN somewhere.
             fn data() -> impl Strategy<Value = (Vec<$real>, Vec<$real>)> {
                 let value = vec![$real::INFINITY, $real::NEG_INFINITY, $real::NAN];
@@ -481,7 +493,8 @@ macro_rules! accumulate_tests {
                     1 => prop::collection::vec(spoil, 1..3),
                 ];
                 let targets = prop::collection::vec(target(), 1500);
-                (logits(), targets, spoil).prop_map(|(mut z, mut t, spoil)| {
+                let pairs = prop_oneof![(logits(), targets), spread()];
+                (pairs, spoil).prop_map(|((mut z, mut t), spoil)| {
                     t.truncate(z.len());
                     for (at, value) in spoil {
                         if !z.is_empty() {
@@ -494,7 +507,7 @@ macro_rules! accumulate_tests {
             }
 
             proptest! {
-                #![proptest_config(ProptestConfig::with_cases(200))]
+                #![proptest_config(ProptestConfig::with_cases(400))]
 
                 /// The state is that of the losses `loss` writes, one `add` each.
                 #[test]
