@@ -507,7 +507,8 @@ macro_rules! accumulate_tests {
             }
 
             proptest! {
-                #![proptest_config(ProptestConfig::with_cases(400))]
+                // Unoptimised kernels are some 50 times slower.
+                #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 40 } else { 400 }))]
 
                 /// The state is that of the losses `loss` writes, one `add` each.
                 #[test]
