@@ -13,4 +13,5 @@ pub mod fast;
 pub mod fault;
 pub mod format;
 pub mod mpfr;
+pub mod subject;
 pub mod ulp;

@@ -122,8 +122,9 @@ pub struct Real {
     /// The number whose ULP measures the error: the value itself but for the gradient of a soft
     /// target, which cancels. Rounded down, so that a binade edge is judged strictly.
     pub scale: Float,
-    /// Whether `scale` is the value itself; a zero then has to have its sign.
-    pub relative: bool,
+    /// Whether a result of zero has to have the sign of the value. Not for the gradient: it is a
+    /// difference, and +0 where its terms round to the same number.
+    pub signed_zero: bool,
 }
 
 /// Beyond this |z|, exp(-|z|) is below every bit of every other term, and only its sign matters.
@@ -225,7 +226,7 @@ fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
             radius: Float::new(value.prec()),
             scale: value.clone().abs(),
             value,
-            relative: true,
+            signed_zero: true,
         })
     };
     Some(match function {
@@ -248,7 +249,7 @@ fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
                 value: for_negative,
                 radius,
                 scale,
-                relative: true,
+                signed_zero: true,
             })
         }
         Function::Gradient if for_positive.is_zero() => zero(None),
@@ -328,7 +329,7 @@ fn evaluate(function: Function, input: Input, options: Options, precision: u32) 
                 scale: loss,
                 value,
                 radius,
-                relative: false,
+                signed_zero: false,
             }
         }
         Function::Gradient => {
@@ -337,10 +338,10 @@ fn evaluate(function: Function, input: Input, options: Options, precision: u32) 
                 // One term only: no cancellation, and full relative precision is due.
                 let other = 1 / divisor;
                 let (small, large) = if up { (other, tail) } else { (tail, other) };
-                return if b.is_zero() {
-                    relative(a * small, precision, 1.0)
-                } else {
-                    relative(-(b * large), precision, 1.0)
+                let value = if b.is_zero() { a * small } else { -(b * large) };
+                return Real {
+                    signed_zero: false,
+                    ..relative(value, precision, 1.0)
                 };
             }
             let sum = number(0.0) + &a + &b;
@@ -357,7 +358,7 @@ fn evaluate(function: Function, input: Input, options: Options, precision: u32) 
                 value: rising - b,
                 radius,
                 scale,
-                relative: false,
+                signed_zero: false,
             }
         }
         Function::Logit => unreachable!("handled above"),
@@ -380,7 +381,7 @@ fn relative(value: Float, precision: u32, units: f64) -> Real {
         value,
         radius,
         scale,
-        relative: true,
+        signed_zero: true,
     }
 }
 

@@ -10,8 +10,8 @@ use rug::Float;
 ///   gradient of a soft target); below the normal range it is the subnormal spacing.
 /// * A NaN on one side only, an infinity on one side only, infinities of opposite signs: infinite.
 /// * A true zero: the result's magnitude in subnormal units, and infinite for a zero of the wrong
-///   sign. A result that is zero with the sign opposite to the true value's: infinite, unless the
-///   metric is not relative to the value (there the true value may cancel to either side).
+///   sign. A result that is zero with the sign opposite to the true value's: infinite, but for the
+///   gradient, a difference, whose zero is +0 whichever side the true value cancels to.
 /// * A true value that rounds to infinity makes infinity the right result; otherwise infinity counts
 ///   as the power of two after the largest finite number.
 pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
@@ -30,7 +30,7 @@ pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
         }
         Truth::Real(real) => {
             let negative = real.value.is_sign_negative();
-            if real.relative && c == 0.0 && c.is_sign_negative() != negative {
+            if real.signed_zero && c == 0.0 && c.is_sign_negative() != negative {
                 return f64::INFINITY;
             }
             let precision = real.value.prec() + 64;
