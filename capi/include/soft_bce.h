@@ -1,0 +1,544 @@
+/*
+ * soft_bce: binary cross-entropy with soft targets, from logits.
+ *
+ * For a logit z, a target t in [0, 1] and s = 1 / (1 + exp(-z)):
+ *
+ *     loss      -t ln s - (1 - t) ln(1 - s)
+ *     gradient  s - t                        (the derivative of the loss by z)
+ *     Hessian   s (1 - s)                    (the second derivative)
+ *
+ * The same input gives the same bits on every machine, for every length, alignment and backend.
+ * Sums are exact: correctly rounded, whatever the order and the partition.
+ *
+ *     float z[2] = {0.5f, -3.0f}, t[2] = {0.89f, 0.0f}, gradient[2];
+ *     double mean;
+ *     size_t index;
+ *     soft_bce_status status =
+ *         soft_bce_mean_gradient_f32(z, t, 2, NULL, gradient, &mean, &index);
+ *     if (status != SOFT_BCE_OK)
+ *         fprintf(stderr, "%s, at %zu\n", soft_bce_status_message(status), index);
+ *
+ * Rules that hold for every function:
+ *
+ *   - `n` is the number of elements of every array of the call, weights included. Arrays may be
+ *     null where n is 0. Otherwise a null pointer is an error, unless the function allows it.
+ *   - An array or result that is written must not overlap any other memory of the call; arrays
+ *     that are only read may overlap each other. Overlap is found, and an error.
+ *   - The pointers must be valid for what the call reads and writes. This is the one duty that
+ *     the library cannot check.
+ *   - A call that fails stores no result (sum, mean, loss sum). Its output arrays are as they were,
+ *     or all NaN; soft_bce_gradient_in_place leaves its buffer as it was.
+ *   - `bad_index` is optional (may be null). It is written where the status is
+ *     SOFT_BCE_TARGET_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the first such index.
+ *   - The floating-point environment is C's default: rounding to nearest, subnormals not flushed
+ *     to zero. (Linking with -ffast-math can change it at start-up.)
+ *   - No function allocates, locks, or keeps a pointer. All may be called from any thread.
+ *   - A logit of +-infinity gives the mathematical limit; a NaN logit gives NaN in its element
+ *     and in sums. Neither is an error.
+ */
+
+
+#ifndef SOFT_BCE_H
+#define SOFT_BCE_H
+
+/* Made by cbindgen from capi/src/lib.rs. Do not edit. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * The version of this header; soft_bce_version gives that of the library.
+ */
+#define SOFT_BCE_VERSION_MAJOR 0
+
+/**
+ * See SOFT_BCE_VERSION_MAJOR.
+ */
+#define SOFT_BCE_VERSION_MINOR 1
+
+/**
+ * See SOFT_BCE_VERSION_MAJOR.
+ */
+#define SOFT_BCE_VERSION_PATCH 0
+
+/**
+ * The size of soft_bce_loss_sum.
+ */
+#define SOFT_BCE_LOSS_SUM_BYTES 288
+
+/**
+ * What became of a call. Values keep their meaning; later versions may add more.
+ */
+enum soft_bce_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The call did what its description says.
+     */
+    SOFT_BCE_OK = 0,
+    /**
+     * A pointer is null that must not be.
+     */
+    SOFT_BCE_NULL_POINTER = 1,
+    /**
+     * A pointer is not aligned for its type.
+     */
+    SOFT_BCE_MISALIGNED = 2,
+    /**
+     * The array is larger than the address space: the length must be wrong.
+     */
+    SOFT_BCE_LENGTH_OVERFLOW = 3,
+    /**
+     * Memory that is written overlaps other memory of the call.
+     */
+    SOFT_BCE_OVERLAP = 4,
+    /**
+     * A target (for soft_bce_logit, a probability) is NaN or outside [0, 1].
+     */
+    SOFT_BCE_TARGET_OUT_OF_RANGE = 5,
+    /**
+     * A weight is NaN, infinite or negative.
+     */
+    SOFT_BCE_INVALID_WEIGHT = 6,
+    /**
+     * pos_weight or label_smoothing is out of range, or an unknown bit of flags is set, or
+     * backend is unknown.
+     */
+    SOFT_BCE_INVALID_OPTION = 7,
+    /**
+     * The options exclude each other, or this type does not offer them.
+     */
+    SOFT_BCE_UNSUPPORTED_OPTIONS = 8,
+    /**
+     * The mean of no elements, or of a total weight of 0.
+     */
+    SOFT_BCE_EMPTY = 9,
+    /**
+     * This machine cannot run the backend asked for.
+     */
+    SOFT_BCE_BACKEND_UNAVAILABLE = 10,
+    /**
+     * The soft_bce_loss_sum is not initialised, or damaged.
+     */
+    SOFT_BCE_MALFORMED_LOSS_SUM = 11,
+    /**
+     * A fault of the library. Please report it.
+     */
+    SOFT_BCE_INTERNAL_ERROR = 12,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum soft_bce_status soft_bce_status;
+#else
+typedef int32_t soft_bce_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Implementations. All give the same bits; they differ in speed.
+ */
+enum soft_bce_backend
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The fastest of this machine.
+     */
+    SOFT_BCE_BACKEND_AUTO = 0,
+    /**
+     * One element at a time.
+     */
+    SOFT_BCE_BACKEND_SCALAR = 1,
+    /**
+     * The vector instructions the library was compiled for, such as SSE2 or NEON.
+     */
+    SOFT_BCE_BACKEND_WIDE = 2,
+    /**
+     * AVX2 and FMA.
+     */
+    SOFT_BCE_BACKEND_AVX2 = 3,
+    /**
+     * AVX-512.
+     */
+    SOFT_BCE_BACKEND_AVX512 = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum soft_bce_backend soft_bce_backend;
+#else
+typedef uint32_t soft_bce_backend;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What is computed. A null pointer to the options, and options that are all zero, mean the
+ * plain loss.
+ */
+typedef struct soft_bce_options_f32 {
+    /**
+     * The weight of each element, finite and not negative, or null. Multiplies losses,
+     * gradients and Hessians; means divide by the total weight.
+     */
+    const float *weights;
+    /**
+     * Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+     */
+    float pos_weight;
+    /**
+     * Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
+     * [0, 1].
+     */
+    float label_smoothing;
+    /**
+     * For options to come: 0.
+     */
+    uint32_t flags;
+    /**
+     * A soft_bce_backend; 0, the fastest, unless you test or measure.
+     */
+    uint32_t backend;
+} soft_bce_options_f32;
+
+/**
+ * An exact sum of losses, in 288 bytes that are the same on every machine: copy them, write them
+ * to a file, send them elsewhere and merge them there. Use soft_bce_loss_sum_init first.
+ *
+ * Equal multisets of values give equal bytes, in whatever order they were added and merged.
+ */
+typedef struct soft_bce_loss_sum {
+    /**
+     * Not to be changed by hand; every function refuses bytes that it cannot have written.
+     */
+    uint8_t bytes[SOFT_BCE_LOSS_SUM_BYTES];
+} soft_bce_loss_sum;
+
+/**
+ * What is computed. A null pointer to the options, and options that are all zero, mean the
+ * plain loss.
+ */
+typedef struct soft_bce_options_f64 {
+    /**
+     * The weight of each element, finite and not negative, or null. Multiplies losses,
+     * gradients and Hessians; means divide by the total weight.
+     */
+    const double *weights;
+    /**
+     * Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+     */
+    double pos_weight;
+    /**
+     * Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
+     * [0, 1].
+     */
+    double label_smoothing;
+    /**
+     * For options to come: 0.
+     */
+    uint32_t flags;
+    /**
+     * A soft_bce_backend; 0, the fastest, unless you test or measure.
+     */
+    uint32_t backend;
+} soft_bce_options_f64;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Writes the loss of each element to `loss`.
+ */
+soft_bce_status soft_bce_loss_f32(const float *z,
+                                  const float *t,
+                                  size_t n,
+                                  const struct soft_bce_options_f32 *options,
+                                  float *loss,
+                                  size_t *bad_index);
+
+/**
+ * Stores the sum of the losses: that of the values soft_bce_loss writes, rounded once.
+ */
+soft_bce_status soft_bce_sum_f32(const float *z,
+                                 const float *t,
+                                 size_t n,
+                                 const struct soft_bce_options_f32 *options,
+                                 double *sum,
+                                 size_t *bad_index);
+
+/**
+ * Stores the sum of the losses divided by `n`, or by the total weight.
+ */
+soft_bce_status soft_bce_mean_f32(const float *z,
+                                  const float *t,
+                                  size_t n,
+                                  const struct soft_bce_options_f32 *options,
+                                  double *mean,
+                                  size_t *bad_index);
+
+/**
+ * Writes the derivative of each loss by its logit to `gradient`.
+ */
+soft_bce_status soft_bce_gradient_f32(const float *z,
+                                      const float *t,
+                                      size_t n,
+                                      const struct soft_bce_options_f32 *options,
+                                      float *gradient,
+                                      size_t *bad_index);
+
+/**
+ * Replaces each logit by the derivative of its loss. A call that fails changes nothing.
+ */
+soft_bce_status soft_bce_gradient_in_place_f32(float *z,
+                                               const float *t,
+                                               size_t n,
+                                               const struct soft_bce_options_f32 *options,
+                                               size_t *bad_index);
+
+/**
+ * soft_bce_sum and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_sum_gradient_f32(const float *z,
+                                          const float *t,
+                                          size_t n,
+                                          const struct soft_bce_options_f32 *options,
+                                          float *gradient,
+                                          double *sum,
+                                          size_t *bad_index);
+
+/**
+ * soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+ */
+soft_bce_status soft_bce_mean_gradient_f32(const float *z,
+                                           const float *t,
+                                           size_t n,
+                                           const struct soft_bce_options_f32 *options,
+                                           float *gradient,
+                                           double *mean,
+                                           size_t *bad_index);
+
+/**
+ * Writes the first and the second derivative of each loss by its logit.
+ */
+soft_bce_status soft_bce_gradient_hessian_f32(const float *z,
+                                              const float *t,
+                                              size_t n,
+                                              const struct soft_bce_options_f32 *options,
+                                              float *gradient,
+                                              float *hessian,
+                                              size_t *bad_index);
+
+/**
+ * soft_bce_sum and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_sum_gradient_hessian_f32(const float *z,
+                                                  const float *t,
+                                                  size_t n,
+                                                  const struct soft_bce_options_f32 *options,
+                                                  float *gradient,
+                                                  float *hessian,
+                                                  double *sum,
+                                                  size_t *bad_index);
+
+/**
+ * Adds the loss of each element to `sum`. A call that fails adds none.
+ */
+soft_bce_status soft_bce_accumulate_f32(const float *z,
+                                        const float *t,
+                                        size_t n,
+                                        const struct soft_bce_options_f32 *options,
+                                        struct soft_bce_loss_sum *sum,
+                                        size_t *bad_index);
+
+/**
+ * Writes 1 / (1 + exp(-z)).
+ */
+soft_bce_status soft_bce_sigmoid_f32(const float *z, size_t n, float *p);
+
+/**
+ * Writes ln(1 / (1 + exp(-z))).
+ */
+soft_bce_status soft_bce_log_sigmoid_f32(const float *z, size_t n, float *out);
+
+/**
+ * Writes ln(1 + exp(z)).
+ */
+soft_bce_status soft_bce_softplus_f32(const float *z, size_t n, float *out);
+
+/**
+ * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+ */
+soft_bce_status soft_bce_logit_f32(const float *p, size_t n, float *z, size_t *bad_index);
+
+/**
+ * Writes the loss of each element to `loss`.
+ */
+soft_bce_status soft_bce_loss_f64(const double *z,
+                                  const double *t,
+                                  size_t n,
+                                  const struct soft_bce_options_f64 *options,
+                                  double *loss,
+                                  size_t *bad_index);
+
+/**
+ * Stores the sum of the losses: that of the values soft_bce_loss writes, rounded once.
+ */
+soft_bce_status soft_bce_sum_f64(const double *z,
+                                 const double *t,
+                                 size_t n,
+                                 const struct soft_bce_options_f64 *options,
+                                 double *sum,
+                                 size_t *bad_index);
+
+/**
+ * Stores the sum of the losses divided by `n`, or by the total weight.
+ */
+soft_bce_status soft_bce_mean_f64(const double *z,
+                                  const double *t,
+                                  size_t n,
+                                  const struct soft_bce_options_f64 *options,
+                                  double *mean,
+                                  size_t *bad_index);
+
+/**
+ * Writes the derivative of each loss by its logit to `gradient`.
+ */
+soft_bce_status soft_bce_gradient_f64(const double *z,
+                                      const double *t,
+                                      size_t n,
+                                      const struct soft_bce_options_f64 *options,
+                                      double *gradient,
+                                      size_t *bad_index);
+
+/**
+ * Replaces each logit by the derivative of its loss. A call that fails changes nothing.
+ */
+soft_bce_status soft_bce_gradient_in_place_f64(double *z,
+                                               const double *t,
+                                               size_t n,
+                                               const struct soft_bce_options_f64 *options,
+                                               size_t *bad_index);
+
+/**
+ * soft_bce_sum and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_sum_gradient_f64(const double *z,
+                                          const double *t,
+                                          size_t n,
+                                          const struct soft_bce_options_f64 *options,
+                                          double *gradient,
+                                          double *sum,
+                                          size_t *bad_index);
+
+/**
+ * soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+ */
+soft_bce_status soft_bce_mean_gradient_f64(const double *z,
+                                           const double *t,
+                                           size_t n,
+                                           const struct soft_bce_options_f64 *options,
+                                           double *gradient,
+                                           double *mean,
+                                           size_t *bad_index);
+
+/**
+ * Writes the first and the second derivative of each loss by its logit.
+ */
+soft_bce_status soft_bce_gradient_hessian_f64(const double *z,
+                                              const double *t,
+                                              size_t n,
+                                              const struct soft_bce_options_f64 *options,
+                                              double *gradient,
+                                              double *hessian,
+                                              size_t *bad_index);
+
+/**
+ * soft_bce_sum and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_sum_gradient_hessian_f64(const double *z,
+                                                  const double *t,
+                                                  size_t n,
+                                                  const struct soft_bce_options_f64 *options,
+                                                  double *gradient,
+                                                  double *hessian,
+                                                  double *sum,
+                                                  size_t *bad_index);
+
+/**
+ * Adds the loss of each element to `sum`. A call that fails adds none.
+ */
+soft_bce_status soft_bce_accumulate_f64(const double *z,
+                                        const double *t,
+                                        size_t n,
+                                        const struct soft_bce_options_f64 *options,
+                                        struct soft_bce_loss_sum *sum,
+                                        size_t *bad_index);
+
+/**
+ * Writes 1 / (1 + exp(-z)).
+ */
+soft_bce_status soft_bce_sigmoid_f64(const double *z, size_t n, double *p);
+
+/**
+ * Writes ln(1 / (1 + exp(-z))).
+ */
+soft_bce_status soft_bce_log_sigmoid_f64(const double *z, size_t n, double *out);
+
+/**
+ * Writes ln(1 + exp(z)).
+ */
+soft_bce_status soft_bce_softplus_f64(const double *z, size_t n, double *out);
+
+/**
+ * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+ */
+soft_bce_status soft_bce_logit_f64(const double *p, size_t n, double *z, size_t *bad_index);
+
+/**
+ * Makes `sum` the sum of nothing.
+ */
+soft_bce_status soft_bce_loss_sum_init(struct soft_bce_loss_sum *sum);
+
+/**
+ * Adds one value, exactly.
+ */
+soft_bce_status soft_bce_loss_sum_add(struct soft_bce_loss_sum *sum, double value);
+
+/**
+ * Adds to `sum` all that `other` has summed, exactly. The two may be the same.
+ */
+soft_bce_status soft_bce_loss_sum_merge(struct soft_bce_loss_sum *sum,
+                                        const struct soft_bce_loss_sum *other);
+
+/**
+ * Stores how many values have been added; stops at 2^64 - 1.
+ */
+soft_bce_status soft_bce_loss_sum_count(const struct soft_bce_loss_sum *sum, uint64_t *count);
+
+/**
+ * Stores the sum, correctly rounded.
+ */
+soft_bce_status soft_bce_loss_sum_value(const struct soft_bce_loss_sum *sum, double *value);
+
+/**
+ * Says in English what a status means. Never null; static; any number is allowed.
+ */
+const char *soft_bce_status_message(int32_t status);
+
+/**
+ * The backend that SOFT_BCE_BACKEND_AUTO stands for on this machine.
+ */
+soft_bce_backend soft_bce_detected_backend(void);
+
+/**
+ * The version of the library, such as "0.1.0". Static.
+ */
+const char *soft_bce_version(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SOFT_BCE_H */

@@ -1,0 +1,861 @@
+//! The C interface of soft-bce. Its documentation is in `include/soft_bce.h`, which cbindgen makes
+//! from this file.
+
+#![no_std]
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+// The same for all, and said once at the head of the header: pointers are valid for what the call
+// reads and writes.
+#![allow(clippy::missing_safety_doc)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+use core::ffi::{CStr, c_char};
+
+use bce::{Bce, Error};
+
+/// The version of this header; soft_bce_version gives that of the library.
+pub const SOFT_BCE_VERSION_MAJOR: u32 = 0;
+/// See SOFT_BCE_VERSION_MAJOR.
+pub const SOFT_BCE_VERSION_MINOR: u32 = 1;
+/// See SOFT_BCE_VERSION_MAJOR.
+pub const SOFT_BCE_VERSION_PATCH: u32 = 0;
+
+/// The size of soft_bce_loss_sum.
+pub const SOFT_BCE_LOSS_SUM_BYTES: usize = 288;
+const _: () = assert!(SOFT_BCE_LOSS_SUM_BYTES == bce::LossSum::BYTES);
+
+/// What became of a call. Values keep their meaning; later versions may add more.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The call did what its description says.
+    SoftBceOk = 0,
+    /// A pointer is null that must not be.
+    SoftBceNullPointer = 1,
+    /// A pointer is not aligned for its type.
+    SoftBceMisaligned = 2,
+    /// The array is larger than the address space: the length must be wrong.
+    SoftBceLengthOverflow = 3,
+    /// Memory that is written overlaps other memory of the call.
+    SoftBceOverlap = 4,
+    /// A target (for soft_bce_logit, a probability) is NaN or outside [0, 1].
+    SoftBceTargetOutOfRange = 5,
+    /// A weight is NaN, infinite or negative.
+    SoftBceInvalidWeight = 6,
+    /// pos_weight or label_smoothing is out of range, or an unknown bit of flags is set, or
+    /// backend is unknown.
+    SoftBceInvalidOption = 7,
+    /// The options exclude each other, or this type does not offer them.
+    SoftBceUnsupportedOptions = 8,
+    /// The mean of no elements, or of a total weight of 0.
+    SoftBceEmpty = 9,
+    /// This machine cannot run the backend asked for.
+    SoftBceBackendUnavailable = 10,
+    /// The soft_bce_loss_sum is not initialised, or damaged.
+    SoftBceMalformedLossSum = 11,
+    /// A fault of the library. Please report it.
+    SoftBceInternalError = 12,
+}
+use Status::*;
+
+/// Implementations. All give the same bits; they differ in speed.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The fastest of this machine.
+    SoftBceBackendAuto = 0,
+    /// One element at a time.
+    SoftBceBackendScalar = 1,
+    /// The vector instructions the library was compiled for, such as SSE2 or NEON.
+    SoftBceBackendWide = 2,
+    /// AVX2 and FMA.
+    SoftBceBackendAvx2 = 3,
+    /// AVX-512.
+    SoftBceBackendAvx512 = 4,
+}
+
+/// An exact sum of losses, in 288 bytes that are the same on every machine: copy them, write them
+/// to a file, send them elsewhere and merge them there. Use soft_bce_loss_sum_init first.
+///
+/// Equal multisets of values give equal bytes, in whatever order they were added and merged.
+#[repr(C)]
+pub struct LossSum {
+    /// Not to be changed by hand; every function refuses bytes that it cannot have written.
+    pub bytes: [u8; SOFT_BCE_LOSS_SUM_BYTES],
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TargetOutOfRange { .. } => SoftBceTargetOutOfRange,
+            Error::InvalidWeight { .. } => SoftBceInvalidWeight,
+            Error::InvalidOption { .. } => SoftBceInvalidOption,
+            Error::UnsupportedOptions { .. } => SoftBceUnsupportedOptions,
+            Error::Empty => SoftBceEmpty,
+            Error::BackendUnavailable { .. } => SoftBceBackendUnavailable,
+            Error::MalformedLossSum => SoftBceMalformedLossSum,
+            _ => SoftBceInternalError,
+        }
+    }
+}
+
+/// Memory that a call names, checked to be what a Rust slice may cover.
+#[derive(Clone, Copy)]
+struct Span {
+    first: usize,
+    bytes: usize,
+    written: bool,
+}
+
+impl Span {
+    fn of<T>(pointer: *const T, n: usize, written: bool) -> Result<Self, Status> {
+        if n == 0 {
+            return Ok(Self {
+                first: 0,
+                bytes: 0,
+                written,
+            });
+        }
+        if pointer.is_null() {
+            return Err(SoftBceNullPointer);
+        }
+        if !pointer.is_aligned() {
+            return Err(SoftBceMisaligned);
+        }
+        let first = pointer.addr();
+        let bytes = n.checked_mul(size_of::<T>()).ok_or(SoftBceLengthOverflow)?;
+        if bytes > isize::MAX as usize || first.checked_add(bytes - 1).is_none() {
+            return Err(SoftBceLengthOverflow);
+        }
+        Ok(Self {
+            first,
+            bytes,
+            written,
+        })
+    }
+
+    fn input<T>(pointer: *const T, n: usize) -> Result<Self, Status> {
+        Self::of(pointer, n, false)
+    }
+
+    fn output<T>(pointer: *mut T, n: usize) -> Result<Self, Status> {
+        Self::of(pointer, n, true)
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        let (low, high) = if self.first <= other.first {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        low.bytes > high.first - low.first && high.bytes > 0
+    }
+}
+
+fn check_apart(spans: &[Span]) -> Result<(), Status> {
+    let mut rest = spans;
+    while let [span, others @ ..] = rest {
+        for other in others {
+            if (span.written || other.written) && span.overlaps(*other) {
+                return Err(SoftBceOverlap);
+            }
+        }
+        rest = others;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `Span::of` accepted the memory, which is valid for reads for as long as `'a`.
+unsafe fn slice<'a, T>(pointer: *const T, n: usize) -> &'a [T] {
+    if n == 0 {
+        return &[];
+    }
+    // SAFETY: not null, aligned, not too long; the rest is the caller's promise.
+    unsafe { core::slice::from_raw_parts(pointer, n) }
+}
+
+/// # Safety
+/// As `slice`, for writes too; and no other reference covers any of it.
+unsafe fn slice_mut<'a, T>(pointer: *mut T, n: usize) -> &'a mut [T] {
+    if n == 0 {
+        return &mut [];
+    }
+    // SAFETY: not null, aligned, not too long; the rest is the caller's promise.
+    unsafe { core::slice::from_raw_parts_mut(pointer, n) }
+}
+
+/// Stores the result or the index of the value at fault, and gives the status.
+///
+/// # Safety
+/// `result` is valid for a write, and `bad_index` is, or null.
+unsafe fn finish<R>(outcome: Result<R, Error>, result: *mut R, bad_index: *mut usize) -> Status {
+    match outcome {
+        Ok(value) => {
+            // SAFETY: the caller's promise.
+            unsafe { result.write(value) };
+            SoftBceOk
+        }
+        Err(error) => {
+            if let Error::TargetOutOfRange { index, .. } | Error::InvalidWeight { index, .. } =
+                error
+                && !bad_index.is_null()
+            {
+                // SAFETY: the caller's promise.
+                unsafe { bad_index.write(index) };
+            }
+            error.into()
+        }
+    }
+}
+
+fn status(outcome: Result<(), Status>) -> Status {
+    outcome.err().unwrap_or(SoftBceOk)
+}
+
+/// Which backend the number stands for; none for the automatic choice.
+fn backend(number: u32) -> Result<Option<bce::Backend>, Status> {
+    const NUMBERED: [(Backend, Option<bce::Backend>); 5] = [
+        (Backend::SoftBceBackendAuto, None),
+        (Backend::SoftBceBackendScalar, Some(bce::Backend::Scalar)),
+        (Backend::SoftBceBackendWide, Some(bce::Backend::Wide)),
+        (Backend::SoftBceBackendAvx2, Some(bce::Backend::Avx2)),
+        (Backend::SoftBceBackendAvx512, Some(bce::Backend::Avx512)),
+    ];
+    let found = NUMBERED.iter().find(|(name, _)| *name as u32 == number);
+    found
+        .map(|(_, backend)| *backend)
+        .ok_or(SoftBceInvalidOption)
+}
+
+/// The options of one element type, as C passes them.
+trait Options: Copy {
+    type Real: bce::Real;
+    fn weights(&self) -> *const Self::Real;
+    fn apply<'a>(&self, bce: Bce<'a, Self::Real>) -> Result<Bce<'a, Self::Real>, Status>;
+}
+
+/// Memory of a call: the arrays, all of one length, and the places of the results.
+struct Call<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> {
+    n: usize,
+    inputs: [*const O::Real; INPUTS],
+    options: *const O,
+    outputs: [*mut O::Real; OUTPUTS],
+    result: *mut R,
+    bad_index: *mut usize,
+}
+
+impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS, OUTPUTS> {
+    /// Checks all pointers, makes slices of them, and runs the operation.
+    ///
+    /// # Safety
+    /// Each pointer that passes the checks is valid for what the call reads or writes there.
+    unsafe fn run(
+        self,
+        operation: impl FnOnce(
+            Bce<'_, O::Real>,
+            [&[O::Real]; INPUTS],
+            [&mut [O::Real]; OUTPUTS],
+        ) -> Result<R, Error>,
+    ) -> Status {
+        // SAFETY: the caller's promise.
+        unsafe { self.try_run(operation) }.unwrap_or_else(|status| status)
+    }
+
+    /// # Safety
+    /// As for `run`.
+    unsafe fn try_run(
+        self,
+        operation: impl FnOnce(
+            Bce<'_, O::Real>,
+            [&[O::Real]; INPUTS],
+            [&mut [O::Real]; OUTPUTS],
+        ) -> Result<R, Error>,
+    ) -> Result<Status, Status> {
+        let Self {
+            n,
+            inputs,
+            options,
+            outputs,
+            result,
+            bad_index,
+        } = self;
+
+        let options_span = Span::input(options, usize::from(!options.is_null()))?;
+        // SAFETY: null or aligned, and the caller's promise.
+        let options = unsafe { options.as_ref() }.copied();
+        let weights = options.map_or(core::ptr::null(), |options| options.weights());
+        let weighted = if weights.is_null() { 0 } else { n };
+
+        let mut spans = [options_span; 8];
+        let own = [
+            Span::input(weights, weighted)?,
+            Span::output(result, usize::from(size_of::<R>() > 0))?,
+            Span::output(bad_index, usize::from(!bad_index.is_null()))?,
+        ];
+        let inputs_spans = inputs.map(|input| Span::input(input, n));
+        let outputs_spans = outputs.map(|output| Span::output(output, n));
+        let others = inputs_spans
+            .into_iter()
+            .chain(outputs_spans)
+            .chain(own.map(Ok));
+        for (place, span) in spans[1..].iter_mut().zip(others) {
+            *place = span?;
+        }
+        check_apart(&spans)?;
+
+        let mut bce = Bce::<O::Real>::new();
+        if let Some(options) = options {
+            if !weights.is_null() {
+                // SAFETY: checked above; no output overlaps it.
+                bce = bce.weights(unsafe { slice(weights, n) });
+            }
+            bce = options.apply(bce)?;
+        }
+        // SAFETY: checked above; inputs overlap no output.
+        let inputs = inputs.map(|input| unsafe { slice(input, n) });
+        // SAFETY: checked above; outputs overlap nothing.
+        let outputs = outputs.map(|output| unsafe { slice_mut(output, n) });
+        let outcome = operation(bce, inputs, outputs);
+        // SAFETY: checked above; all slices are out of use.
+        Ok(unsafe { finish(outcome, result, bad_index) })
+    }
+}
+
+/// Where operations without a result write it.
+const NOTHING: *mut () = core::ptr::dangling_mut();
+
+macro_rules! operations {
+    (
+        $real:ident, $options:ident,
+        $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
+        $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
+        $sum_gradient_hessian:ident $accumulate:ident
+        $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
+    ) => {
+        /// What is computed. A null pointer to the options, and options that are all zero, mean the
+        /// plain loss.
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        pub struct $options {
+            /// The weight of each element, finite and not negative, or null. Multiplies losses,
+            /// gradients and Hessians; means divide by the total weight.
+            pub weights: *const $real,
+            /// Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+            pub pos_weight: $real,
+            /// Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
+            /// [0, 1].
+            pub label_smoothing: $real,
+            /// For options to come: 0.
+            pub flags: u32,
+            /// A soft_bce_backend; 0, the fastest, unless you test or measure.
+            pub backend: u32,
+        }
+
+        impl Options for $options {
+            type Real = $real;
+
+            fn weights(&self) -> *const $real {
+                self.weights
+            }
+
+            fn apply<'a>(&self, mut bce: Bce<'a, $real>) -> Result<Bce<'a, $real>, Status> {
+                if self.flags != 0 {
+                    return Err(SoftBceInvalidOption);
+                }
+                if self.pos_weight != 0.0 {
+                    bce = bce.pos_weight(self.pos_weight);
+                }
+                if self.label_smoothing != 0.0 {
+                    bce = bce.label_smoothing(self.label_smoothing);
+                }
+                Ok(match backend(self.backend)? {
+                    Some(backend) => bce.backend(backend)?,
+                    None => bce,
+                })
+            }
+        }
+
+        /// Writes the loss of each element to `loss`.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $loss(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            loss: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [loss],
+                result: NOTHING,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], [loss]| bce.loss(z, t, loss)) }
+        }
+
+        /// Stores the sum of the losses: that of the values soft_bce_loss writes, rounded once.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $sum(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            sum: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [],
+                result: sum,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], []| bce.sum(z, t)) }
+        }
+
+        /// Stores the sum of the losses divided by `n`, or by the total weight.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $mean(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            mean: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [],
+                result: mean,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], []| bce.mean(z, t)) }
+        }
+
+        /// Writes the derivative of each loss by its logit to `gradient`.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $gradient(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            gradient: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [gradient],
+                result: NOTHING,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], [gradient]| bce.gradient(z, t, gradient)) }
+        }
+
+        /// Replaces each logit by the derivative of its loss. A call that fails changes nothing.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $gradient_in_place(
+            z: *mut $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [t],
+                options,
+                outputs: [z],
+                result: NOTHING,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [t], [z]| bce.gradient_in_place(z, t)) }
+        }
+
+        /// soft_bce_sum and soft_bce_gradient in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $sum_gradient(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            gradient: *mut $real,
+            sum: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [gradient],
+                result: sum,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], [gradient]| bce.sum_gradient(z, t, gradient)) }
+        }
+
+        /// soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $mean_gradient(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            gradient: *mut $real,
+            mean: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [gradient],
+                result: mean,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|bce, [z, t], [gradient]| bce.mean_gradient(z, t, gradient)) }
+        }
+
+        /// Writes the first and the second derivative of each loss by its logit.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $gradient_hessian(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            gradient: *mut $real,
+            hessian: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let outputs = [gradient, hessian];
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs,
+                result: NOTHING,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [gradient, hessian]| {
+                    bce.gradient_hessian(z, t, gradient, hessian)
+                })
+            }
+        }
+
+        /// soft_bce_sum and soft_bce_gradient_hessian in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $sum_gradient_hessian(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            gradient: *mut $real,
+            hessian: *mut $real,
+            sum: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let outputs = [gradient, hessian];
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs,
+                result: sum,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [gradient, hessian]| {
+                    bce.sum_gradient_hessian(z, t, gradient, hessian)
+                })
+            }
+        }
+
+        /// Adds the loss of each element to `sum`. A call that fails adds none.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $accumulate(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            sum: *mut LossSum,
+            bad_index: *mut usize,
+        ) -> Status {
+            // SAFETY: the caller's promise.
+            let mut state = match unsafe { LossSum::read(sum) } {
+                Ok(state) => state,
+                Err(status) => return status,
+            };
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [],
+                result: sum,
+                bad_index,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], []| {
+                    bce.accumulate(z, t, &mut state)?;
+                    Ok(LossSum {
+                        bytes: state.to_bytes(),
+                    })
+                })
+            }
+        }
+
+        /// Writes 1 / (1 + exp(-z)).
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $sigmoid(z: *const $real, n: usize, p: *mut $real) -> Status {
+            // SAFETY: the caller's promise.
+            unsafe { elementwise::<$options>(z, n, p, core::ptr::null_mut(), bce::sigmoid) }
+        }
+
+        /// Writes ln(1 / (1 + exp(-z))).
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $log_sigmoid(
+            z: *const $real,
+            n: usize,
+            out: *mut $real,
+        ) -> Status {
+            // SAFETY: the caller's promise.
+            unsafe { elementwise::<$options>(z, n, out, core::ptr::null_mut(), bce::log_sigmoid) }
+        }
+
+        /// Writes ln(1 + exp(z)).
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $softplus(z: *const $real, n: usize, out: *mut $real) -> Status {
+            // SAFETY: the caller's promise.
+            unsafe { elementwise::<$options>(z, n, out, core::ptr::null_mut(), bce::softplus) }
+        }
+
+        /// Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $logit(
+            p: *const $real,
+            n: usize,
+            z: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            // SAFETY: the caller's promise.
+            unsafe { elementwise::<$options>(p, n, z, bad_index, bce::logit) }
+        }
+    };
+}
+
+type SliceFunction<T> = fn(&[T], &mut [T]) -> Result<(), Error>;
+
+/// # Safety
+/// As for `Call::run`.
+unsafe fn elementwise<O: Options>(
+    input: *const O::Real,
+    n: usize,
+    output: *mut O::Real,
+    bad_index: *mut usize,
+    operation: SliceFunction<O::Real>,
+) -> Status {
+    let call = Call::<O, _, 1, 1> {
+        n,
+        inputs: [input],
+        options: core::ptr::null(),
+        outputs: [output],
+        result: NOTHING,
+        bad_index,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { call.run(|_, [input], [output]| operation(input, output)) }
+}
+
+operations!(
+    f32, OptionsF32,
+    soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
+    soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
+    soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
+);
+operations!(
+    f64, OptionsF64,
+    soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
+    soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
+    soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
+);
+
+impl LossSum {
+    /// # Safety
+    /// The memory is valid for reads, if not null.
+    unsafe fn read(sum: *const Self) -> Result<bce::LossSum, Status> {
+        Span::input(sum, 1)?;
+        // SAFETY: not null; bytes need no alignment; the rest is the caller's promise.
+        let bytes = unsafe { &(*sum).bytes };
+        Ok(bce::LossSum::from_bytes(bytes)?)
+    }
+
+    /// # Safety
+    /// The memory is valid for reads and writes, if not null.
+    unsafe fn update(sum: *mut Self, change: impl FnOnce(&mut bce::LossSum)) -> Result<(), Status> {
+        // SAFETY: the caller's promise.
+        let mut state = unsafe { Self::read(sum) }?;
+        change(&mut state);
+        // SAFETY: as above, for writes.
+        unsafe {
+            sum.write(Self {
+                bytes: state.to_bytes(),
+            })
+        };
+        Ok(())
+    }
+}
+
+/// Makes `sum` the sum of nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_loss_sum_init(sum: *mut LossSum) -> Status {
+    status(Span::output(sum, 1).map(|_| {
+        // SAFETY: not null; the rest is the caller's promise.
+        unsafe {
+            sum.write(LossSum {
+                bytes: bce::LossSum::new().to_bytes(),
+            })
+        }
+    }))
+}
+
+/// Adds one value, exactly.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_loss_sum_add(sum: *mut LossSum, value: f64) -> Status {
+    // SAFETY: the caller's promise.
+    status(unsafe { LossSum::update(sum, |state| state.add(value)) })
+}
+
+/// Adds to `sum` all that `other` has summed, exactly. The two may be the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_loss_sum_merge(
+    sum: *mut LossSum,
+    other: *const LossSum,
+) -> Status {
+    // SAFETY: the caller's promise. `other` is a copy, so that it may be `sum`.
+    status(
+        unsafe { LossSum::read(other) }
+            .and_then(|other| unsafe { LossSum::update(sum, |state| state.merge(&other)) }),
+    )
+}
+
+/// Stores how many values have been added; stops at 2^64 - 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_loss_sum_count(sum: *const LossSum, count: *mut u64) -> Status {
+    // SAFETY: the caller's promise.
+    status(unsafe { LossSum::read(sum) }.and_then(|state| {
+        check_apart(&[Span::input(sum, 1)?, Span::output(count, 1)?])?;
+        // SAFETY: not null, aligned; the rest is the caller's promise.
+        unsafe { count.write(state.count()) };
+        Ok(())
+    }))
+}
+
+/// Stores the sum, correctly rounded.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_loss_sum_value(sum: *const LossSum, value: *mut f64) -> Status {
+    // SAFETY: the caller's promise.
+    status(unsafe { LossSum::read(sum) }.and_then(|state| {
+        check_apart(&[Span::input(sum, 1)?, Span::output(value, 1)?])?;
+        // SAFETY: not null, aligned; the rest is the caller's promise.
+        unsafe { value.write(state.to_f64()) };
+        Ok(())
+    }))
+}
+
+/// Says in English what a status means. Never null; static; any number is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
+    const MESSAGES: [(Status, &CStr); 13] = [
+        (SoftBceOk, c"success"),
+        (SoftBceNullPointer, c"a pointer is null"),
+        (SoftBceMisaligned, c"a pointer is not aligned for its type"),
+        (
+            SoftBceLengthOverflow,
+            c"an array of this length does not fit the address space",
+        ),
+        (
+            SoftBceOverlap,
+            c"memory that is written overlaps other memory of the call",
+        ),
+        (
+            SoftBceTargetOutOfRange,
+            c"a target is NaN or outside [0, 1]",
+        ),
+        (
+            SoftBceInvalidWeight,
+            c"a weight is NaN, infinite or negative",
+        ),
+        (
+            SoftBceInvalidOption,
+            c"an option is out of range or unknown",
+        ),
+        (
+            SoftBceUnsupportedOptions,
+            c"the options exclude each other or do not exist for the type",
+        ),
+        (
+            SoftBceEmpty,
+            c"the mean of no elements or of a total weight of 0",
+        ),
+        (
+            SoftBceBackendUnavailable,
+            c"this machine cannot run the backend",
+        ),
+        (
+            SoftBceMalformedLossSum,
+            c"the loss sum is not initialised or damaged",
+        ),
+        (SoftBceInternalError, c"a fault of the library"),
+    ];
+    let found = MESSAGES.iter().find(|(known, _)| *known as i32 == status);
+    found
+        .map_or(c"unknown status", |(_, message)| message)
+        .as_ptr()
+}
+
+/// The backend that SOFT_BCE_BACKEND_AUTO stands for on this machine.
+#[unsafe(no_mangle)]
+pub extern "C" fn soft_bce_detected_backend() -> Backend {
+    match bce::Backend::detect() {
+        bce::Backend::Wide => Backend::SoftBceBackendWide,
+        bce::Backend::Avx2 => Backend::SoftBceBackendAvx2,
+        bce::Backend::Avx512 => Backend::SoftBceBackendAvx512,
+        _ => Backend::SoftBceBackendScalar,
+    }
+}
+
+/// The version of the library, such as "0.1.0". Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn soft_bce_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+#[cfg(all(not(feature = "std"), feature = "panic-handler"))]
+#[panic_handler]
+fn halt(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,428 @@
+/* The tests of one element type: included with REAL, NAME, EPSILON and HAS_EXACT set. */
+
+#define COUNT 400
+
+static void NAME(fill)(REAL *z, REAL *t, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++) {
+        z[i] = (REAL)((uniform() - 0.5) * (i % 3 == 0 ? 80 : 12));
+        t[i] = (REAL)uniform();
+        if (i % 5 == 0)
+            t[i] = (REAL)(i % 10 == 0);
+    }
+}
+
+static void NAME(test_values)(void)
+{
+    static REAL z[COUNT], t[COUNT], loss[COUNT], g[COUNT], h[COUNT], g2[COUNT], h2[COUNT];
+    double sum = 0, mean = 0, again = 0;
+    soft_bce_loss_sum one, other;
+    size_t i;
+
+    NAME(fill)(z, t, COUNT);
+    OK(NAME(soft_bce_loss)(z, t, COUNT, NULL, loss, NULL));
+    OK(NAME(soft_bce_gradient_hessian)(z, t, COUNT, NULL, g, h, NULL));
+    OK(soft_bce_loss_sum_init(&one));
+    OK(soft_bce_loss_sum_init(&other));
+    for (i = 0; i < COUNT; i++) {
+        long double x = z[i], y = t[i], s = 1 / (1 + expl(-x)), e = expl(-fabsl(x));
+        long double right = (x > 0 ? x : 0) - y * x + log1pl(e);
+        CHECK(close_to(loss[i], right, right, EPSILON));
+        CHECK(close_to(g[i], s - y, fmaxl(s, y), EPSILON));
+        CHECK(close_to(h[i], s * (1 / (1 + expl(x))), s * (1 / (1 + expl(x))), EPSILON));
+        OK(soft_bce_loss_sum_add(&one, loss[i]));
+    }
+
+    /* All ways to the same sum and gradient give the same bits. */
+    OK(NAME(soft_bce_accumulate)(z, t, 150, NULL, &other, NULL));
+    OK(NAME(soft_bce_accumulate)(z + 150, t + 150, COUNT - 150, NULL, &other, NULL));
+    CHECK(memcmp(&one, &other, sizeof one) == 0);
+    OK(soft_bce_loss_sum_value(&one, &again));
+    OK(NAME(soft_bce_sum)(z, t, COUNT, NULL, &sum, NULL));
+    CHECK(sum == again);
+    OK(NAME(soft_bce_mean)(z, t, COUNT, NULL, &mean, NULL));
+    CHECK(mean == sum / COUNT);
+    OK(NAME(soft_bce_gradient)(z, t, COUNT, NULL, g2, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0);
+    memset(g2, 0, sizeof g2);
+    OK(NAME(soft_bce_sum_gradient)(z, t, COUNT, NULL, g2, &again, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0 && again == sum);
+    memset(g2, 0, sizeof g2);
+    OK(NAME(soft_bce_sum_gradient_hessian)(z, t, COUNT, NULL, g2, h2, &again, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0 && memcmp(h, h2, sizeof h) == 0 && again == sum);
+    memcpy(g2, z, sizeof z);
+    OK(NAME(soft_bce_gradient_in_place)(g2, t, COUNT, NULL, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0);
+    OK(NAME(soft_bce_mean_gradient)(z, t, COUNT, NULL, g2, &again, NULL));
+    CHECK(again == mean);
+    for (i = 0; i < COUNT; i++)
+        CHECK(close_to(g2[i], (long double)g[i] / COUNT, fabsl((long double)g[i]) / COUNT, EPSILON));
+
+    /* The slice functions. */
+    OK(NAME(soft_bce_sigmoid)(z, COUNT, g));
+    OK(NAME(soft_bce_log_sigmoid)(z, COUNT, h));
+    OK(NAME(soft_bce_softplus)(z, COUNT, g2));
+    OK(NAME(soft_bce_logit)(t, COUNT, h2, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double x = z[i], y = t[i], s = 1 / (1 + expl(-x));
+        CHECK(close_to(g[i], s, s, EPSILON));
+        CHECK(close_to(h[i], -softplus(-x), softplus(-x), EPSILON));
+        CHECK(close_to(g2[i], softplus(x), softplus(x), EPSILON));
+        if (y == 0 || y == 1)
+            CHECK(h2[i] == (y == 0 ? -INFINITY : INFINITY));
+        else
+            CHECK(close_to(h2[i], logl(y) - log1pl(-y), fabsl(logl(y) - log1pl(-y)), EPSILON));
+    }
+
+    /* The limits. */
+    {
+        REAL zl[4] = {INFINITY, -INFINITY, INFINITY, NAN}, tl[4] = {1, 0, 0, 0}, out[4];
+        OK(NAME(soft_bce_loss)(zl, tl, 4, NULL, out, NULL));
+        CHECK(out[0] == 0 && out[1] == 0 && isinf(out[2]) && isnan(out[3]));
+        OK(NAME(soft_bce_gradient)(zl, tl, 4, NULL, out, NULL));
+        CHECK(out[0] == 0 && out[1] == 0 && out[2] == 1 && isnan(out[3]));
+    }
+}
+
+/* Every length from 0 to 200, ending and starting at memory that may not be used: the same bits. */
+static void NAME(test_bounds)(void)
+{
+    enum { LONGEST = 200 };
+    REAL z[LONGEST], t[LONGEST], w[LONGEST], loss[LONGEST], g[LONGEST], h[LONGEST];
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    size_t n, i;
+    int at_start;
+
+    NAME(fill)(z, t, LONGEST);
+    for (i = 0; i < LONGEST; i++)
+        w[i] = (REAL)(1 + i % 7);
+    options.weights = w;
+    OK(NAME(soft_bce_loss)(z, t, LONGEST, &options, loss, NULL));
+    OK(NAME(soft_bce_gradient_hessian)(z, t, LONGEST, &options, g, h, NULL));
+    for (at_start = 0; at_start < 2; at_start++) {
+        for (n = 0; n <= LONGEST; n++) {
+            size_t bytes = n * sizeof(REAL), k, page = (size_t)sysconf(_SC_PAGESIZE);
+            REAL *array[6];
+            double sum = 0;
+            soft_bce_loss_sum state;
+            for (k = 0; k < 6; k++)
+                array[k] = guarded(bytes, at_start);
+            memcpy(array[0], z, bytes);
+            memcpy(array[1], t, bytes);
+            memcpy(array[2], w, bytes);
+            options.weights = array[2];
+            OK(NAME(soft_bce_loss)(array[0], array[1], n, &options, array[3], NULL));
+            CHECK(memcmp(array[3], loss, bytes) == 0);
+            OK(NAME(soft_bce_sum_gradient_hessian)(array[0], array[1], n, &options, array[4],
+                                                   array[5], &sum, NULL));
+            CHECK(memcmp(array[4], g, bytes) == 0 && memcmp(array[5], h, bytes) == 0);
+            OK(soft_bce_loss_sum_init(&state));
+            OK(NAME(soft_bce_accumulate)(array[0], array[1], n, &options, &state, NULL));
+            {
+                double again = -1;
+                OK(soft_bce_loss_sum_value(&state, &again));
+                CHECK(again == sum);
+                OK(NAME(soft_bce_sum)(array[0], array[1], n, &options, &again, NULL));
+                CHECK(again == sum);
+            }
+            OK(NAME(soft_bce_sigmoid)(array[0], n, array[3]));
+            OK(NAME(soft_bce_log_sigmoid)(array[0], n, array[3]));
+            OK(NAME(soft_bce_softplus)(array[0], n, array[3]));
+            OK(NAME(soft_bce_logit)(array[1], n, array[3], NULL));
+            OK(NAME(soft_bce_gradient_in_place)(array[0], array[1], n, &options, NULL));
+            CHECK(memcmp(array[0], g, bytes) == 0);
+            for (k = 0; k < 6; k++) {
+                size_t inner = (bytes + page - 1) / page * page;
+                char *start = (char *)array[k] - page - (at_start ? 0 : inner - bytes);
+                CHECK(munmap(start, inner + 2 * page) == 0);
+            }
+        }
+    }
+}
+
+static void NAME(test_options)(void)
+{
+    static REAL z[COUNT], t[COUNT], w[COUNT], plain[COUNT], out[COUNT];
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    double mean = 7, total = 0, sum = 0;
+    size_t i;
+    uint32_t backend, available = 0;
+
+    NAME(fill)(z, t, COUNT);
+    for (i = 0; i < COUNT; i++) {
+        w[i] = (REAL)(i % 4);
+        total += (double)w[i];
+    }
+    OK(NAME(soft_bce_loss)(z, t, COUNT, NULL, plain, NULL));
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    CHECK(memcmp(plain, out, sizeof out) == 0);
+
+    options.weights = w;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    for (i = 0; i < COUNT; i++)
+        CHECK(close_to(out[i], (long double)plain[i] * w[i], (long double)plain[i] * w[i], EPSILON));
+    OK(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL));
+    OK(NAME(soft_bce_mean)(z, t, COUNT, &options, &mean, NULL));
+    CHECK(mean == sum / total);
+    options.weights = NULL;
+
+    options.pos_weight = 3;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double right = 3 * (long double)t[i] * softplus(-(long double)z[i]) +
+                            (1 - (long double)t[i]) * softplus(z[i]);
+        CHECK(close_to(out[i], right, right, 4 * EPSILON));
+    }
+    options.pos_weight = 0;
+
+    options.label_smoothing = (REAL)0.25;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double y = (long double)t[i] * 0.75L + 0.125L;
+        long double right = y * softplus(-(long double)z[i]) + (1 - y) * softplus(z[i]);
+        CHECK(close_to(out[i], right, right + fabsl((long double)z[i]), EPSILON));
+    }
+    options.label_smoothing = 0;
+
+#ifdef SOFT_BCE_EXCESS
+    options.flags = SOFT_BCE_EXCESS;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double right = t[i] * softplus(-(long double)z[i]) +
+                            (1 - (long double)t[i]) * softplus(z[i]) - entropy(t[i]);
+        CHECK(close_to(out[i], right, (long double)plain[i], EPSILON));
+    }
+    options.flags = SOFT_BCE_EXACT;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL),
+            HAS_EXACT ? SOFT_BCE_OK : SOFT_BCE_UNSUPPORTED_OPTIONS);
+    for (i = 0; HAS_EXACT && i < COUNT; i++) {
+        long double right = t[i] * softplus(-(long double)z[i]) +
+                            (1 - (long double)t[i]) * softplus(z[i]);
+        CHECK((double)fabsl((long double)out[i] - right) <= 0.26 * EPSILON * 2 * (double)right);
+    }
+    options.flags = 0;
+#endif
+
+    for (backend = 0; backend <= SOFT_BCE_BACKEND_AVX512; backend++) {
+        soft_bce_status status;
+        options.backend = backend;
+        status = NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL);
+        if (status == SOFT_BCE_OK) {
+            available++;
+            CHECK(memcmp(plain, out, sizeof out) == 0);
+        } else {
+            CHECK(status == SOFT_BCE_BACKEND_UNAVAILABLE);
+            CHECK(backend > SOFT_BCE_BACKEND_SCALAR);
+        }
+    }
+    CHECK(available >= 2);
+
+    options.backend = 5;
+    REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
+    options.backend = 0;
+    options.flags = 4;
+    REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
+    options.flags = 0;
+    options.pos_weight = -1;
+    REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
+    options.pos_weight = NAN;
+    REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
+    options.pos_weight = 0;
+    options.label_smoothing = 2;
+    REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
+    options.label_smoothing = 0;
+
+    for (i = 0; i < COUNT; i++)
+        w[i] = 0;
+    options.weights = w;
+    mean = 7;
+    REFUSED(NAME(soft_bce_mean)(z, t, COUNT, &options, &mean, NULL), SOFT_BCE_EMPTY);
+    CHECK(mean == 7);
+}
+
+/* A bad target or weight, at every place: its index, no result, an untouched buffer in place. */
+static void NAME(test_targets)(void)
+{
+    static const double bad_targets[] = {-1e-30, 1.0000002, NAN, INFINITY, -INFINITY, -1};
+    static const double bad_weights[] = {-1e-30, NAN, INFINITY, -INFINITY};
+    enum { N = 300 };
+    static REAL z[N], t[N], w[N], out[N], out2[N], before[N];
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    soft_bce_loss_sum state, state_before;
+    size_t i, bad, k;
+    double result;
+
+    NAME(fill)(z, t, N);
+    for (i = 0; i < N; i++)
+        w[i] = 1;
+    memcpy(before, z, sizeof z);
+    OK(soft_bce_loss_sum_init(&state));
+    state_before = state;
+    options.weights = w;
+    for (i = 0; i < N; i++) {
+        for (k = 0; k < 10; k++) {
+            REAL *place = k < 6 ? &t[i] : &w[i], kept = *place;
+            soft_bce_status expected =
+                k < 6 ? SOFT_BCE_TARGET_OUT_OF_RANGE : SOFT_BCE_INVALID_WEIGHT;
+            *place = (REAL)(k < 6 ? bad_targets[k] : bad_weights[k - 6]);
+#define FAILS(call)                        \
+    do {                                   \
+        bad = N;                           \
+        result = 7;                        \
+        REFUSED(call, expected);           \
+        CHECK(bad == i && result == 7);    \
+    } while (0)
+            FAILS(NAME(soft_bce_loss)(z, t, N, &options, out, &bad));
+            FAILS(NAME(soft_bce_sum)(z, t, N, &options, &result, &bad));
+            FAILS(NAME(soft_bce_mean)(z, t, N, &options, &result, &bad));
+            FAILS(NAME(soft_bce_gradient)(z, t, N, &options, out, &bad));
+            FAILS(NAME(soft_bce_gradient_in_place)(z, t, N, &options, &bad));
+            CHECK(memcmp(z, before, sizeof z) == 0);
+            FAILS(NAME(soft_bce_sum_gradient)(z, t, N, &options, out, &result, &bad));
+            FAILS(NAME(soft_bce_mean_gradient)(z, t, N, &options, out, &result, &bad));
+            FAILS(NAME(soft_bce_gradient_hessian)(z, t, N, &options, out, out2, &bad));
+            FAILS(NAME(soft_bce_sum_gradient_hessian)(z, t, N, &options, out, out2, &result, &bad));
+            FAILS(NAME(soft_bce_accumulate)(z, t, N, &options, &state, &bad));
+            CHECK(memcmp(&state, &state_before, sizeof state) == 0);
+            if (k < 6)
+                FAILS(NAME(soft_bce_logit)(t, N, out, &bad));
+#undef FAILS
+            REFUSED(NAME(soft_bce_loss)(z, t, N, &options, out, NULL), expected);
+            *place = kept;
+        }
+    }
+    bad = N;
+    OK(NAME(soft_bce_loss)(z, t, N, &options, out, &bad));
+    CHECK(bad == N);
+    t[3] = (REAL)-0.0;
+    OK(NAME(soft_bce_loss)(z, t, N, &options, out, NULL));
+}
+
+/* Wrong pointers and lengths. */
+static void NAME(test_misuse)(void)
+{
+    enum { N = 16 };
+    union {
+        REAL element[8 * N];
+        double result[N];
+        size_t index[N];
+        char bytes[1];
+    } memory;
+    REAL *z = memory.element, *t = z + N, *g = z + 2 * N, *h = z + 3 * N, *w = z + 4 * N;
+    REAL *null = NULL;
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    soft_bce_loss_sum state;
+    double result = 7;
+    size_t i, too_many[3];
+
+    OK(soft_bce_loss_sum_init(&state));
+    for (i = 0; i < 8 * N; i++)
+        memory.element[i] = 0;
+
+    /* Nothing: arrays may be null, results not. */
+    OK(NAME(soft_bce_loss)(NULL, NULL, 0, NULL, NULL, NULL));
+    OK(NAME(soft_bce_sum)(NULL, NULL, 0, NULL, &result, NULL));
+    CHECK(result == 0);
+    OK(NAME(soft_bce_gradient)(NULL, NULL, 0, NULL, NULL, NULL));
+    OK(NAME(soft_bce_gradient_in_place)(NULL, NULL, 0, NULL, NULL));
+    OK(NAME(soft_bce_gradient_hessian)(NULL, NULL, 0, NULL, NULL, NULL, NULL));
+    OK(NAME(soft_bce_accumulate)(NULL, NULL, 0, NULL, &state, NULL));
+    OK(NAME(soft_bce_sigmoid)(NULL, 0, NULL));
+    REFUSED(NAME(soft_bce_mean)(NULL, NULL, 0, NULL, &result, NULL), SOFT_BCE_EMPTY);
+    REFUSED(NAME(soft_bce_mean_gradient)(NULL, NULL, 0, NULL, NULL, &result, NULL), SOFT_BCE_EMPTY);
+    REFUSED(NAME(soft_bce_sum)(NULL, NULL, 0, NULL, NULL, NULL), SOFT_BCE_NULL_POINTER);
+
+    /* Each call with the pointer `p` in each place where it is wrong. */
+#define EACH(p, n, status)                                                                        \
+    do {                                                                                          \
+        REFUSED(NAME(soft_bce_loss)(p, t, n, NULL, g, NULL), status);                             \
+        REFUSED(NAME(soft_bce_loss)(z, p, n, NULL, g, NULL), status);                             \
+        REFUSED(NAME(soft_bce_loss)(z, t, n, NULL, p, NULL), status);                             \
+        REFUSED(NAME(soft_bce_sum)(p, t, n, NULL, &result, NULL), status);                        \
+        REFUSED(NAME(soft_bce_sum)(z, p, n, NULL, &result, NULL), status);                        \
+        REFUSED(NAME(soft_bce_mean)(p, t, n, NULL, &result, NULL), status);                       \
+        REFUSED(NAME(soft_bce_mean)(z, p, n, NULL, &result, NULL), status);                       \
+        REFUSED(NAME(soft_bce_gradient)(p, t, n, NULL, g, NULL), status);                         \
+        REFUSED(NAME(soft_bce_gradient)(z, p, n, NULL, g, NULL), status);                         \
+        REFUSED(NAME(soft_bce_gradient)(z, t, n, NULL, p, NULL), status);                         \
+        REFUSED(NAME(soft_bce_gradient_in_place)(p, t, n, NULL, NULL), status);                   \
+        REFUSED(NAME(soft_bce_gradient_in_place)(z, p, n, NULL, NULL), status);                   \
+        REFUSED(NAME(soft_bce_sum_gradient)(p, t, n, NULL, g, &result, NULL), status);            \
+        REFUSED(NAME(soft_bce_sum_gradient)(z, p, n, NULL, g, &result, NULL), status);            \
+        REFUSED(NAME(soft_bce_sum_gradient)(z, t, n, NULL, p, &result, NULL), status);            \
+        REFUSED(NAME(soft_bce_mean_gradient)(p, t, n, NULL, g, &result, NULL), status);           \
+        REFUSED(NAME(soft_bce_mean_gradient)(z, p, n, NULL, g, &result, NULL), status);           \
+        REFUSED(NAME(soft_bce_mean_gradient)(z, t, n, NULL, p, &result, NULL), status);           \
+        REFUSED(NAME(soft_bce_gradient_hessian)(p, t, n, NULL, g, h, NULL), status);              \
+        REFUSED(NAME(soft_bce_gradient_hessian)(z, p, n, NULL, g, h, NULL), status);              \
+        REFUSED(NAME(soft_bce_gradient_hessian)(z, t, n, NULL, p, h, NULL), status);              \
+        REFUSED(NAME(soft_bce_gradient_hessian)(z, t, n, NULL, g, p, NULL), status);              \
+        REFUSED(NAME(soft_bce_sum_gradient_hessian)(p, t, n, NULL, g, h, &result, NULL), status); \
+        REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, p, n, NULL, g, h, &result, NULL), status); \
+        REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, n, NULL, p, h, &result, NULL), status); \
+        REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, n, NULL, g, p, &result, NULL), status); \
+        REFUSED(NAME(soft_bce_accumulate)(p, t, n, NULL, &state, NULL), status);                  \
+        REFUSED(NAME(soft_bce_accumulate)(z, p, n, NULL, &state, NULL), status);                  \
+        REFUSED(NAME(soft_bce_sigmoid)(p, n, g), status);                                         \
+        REFUSED(NAME(soft_bce_sigmoid)(z, n, p), status);                                         \
+        REFUSED(NAME(soft_bce_log_sigmoid)(p, n, g), status);                                     \
+        REFUSED(NAME(soft_bce_log_sigmoid)(z, n, p), status);                                     \
+        REFUSED(NAME(soft_bce_softplus)(p, n, g), status);                                        \
+        REFUSED(NAME(soft_bce_softplus)(z, n, p), status);                                        \
+        REFUSED(NAME(soft_bce_logit)(p, n, g, NULL), status);                                     \
+        REFUSED(NAME(soft_bce_logit)(z, n, p, NULL), status);                                     \
+    } while (0)
+
+    EACH(null, N, SOFT_BCE_NULL_POINTER);
+    {
+        /* Made from an integer: a cast of the pointer itself is undefined in C. */
+        REAL *crooked = (REAL *)((uintptr_t)(void *)w + 1);
+        EACH(crooked, N, SOFT_BCE_MISALIGNED);
+        options.weights = crooked;
+        REFUSED(NAME(soft_bce_loss)(z, t, N, &options, g, NULL), SOFT_BCE_MISALIGNED);
+    }
+    too_many[0] = SIZE_MAX;
+    too_many[1] = SIZE_MAX / sizeof(REAL) + 2;     /* wraps to a small size */
+    too_many[2] = SIZE_MAX / sizeof(REAL) / 2 + 1; /* half of the address space */
+    for (i = 0; i < 3; i++)
+        EACH(w, too_many[i], SOFT_BCE_LENGTH_OVERFLOW);
+
+    options.weights = w;
+    REFUSED(NAME(soft_bce_sum)(z, t, N, &options, NULL, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(NAME(soft_bce_mean)(z, t, N, NULL, NULL, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(NAME(soft_bce_sum_gradient)(z, t, N, NULL, g, NULL, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(NAME(soft_bce_mean_gradient)(z, t, N, NULL, g, NULL, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, N, NULL, g, h, NULL, NULL),
+            SOFT_BCE_NULL_POINTER);
+    REFUSED(NAME(soft_bce_accumulate)(z, t, N, NULL, NULL, NULL), SOFT_BCE_NULL_POINTER);
+
+    /* Overlap: with each input, by one element and wholly, with weights, results and options. */
+    {
+        REAL *over[] = {z, z + N - 1, t, t + N - 1, t + 1};
+        for (i = 0; i < sizeof over / sizeof *over; i++) {
+            REFUSED(NAME(soft_bce_loss)(z, t, N, NULL, over[i], NULL), SOFT_BCE_OVERLAP);
+            REFUSED(NAME(soft_bce_gradient)(z, t, N, NULL, over[i], NULL), SOFT_BCE_OVERLAP);
+            REFUSED(NAME(soft_bce_gradient_hessian)(z, t, N, NULL, g, over[i], NULL),
+                    SOFT_BCE_OVERLAP);
+        }
+    }
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, w + 1, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_gradient_hessian)(z, t, N, NULL, g, g, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_gradient_hessian)(z, t, N, NULL, g, g + 1, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_gradient_in_place)(z, z, N, NULL, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_gradient_in_place)(t, t - 1, N, NULL, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_sigmoid)(z, N, z), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_softplus)(z + 1, N, z), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_sum)(z, t, N, NULL, &memory.result[0], NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_sum)(z, t, N, NULL, &result, &memory.index[0]), SOFT_BCE_OVERLAP);
+
+    /* What may be shared: inputs. What only touches does not overlap. */
+    OK(NAME(soft_bce_loss)(z, z, N, NULL, g, NULL));
+    OK(NAME(soft_bce_loss)(z + N, z + 3 * N, N, NULL, g, NULL));
+    options.weights = z;
+    OK(NAME(soft_bce_loss)(z, z, N, &options, g, NULL));
+#undef EACH
+}
+
+#undef COUNT

@@ -1,0 +1,200 @@
+/* Every function of soft_bce.h: values against long double, bits against each other, exact bounds
+ * between guard pages, and every error. Prints what fails; exits 1 if anything does. */
+
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "soft_bce.h"
+
+static unsigned long checks, failures;
+
+static void check(int holds, const char *what, const char *file, int line)
+{
+    checks++;
+    if (!holds && ++failures <= 50)
+        printf("%s:%d: fails: %s\n", file, line, what);
+}
+#define CHECK(condition) check((condition), #condition, __FILE__, __LINE__)
+#define OK(call) CHECK((call) == SOFT_BCE_OK)
+#define REFUSED(call, status) CHECK((call) == (status))
+
+/* An array whose last element (or, with `at_start`, first) touches memory that may not be used. */
+static void *guarded(size_t bytes, int at_start)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (bytes + page - 1) / page * page;
+    char *start = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED || mprotect(start + page, inner, PROT_READ | PROT_WRITE) != 0) {
+        perror("mmap");
+        exit(2);
+    }
+    return at_start ? start + page : start + page + inner - bytes;
+}
+
+#ifdef SOFT_BCE_EXCESS
+static long double entropy(long double t)
+{
+    return (t > 0 ? -t * logl(t) : 0) + (t < 1 ? -(1 - t) * log1pl(-t) : 0);
+}
+#endif
+
+static long double softplus(long double z)
+{
+    return (z > 0 ? z : 0) + log1pl(expl(-fabsl(z)));
+}
+
+static int close_to(double ours, long double right, long double scale, double epsilon)
+{
+    return fabsl((long double)ours - right) <= 4 * (long double)epsilon * scale;
+}
+
+/* A generator, so that every run is the same. */
+static uint64_t state = 1;
+static double uniform(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) / 9007199254740992.0;
+}
+
+#define REAL float
+#define NAME(name) name##_f32
+#define EPSILON 1.1920929e-7
+#define HAS_EXACT 1
+#include "elements.h"
+#undef REAL
+#undef NAME
+#undef EPSILON
+#undef HAS_EXACT
+
+#define REAL double
+#define NAME(name) name##_f64
+#define EPSILON 2.220446049250313e-16
+#define HAS_EXACT 0
+#include "elements.h"
+
+static void test_loss_sum(void)
+{
+    soft_bce_loss_sum whole, parts[3], copy;
+    double value = 7;
+    uint64_t count = 7;
+    int i;
+
+    OK(soft_bce_loss_sum_init(&whole));
+    OK(soft_bce_loss_sum_value(&whole, &value));
+    CHECK(value == 0);
+    for (i = 0; i < 3; i++)
+        OK(soft_bce_loss_sum_init(&parts[i]));
+    for (i = 0; i < 999; i++) {
+        OK(soft_bce_loss_sum_add(&whole, 1.0 / (i + 1)));
+        OK(soft_bce_loss_sum_add(&parts[i % 3], 1.0 / (i + 1)));
+    }
+    OK(soft_bce_loss_sum_merge(&parts[2], &parts[0]));
+    OK(soft_bce_loss_sum_merge(&parts[2], &parts[1]));
+    CHECK(memcmp(&whole, &parts[2], sizeof whole) == 0);
+    OK(soft_bce_loss_sum_count(&whole, &count));
+    CHECK(count == 999);
+
+    /* Merged with itself: twice the sum, exactly. */
+    OK(soft_bce_loss_sum_value(&whole, &value));
+    OK(soft_bce_loss_sum_merge(&whole, &whole));
+    {
+        double twice = 0;
+        OK(soft_bce_loss_sum_value(&whole, &twice));
+        CHECK(twice == 2 * value);
+    }
+
+    /* Ten times the double nearest 1/10, rounded once. */
+    OK(soft_bce_loss_sum_init(&whole));
+    for (i = 0; i < 10; i++)
+        OK(soft_bce_loss_sum_add(&whole, 0.1));
+    OK(soft_bce_loss_sum_value(&whole, &value));
+    CHECK(value == 1.0);
+
+    /* What is not a sum is refused and left alone. */
+    memset(&copy, 0, sizeof copy);
+    REFUSED(soft_bce_loss_sum_add(&copy, 1), SOFT_BCE_MALFORMED_LOSS_SUM);
+    memset(&copy, 0xa5, sizeof copy);
+    REFUSED(soft_bce_loss_sum_merge(&copy, &whole), SOFT_BCE_MALFORMED_LOSS_SUM);
+    REFUSED(soft_bce_loss_sum_merge(&whole, &copy), SOFT_BCE_MALFORMED_LOSS_SUM);
+    REFUSED(soft_bce_loss_sum_value(&copy, &value), SOFT_BCE_MALFORMED_LOSS_SUM);
+    REFUSED(soft_bce_loss_sum_count(&copy, &count), SOFT_BCE_MALFORMED_LOSS_SUM);
+    CHECK(copy.bytes[0] == 0xa5 && copy.bytes[287] == 0xa5);
+    CHECK(value == 1.0 && count == 999);
+
+    REFUSED(soft_bce_loss_sum_init(NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_add(NULL, 1), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_merge(NULL, &whole), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_merge(&whole, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_count(NULL, &count), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_count(&whole, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_value(NULL, &value), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_value(&whole, NULL), SOFT_BCE_NULL_POINTER);
+
+    /* A result inside the sum, and two sums that overlap in part. */
+    {
+        union {
+            soft_bce_loss_sum sum;
+            double value;
+            uint64_t count;
+            char bytes[2 * SOFT_BCE_LOSS_SUM_BYTES];
+        } both;
+        OK(soft_bce_loss_sum_init(&both.sum));
+        REFUSED(soft_bce_loss_sum_value(&both.sum, &both.value), SOFT_BCE_OVERLAP);
+        REFUSED(soft_bce_loss_sum_count(&both.sum, &both.count), SOFT_BCE_OVERLAP);
+    }
+}
+
+static void test_names(void)
+{
+    char version[32];
+    int status, known = 0;
+
+    snprintf(version, sizeof version, "%d.%d.%d", SOFT_BCE_VERSION_MAJOR, SOFT_BCE_VERSION_MINOR,
+             SOFT_BCE_VERSION_PATCH);
+    CHECK(strcmp(version, soft_bce_version()) == 0);
+    for (status = -1; status <= 20; status++) {
+        CHECK(soft_bce_status_message(status) != NULL);
+        if (strcmp(soft_bce_status_message(status), "unknown status") != 0)
+            known++;
+    }
+    CHECK(known == SOFT_BCE_INTERNAL_ERROR + 1);
+    CHECK(strcmp(soft_bce_status_message(INT32_MIN), "unknown status") == 0);
+    CHECK(soft_bce_detected_backend() != SOFT_BCE_BACKEND_AUTO);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    test_values_f32();
+    test_values_f64();
+    test_bounds_f32();
+    test_bounds_f64();
+    test_options_f32();
+    test_options_f64();
+    test_targets_f32();
+    test_targets_f64();
+    test_misuse_f32();
+    test_misuse_f64();
+    test_loss_sum();
+    test_names();
+    printf("%lu checks, %lu failures, backend %d\n", checks, failures,
+           (int)soft_bce_detected_backend());
+
+    /* With an argument: a fault, to see that the sanitizer would find one. */
+    if (argc > 1) {
+        float *z = malloc(100 * sizeof *z), *t = calloc(100, sizeof *t);
+        double sum = 0;
+        if (z == NULL || t == NULL)
+            return 2;
+        memset(z, 0, 100 * sizeof *z);
+        (void)soft_bce_sum_f32(z, t, 101, NULL, &sum, NULL);
+        printf("not found: one element too many\n");
+    }
+    return failures != 0;
+}
