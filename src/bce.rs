@@ -168,15 +168,14 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn loss(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.call::<LOSS>(
+        self.write::<LOSS>(
             z,
             t,
             Outputs {
                 loss: out,
                 ..Outputs::default()
             },
-        )?;
-        Ok(())
+        )
     }
 
     /// The sum of the losses, correctly rounded to `f64`. 0 for empty slices.
@@ -190,7 +189,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn sum(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
-        Ok(self.call::<SUM>(z, t, Outputs::default())?.to_f64())
+        self.add_up::<SUM>(z, t, Outputs::default())
     }
 
     /// The mean loss: the sum divided by the number of elements or, with
@@ -229,15 +228,14 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Errors
     /// As [for every method](Self#what-every-method-does).
     pub fn gradient(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.call::<GRADIENT>(
+        self.write::<GRADIENT>(
             z,
             t,
             Outputs {
                 gradient: out,
                 ..Outputs::default()
             },
-        )?;
-        Ok(())
+        )
     }
 
     /// Replaces every logit by the gradient there. Checks all targets and
@@ -256,7 +254,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
-        self.call::<0>(z, t, Outputs::default())?;
+        self.write::<0>(z, t, Outputs::default())?;
         let shaped = self.shape()?;
         let backend = self.backend.unwrap_or_else(Backend::detect);
         let weights = self.weights;
@@ -294,7 +292,7 @@ impl<'a, T: Real> Bce<'a, T> {
             gradient,
             ..Outputs::default()
         };
-        Ok(self.call::<{ SUM | GRADIENT }>(z, t, outputs)?.to_f64())
+        self.add_up::<{ SUM | GRADIENT }>(z, t, outputs)
     }
 
     /// The [mean](Self::mean) and its gradient: each element's gradient divided
@@ -319,7 +317,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 ..Outputs::default()
             };
             self.check_lengths::<GRADIENT>(z, t, &outputs)?;
-            if let Err(error) = self.call::<0>(z, t, Outputs::default()) {
+            if let Err(error) = self.write::<0>(z, t, Outputs::default()) {
                 gradient.fill(T::NAN);
                 return Err(error);
             }
@@ -330,8 +328,8 @@ impl<'a, T: Real> Bce<'a, T> {
             divisor: Some(T::of_f64(divisor)),
             ..Outputs::default()
         };
-        let total = self.call::<{ SUM | GRADIENT | DIVIDE }>(z, t, outputs)?;
-        Ok(total.to_f64() / divisor)
+        let sum = self.add_up::<{ SUM | GRADIENT | DIVIDE }>(z, t, outputs)?;
+        Ok(sum / divisor)
     }
 
     /// Writes the [gradient](Self::gradient) and the Hessian's diagonal, s (1 − s).
@@ -358,8 +356,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        self.call::<{ GRADIENT | HESSIAN }>(z, t, outputs)?;
-        Ok(())
+        self.write::<{ GRADIENT | HESSIAN }>(z, t, outputs)
     }
 
     /// The [sum](Self::sum), the [gradient](Self::gradient) and the Hessian's
@@ -387,9 +384,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        Ok(self
-            .call::<{ SUM | GRADIENT | HESSIAN }>(z, t, outputs)?
-            .to_f64())
+        self.add_up::<{ SUM | GRADIENT | HESSIAN }>(z, t, outputs)
     }
 
     /// Adds the losses to `sum`, exactly: the way to a [sum](Self::sum) over
@@ -410,8 +405,9 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn accumulate(&self, z: &[T], t: &[T], sum: &mut LossSum) -> Result<(), Error> {
-        self.call::<SUM>(z, t, Outputs::default())?
-            .add_to(sum, z.len());
+        let mut total = Total::default();
+        self.call::<SUM>(z, t, Outputs::default(), &mut total)?;
+        total.add_to(sum, z.len());
         Ok(())
     }
 
@@ -494,13 +490,34 @@ impl<'a, T: Real> Bce<'a, T> {
         }
     }
 
+    fn write<const WHAT: u8>(
+        &self,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<(), Error> {
+        self.call::<WHAT>(z, t, outputs, &mut Total::default())
+    }
+
+    fn add_up<const WHAT: u8>(
+        &self,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<f64, Error> {
+        let mut total = Total::default();
+        self.call::<WHAT>(z, t, outputs, &mut total)?;
+        Ok(total.to_f64())
+    }
+
     #[inline(always)]
     fn call<const WHAT: u8>(
         &self,
         z: &[T],
         t: &[T],
         outputs: Outputs<'_, T>,
-    ) -> Result<Total, Error> {
+        total: &mut Total,
+    ) -> Result<(), Error> {
         self.check_lengths::<WHAT>(z, t, &outputs)?;
         let inputs = Inputs {
             z,
@@ -508,22 +525,20 @@ impl<'a, T: Real> Bce<'a, T> {
             weights: self.weights,
         };
         let backend = self.backend.unwrap_or_else(Backend::detect);
-        let mut total = Total::default();
         match self.shape()? {
             None => backend.run(Walk::<_, _, WHAT> {
                 function: Plain,
                 inputs,
                 outputs,
-                total: &mut total,
-            })??,
+                total,
+            })?,
             Some(function) => backend.run(Walk::<_, _, WHAT> {
                 function,
                 inputs,
                 outputs,
-                total: &mut total,
-            })??,
+                total,
+            })?,
         }
-        Ok(total)
     }
 }
 

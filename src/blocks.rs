@@ -24,6 +24,9 @@ const PREFETCH_BYTES: usize = 2048;
 /// Outputs of at least this size are stored past the caches.
 const STREAM_BYTES: usize = 16 << 20;
 
+/// The widest lane's elements.
+const MAX_WIDTH: usize = 32;
+
 pub(crate) const LOSS: u8 = 1;
 pub(crate) const GRADIENT: u8 = 2;
 pub(crate) const HESSIAN: u8 = 4;
@@ -60,7 +63,7 @@ impl<T> Default for Outputs<'_, T> {
 }
 
 /// What a block tells besides its outputs: extremes as bit patterns, and sums.
-struct Seen<L: Lane> {
+struct Extremes<L: Lane> {
     minus_a: L,
     target: L,
     weight: L,
@@ -69,7 +72,18 @@ struct Seen<L: Lane> {
     sums: (L::Wide, L::Wide),
 }
 
-impl<L: Lane> Seen<L> {
+/// What follows from them.
+struct Seen {
+    /// Some |z| is NaN or too large for the fast kernel.
+    beyond: bool,
+    /// Some target or weight may be invalid; -0 gives false alarms.
+    suspect: bool,
+    /// The order of the additions cannot have mattered to the sums.
+    exact: bool,
+    sums: [f64; 2],
+}
+
+impl<L: Lane> Extremes<L> {
     #[inline(always)]
     fn nothing() -> Self {
         let zero = L::splat(L::Real::ZERO);
@@ -84,27 +98,15 @@ impl<L: Lane> Seen<L> {
         }
     }
 
-    /// Whether some |z| is NaN or too large for the fast kernel.
     #[inline(always)]
-    fn beyond_fast_limit(&self) -> bool {
-        let limit = L::Real::SIGN_BIT.pattern() | L::Real::FAST_LIMIT.pattern();
-        self.minus_a.reduce_max_bits() > limit
-    }
-
-    /// Whether some target or weight may be invalid; -0 gives false alarms.
-    #[inline(always)]
-    fn suspect(&self) -> bool {
-        self.target.reduce_max_bits() > L::Real::ONE.pattern()
-            || self.weight.reduce_max_bits() > L::Real::MAX.pattern()
-    }
-
-    /// Whether the order of the additions in `sums` cannot have mattered.
-    #[inline(always)]
-    fn sums_are_exact(&self) -> bool {
-        L::Real::block_sum_is_exact(
-            L::Real::of_pattern(self.loss_max.reduce_max_bits()),
-            L::Real::of_pattern(self.loss_min.reduce_min_bits()),
-        )
+    fn judge(self) -> Seen {
+        let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
+        Seen {
+            beyond: self.minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT)),
+            suspect: self.target.exceeds_bits(one) || self.weight.exceeds_bits(max),
+            exact: L::Real::block_sum_is_exact(self.loss_max, self.loss_min),
+            sums: L::Real::block_sums::<L>(self.sums),
+        }
     }
 }
 
@@ -148,7 +150,8 @@ impl Total {
     /// Adds every element of a lane by itself.
     #[inline(always)]
     fn add_each<L: Lane>(&mut self, losses: L) {
-        let mut elements = [L::Real::ZERO; 16];
+        const { assert!(L::WIDTH <= MAX_WIDTH) };
+        let mut elements = [L::Real::ZERO; MAX_WIDTH];
         losses.store(&mut elements);
         for pair in elements.as_chunks().0 {
             let [a, b] = *pair;
@@ -182,31 +185,132 @@ pub(crate) struct Walk<'a, T: Constants, P, const WHAT: u8> {
     pub(crate) total: &'a mut Total,
 }
 
-/// The part of `from` from `start` on.
-#[inline(always)]
-fn rest<T>(from: &[T], start: usize) -> &[T] {
-    from.get(start..).unwrap_or(&[])
-}
-
-#[inline(always)]
-fn rest_mut<T>(from: &mut [T], start: usize) -> &mut [T] {
-    from.get_mut(start..).unwrap_or(&mut [])
-}
-
-#[inline(always)]
-fn part<T>(from: &[T], start: usize, length: usize) -> &[T] {
-    let from = rest(from, start);
-    from.get(..length).unwrap_or(from)
-}
-
-#[inline(always)]
-fn part_mut<T>(from: &mut [T], start: usize, length: usize) -> &mut [T] {
-    let from = rest_mut(from, start);
-    if length < from.len() {
-        from.get_mut(..length).unwrap_or(&mut [])
-    } else {
-        from
+impl<'a, T: Constants> Inputs<'a, T> {
+    #[inline(always)]
+    fn part(&self, start: usize, length: usize) -> Self {
+        let part = |of: &'a [T]| of.get(start..start + length).unwrap_or(&[]);
+        Self {
+            z: part(self.z),
+            t: part(self.t),
+            weights: self.weights.map(part),
+        }
     }
+}
+
+impl<T: Constants> Outputs<'_, T> {
+    #[inline(always)]
+    fn part(&mut self, start: usize, length: usize) -> Outputs<'_, T> {
+        let range = start..start + length;
+        Outputs {
+            loss: self.loss.get_mut(range.clone()).unwrap_or(&mut []),
+            gradient: self.gradient.get_mut(range.clone()).unwrap_or(&mut []),
+            hessian: self.hessian.get_mut(range).unwrap_or(&mut []),
+            divisor: self.divisor,
+        }
+    }
+}
+
+/// value * weight; 0 where the weight is, whatever the value.
+#[inline(always)]
+fn weigh<L: Lane>(value: L, weight: L) -> L {
+    let zero = L::splat(L::Real::ZERO);
+    L::select(weight.equal(zero), zero, value * weight)
+}
+
+/// How a block's results are treated.
+struct Mode<'a> {
+    /// Outputs go past the caches.
+    stream: bool,
+    /// Losses are added to it one by one.
+    each: Option<&'a mut Total>,
+    /// Elements from here on are padding (full kernel only).
+    real: usize,
+}
+
+/// Applies the function to one block of a multiple of `L::WIDTH` elements.
+#[inline(always)]
+fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: bool>(
+    isa: I,
+    function: P,
+    inputs: Inputs<'_, L::Real>,
+    outputs: Outputs<'_, L::Real>,
+    mut mode: Mode<'_>,
+) -> Seen {
+    let zero = L::splat(L::Real::ZERO);
+    let sign_bit = L::splat(L::Real::SIGN_BIT);
+    let divisor = L::splat(outputs.divisor.unwrap_or(L::Real::ONE));
+    let ahead = PREFETCH_BYTES / size_of::<L::Real>();
+    let mut seen = Extremes::<L>::nothing();
+
+    let mut t_chunks = inputs.t.chunks_exact(L::WIDTH);
+    let mut w_chunks = inputs.weights.unwrap_or(&[]).chunks_exact(L::WIDTH);
+    let mut loss_chunks = outputs.loss.chunks_exact_mut(L::WIDTH);
+    let mut gradient_chunks = outputs.gradient.chunks_exact_mut(L::WIDTH);
+    let mut hessian_chunks = outputs.hessian.chunks_exact_mut(L::WIDTH);
+    for (index, z_chunk) in inputs.z.chunks_exact(L::WIDTH).enumerate() {
+        isa.prefetch(z_chunk, ahead);
+        let z = L::load(z_chunk);
+        seen.minus_a = seen.minus_a.max_bits(z.or_bits(sign_bit));
+        let mut t = z;
+        if P::READS_TARGET {
+            let Some(chunk) = t_chunks.next() else { break };
+            isa.prefetch(chunk, ahead);
+            t = L::load(chunk);
+            seen.target = seen.target.max_bits(t);
+        }
+        let mut point = function.at::<L, FULL>(z, t);
+        if P::OPTIONS
+            && let Some(chunk) = w_chunks.next()
+        {
+            isa.prefetch(chunk, ahead);
+            let weight = L::load(chunk);
+            seen.weight = seen.weight.max_bits(weight);
+            point.loss = weigh(point.loss, weight);
+            point.gradient = weigh(point.gradient, weight);
+            point.hessian = weigh(point.hessian, weight);
+        }
+        if WHAT & SUM != 0 {
+            let mut loss = point.loss;
+            let mut smallest = loss;
+            if FULL {
+                let real = L::first(mode.real.saturating_sub(index * L::WIDTH));
+                loss = L::select(real, loss, zero);
+            }
+            if FULL || P::OPTIONS {
+                smallest = L::select(loss.equal(zero), L::splat(L::Real::MAX), loss);
+            }
+            seen.loss_max = seen.loss_max.max_bits(loss);
+            seen.loss_min = seen.loss_min.min_bits(smallest);
+            match &mut mode.each {
+                Some(total) if FULL => total.add_each(loss),
+                _ => L::Real::accumulate(loss, &mut seen.sums),
+            }
+        }
+        if WHAT & LOSS != 0 {
+            let Some(chunk) = loss_chunks.next() else {
+                break;
+            };
+            put(point.loss, chunk, mode.stream);
+        }
+        if WHAT & GRADIENT != 0 {
+            let Some(chunk) = gradient_chunks.next() else {
+                break;
+            };
+            let divided = if WHAT & DIVIDE != 0 {
+                point.gradient / divisor
+            } else {
+                point.gradient
+            };
+            put(divided, chunk, mode.stream);
+        }
+        if WHAT & HESSIAN != 0 {
+            let Some(chunk) = hessian_chunks.next() else {
+                break;
+            };
+            put(point.hessian, chunk, mode.stream);
+        }
+    }
+    seen.judge()
 }
 
 #[inline(always)]
@@ -218,98 +322,71 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
     }
 }
 
-/// value * weight; 0 where the weight is, whatever the value.
-#[inline(always)]
-fn weigh<L: Lane>(value: L, weight: L) -> L {
-    let zero = L::splat(L::Real::ZERO);
-    L::select(weight.equal(zero), zero, value * weight)
+/// Room for less than a wide lane of one slice's elements, and zeros behind them.
+struct Padded<T>([T; MAX_WIDTH]);
+
+impl<T: Constants> Padded<T> {
+    /// By vector loads, so that vector loads of the copy can be forwarded from it.
+    #[inline(always)]
+    fn of<L: Lane<Real = T>>(from: &[T]) -> Self {
+        let mut padded = Self([T::ZERO; MAX_WIDTH]);
+        for (to, from) in padded.0.chunks_mut(L::WIDTH).zip(from.chunks(L::WIDTH)) {
+            L::load(from).store(to);
+        }
+        padded
+    }
+
+    #[inline(always)]
+    fn copy_to<L: Lane<Real = T>>(&self, to: &mut [T]) {
+        for (from, to) in self.0.chunks(L::WIDTH).zip(to.chunks_mut(L::WIDTH)) {
+            L::load(from).store(to);
+        }
+    }
 }
 
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
-    /// Applies the function to one block. `FULL` blocks may have any length,
-    /// others a multiple of the lane's width.
+    /// Fewer elements than a wide lane holds.
     #[inline(always)]
-    fn block<I: Isa, const FULL: bool>(
-        &mut self,
-        isa: I,
-        start: usize,
-        length: usize,
-        stream: bool,
-        each: bool,
-    ) -> Seen<T::Lane<I>> {
+    fn rest<I: Isa>(&mut self, isa: I, start: usize, length: usize, each: bool) -> Seen {
         let width = <T::Lane<I>>::WIDTH;
-        let zero = <T::Lane<I>>::splat(T::ZERO);
-        let largest = <T::Lane<I>>::splat(T::MAX);
-        let sign_bit = <T::Lane<I>>::splat(T::SIGN_BIT);
-        let divisor = <T::Lane<I>>::splat(self.outputs.divisor.unwrap_or(T::ONE));
-        let z_block = part(self.inputs.z, start, length);
-        let t_block = part(self.inputs.t, start, length);
-        let w_block = self
-            .inputs
-            .weights
-            .map(|weights| part(weights, start, length));
-        let loss_block = part_mut(self.outputs.loss, start, length);
-        let gradient_block = part_mut(self.outputs.gradient, start, length);
-        let hessian_block = part_mut(self.outputs.hessian, start, length);
-
-        let mut seen = Seen::<T::Lane<I>>::nothing();
-        let mut at = 0;
-        while at < z_block.len() {
-            let here = rest(z_block, at);
-            isa.prefetch(here, PREFETCH_BYTES / size_of::<T>());
-            let z = <T::Lane<I>>::load(here);
-            seen.minus_a = seen.minus_a.max_bits(z.or_bits(sign_bit));
-            let mut t = z;
-            if P::READS_TARGET {
-                let here = rest(t_block, at);
-                isa.prefetch(here, PREFETCH_BYTES / size_of::<T>());
-                t = <T::Lane<I>>::load(here);
-                seen.target = seen.target.max_bits(t);
+        let padded = length.next_multiple_of(width);
+        let inputs = self.inputs.part(start, length);
+        let z = Padded::of::<T::Lane<I>>(inputs.z);
+        let t = Padded::of::<T::Lane<I>>(inputs.t);
+        let weights = inputs.weights.map(Padded::of::<T::Lane<I>>);
+        let mut outputs = [const { Padded([T::ZERO; MAX_WIDTH]) }; 3];
+        let [loss, gradient, hessian] = &mut outputs;
+        let seen = block::<I, T::Lane<I>, P, WHAT, true>(
+            isa,
+            self.function,
+            Inputs {
+                z: &z.0,
+                t: &t.0,
+                weights: weights.as_ref().map(|w| &w.0[..]),
             }
-            let mut point = self.function.at::<T::Lane<I>, FULL>(z, t);
-            if P::OPTIONS
-                && let Some(w_block) = w_block
-            {
-                let here = rest(w_block, at);
-                isa.prefetch(here, PREFETCH_BYTES / size_of::<T>());
-                let weight = <T::Lane<I>>::load(here);
-                seen.weight = seen.weight.max_bits(weight);
-                point.loss = weigh(point.loss, weight);
-                point.gradient = weigh(point.gradient, weight);
-                point.hessian = weigh(point.hessian, weight);
+            .part(0, padded),
+            Outputs {
+                loss: &mut loss.0,
+                gradient: &mut gradient.0,
+                hessian: &mut hessian.0,
+                divisor: self.outputs.divisor,
             }
-            if WHAT & SUM != 0 {
-                let mut loss = point.loss;
-                let mut smallest = loss;
-                if FULL {
-                    let real = <T::Lane<I>>::first(z_block.len() - at);
-                    loss = <T::Lane<I>>::select(real, loss, zero);
-                }
-                if FULL || P::OPTIONS {
-                    smallest = <T::Lane<I>>::select(loss.equal(zero), largest, loss);
-                }
-                seen.loss_max = seen.loss_max.max_bits(loss);
-                seen.loss_min = seen.loss_min.min_bits(smallest);
-                if FULL && each {
-                    self.total.add_each(loss);
-                } else {
-                    T::accumulate(loss, &mut seen.sums);
-                }
-            }
-            if WHAT & LOSS != 0 {
-                put(point.loss, rest_mut(loss_block, at), stream);
-            }
-            if WHAT & GRADIENT != 0 {
-                let mut gradient = point.gradient;
-                if WHAT & DIVIDE != 0 {
-                    gradient = gradient / divisor;
-                }
-                put(gradient, rest_mut(gradient_block, at), stream);
-            }
-            if WHAT & HESSIAN != 0 {
-                put(point.hessian, rest_mut(hessian_block, at), stream);
-            }
-            at += width;
+            .part(0, padded),
+            Mode {
+                stream: false,
+                each: each.then_some(&mut *self.total),
+                real: length,
+            },
+        );
+        let to = self.outputs.part(start, length);
+        if WHAT & LOSS != 0 {
+            loss.copy_to::<T::Lane<I>>(to.loss);
+        }
+        if WHAT & GRADIENT != 0 {
+            gradient.copy_to::<T::Lane<I>>(to.gradient);
+        }
+        if WHAT & HESSIAN != 0 {
+            hessian.copy_to::<T::Lane<I>>(to.hessian);
         }
         seen
     }
@@ -317,26 +394,18 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
     /// The first invalid target or weight of a suspect block.
     #[cold]
     fn invalid(&self, start: usize, length: usize) -> Option<Error> {
-        for index in start..start + length {
-            if P::READS_TARGET
-                && let Some(&target) = self.inputs.t.get(index)
-            {
-                if !(target >= T::ZERO && target <= T::ONE) {
-                    return Some(Error::TargetOutOfRange {
-                        index,
-                        value: target.as_f64(),
-                    });
-                }
+        let Inputs { t, weights, .. } = self.inputs.part(start, length);
+        let mut weights = weights.map(<[T]>::iter);
+        for (offset, &target) in t.iter().enumerate() {
+            let index = start + offset;
+            let value = target.as_f64();
+            if P::READS_TARGET && !(0.0..=1.0).contains(&value) {
+                return Some(Error::TargetOutOfRange { index, value });
             }
-            if P::OPTIONS
-                && let Some(&weight) = self.inputs.weights.and_then(|w| w.get(index))
-            {
-                if !(weight >= T::ZERO && weight <= T::MAX) {
-                    return Some(Error::InvalidWeight {
-                        index,
-                        value: weight.as_f64(),
-                    });
-                }
+            let weight = weights.as_mut().and_then(Iterator::next);
+            let value = weight.map_or(1.0, |weight| weight.as_f64());
+            if P::OPTIONS && !(0.0..f64::INFINITY).contains(&value) {
+                return Some(Error::InvalidWeight { index, value });
             }
         }
         None
@@ -363,11 +432,11 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
             &*self.outputs.gradient,
             &*self.outputs.hessian,
         ];
-        let bytes = outputs
-            .iter()
-            .map(|output| size_of_val(*output))
-            .sum::<usize>();
-        if bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
+        let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
+        if WHAT & (LOSS | GRADIENT | HESSIAN) == 0
+            || bytes < STREAM_BYTES
+            || I::STREAM_ALIGNMENT == 1
+        {
             return None;
         }
         let first = outputs.iter().find(|output| !output.is_empty())?;
@@ -382,10 +451,10 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
         let count = self.inputs.z.len();
-        let width = <T::Lane<I>>::WIDTH;
+        let width = <T::WideLane<I>>::WIDTH;
         let head = self.stream_head::<I>();
         let stream = head.is_some();
-        let head = head.unwrap_or(0);
+        let head = head.unwrap_or(0).min(count);
 
         let mut start = 0;
         let mut full = false;
@@ -393,41 +462,65 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
         while start < count {
             let left = count - start;
             let length = if start < head {
-                (head - start).min(left).min(BLOCK)
+                (head - start).min(width - 1)
             } else if left < width {
                 left
             } else {
-                (left - left % width).min(BLOCK)
+                left.min(BLOCK) / width * width
             };
-            let mut fast = !full && length % width == 0;
             let seen = loop {
-                let seen = if fast {
-                    self.block::<I, false>(isa, start, length, stream, false)
+                let whole = length >= width;
+                let seen = if !whole {
+                    self.rest(isa, start, length, each)
                 } else {
-                    self.block::<I, true>(isa, start, length, stream, each)
+                    let inputs = self.inputs.part(start, length);
+                    let outputs = self.outputs.part(start, length);
+                    if full {
+                        let each = each.then_some(&mut *self.total);
+                        let mode = Mode {
+                            stream,
+                            each,
+                            real: length,
+                        };
+                        block::<I, T::Lane<I>, P, WHAT, true>(
+                            isa,
+                            self.function,
+                            inputs,
+                            outputs,
+                            mode,
+                        )
+                    } else {
+                        let mode = Mode {
+                            stream,
+                            each: None,
+                            real: length,
+                        };
+                        block::<I, T::WideLane<I>, P, WHAT, false>(
+                            isa,
+                            self.function,
+                            inputs,
+                            outputs,
+                            mode,
+                        )
+                    }
                 };
-                let beyond = seen.beyond_fast_limit();
-                let inexact = WHAT & SUM != 0 && !seen.sums_are_exact();
-                full = beyond || inexact;
-                if (fast && full) || (inexact && !each) {
-                    each = inexact;
-                    fast = false;
-                    continue;
+                let inexact = WHAT & SUM != 0 && !seen.exact;
+                let done = (full || !whole || !seen.beyond) && (each || !inexact);
+                full = seen.beyond || inexact;
+                each = inexact;
+                if done {
+                    break seen;
                 }
-                break seen;
             };
-            if (P::READS_TARGET || P::OPTIONS) && seen.suspect() {
-                if let Some(error) = self.invalid(start, length) {
-                    self.poison();
-                    return Err(error);
-                }
+            if (P::READS_TARGET || P::OPTIONS)
+                && seen.suspect
+                && let Some(error) = self.invalid(start, length)
+            {
+                self.poison();
+                return Err(error);
             }
-            if WHAT & SUM != 0 {
-                if each {
-                    each = full;
-                } else {
-                    self.total.add(T::block_sums::<T::Lane<I>>(seen.sums));
-                }
+            if WHAT & SUM != 0 && !each {
+                self.total.add(seen.sums);
             }
             start += length;
         }

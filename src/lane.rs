@@ -16,6 +16,7 @@
 //!
 //! `tests/backends.rs` holds every backend against `Scalar`.
 
+pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -42,7 +43,9 @@ impl Real for f64 {}
 #[doc(hidden)]
 pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The lane that holds this type on the instruction set `I`.
-    type Lane<I: Isa>: Lane<Real = Self, Wide = I::F64>;
+    type Lane<I: Isa>: Lane<Real = Self>;
+    /// As many of them side by side as hide the latency.
+    type WideLane<I: Isa>: Lane<Real = Self>;
 
     const ZERO: Self;
     const HALF: Self;
@@ -75,6 +78,7 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     const LN: &'static [Self];
     const ATANH: &'static [Self];
     const QUARTER: Self;
+    const BELOW_128: Self;
     const MIN_POSITIVE: Self;
     const SQRT_HALF: Self;
     /// A factor that makes every subnormal normal, and its exponent.
@@ -89,7 +93,7 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Adds the losses to two sums, exactly if `block_sum_is_exact` says so
     /// afterwards of up to `BLOCK` losses, their maximum and their minimum but 0.
     fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide));
-    fn block_sum_is_exact(max: Self, min: Self) -> bool;
+    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool;
     /// The sums over the lanes of both: two numbers whose sum is the block's.
     fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2];
 
@@ -99,8 +103,20 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn of_pattern(pattern: u64) -> Self;
 }
 
+const fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((1023 + exponent) as u64) << 52)
+}
+
+/// Whether `max` is below 2^7 and `min` at least `least` in every element.
+#[inline(always)]
+fn within<L: Lane>(max: L, min: L, least: L::Real) -> bool {
+    let below_128 = L::splat(L::Real::BELOW_128);
+    !max.exceeds_bits(below_128) && !L::any(L::splat(least).greater(min))
+}
+
 impl Constants for f32 {
     type Lane<I: Isa> = I::F32;
+    type WideLane<I: Isa> = I::WideF32;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -124,6 +140,7 @@ impl Constants for f32 {
     const LN: &'static [Self] = &single::LN;
     const ATANH: &'static [Self] = &single::ATANH;
     const QUARTER: Self = 0.25;
+    const BELOW_128: Self = f32::from_bits(128.0_f32.to_bits() - 1);
     const MIN_POSITIVE: Self = f32::MIN_POSITIVE;
     const SQRT_HALF: Self = core::f32::consts::FRAC_1_SQRT_2;
     const SUBNORMAL_SCALE: Self = 16_777_216.0;
@@ -140,10 +157,14 @@ impl Constants for f32 {
         *sums = (sums.0 + low, sums.1 + high);
     }
     #[inline(always)]
-    fn block_sum_is_exact(max: Self, min: Self) -> bool {
+    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool {
         const SPREAD: u32 = 53 - 24 - BLOCK_LOG2;
-        let exponent = |x: f32| x.to_bits() >> 23;
-        max < f32::INFINITY && exponent(max) <= exponent(min).max(1) + SPREAD
+        if within::<L>(max, min, power_of_two(6 - SPREAD as i32) as f32) {
+            return true;
+        }
+        let exponent = |pattern: u64| pattern as u32 >> 23;
+        let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
+        max < f32::INFINITY.pattern() && exponent(max) <= exponent(min).max(1) + SPREAD
     }
     #[inline(always)]
     fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
@@ -170,6 +191,7 @@ impl Constants for f32 {
 
 impl Constants for f64 {
     type Lane<I: Isa> = I::F64;
+    type WideLane<I: Isa> = I::WideF64;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -193,6 +215,7 @@ impl Constants for f64 {
     const LN: &'static [Self] = &double::LN;
     const ATANH: &'static [Self] = &double::ATANH;
     const QUARTER: Self = 0.25;
+    const BELOW_128: Self = f64::from_bits(128.0_f64.to_bits() - 1);
     const MIN_POSITIVE: Self = f64::MIN_POSITIVE;
     const SQRT_HALF: Self = core::f64::consts::FRAC_1_SQRT_2;
     const SUBNORMAL_SCALE: Self = 9_007_199_254_740_992.0;
@@ -206,15 +229,15 @@ impl Constants for f64 {
     /// (their sum is at most 2^-31, their last bits are at least 2^-84).
     #[inline(always)]
     fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide)) {
-        let cut = L::Wide::splat(f64::from_bits((1023 + 14) << 52) * 1.5);
+        let cut = L::Wide::splat(1.5 * power_of_two(52 - 38));
         let (losses, _) = losses.widen();
         let upper = (losses + cut) - cut;
         *sums = (sums.0 + upper, sums.1 + (losses - upper));
     }
     #[inline(always)]
-    fn block_sum_is_exact(max: Self, min: Self) -> bool {
+    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool {
         const { assert!(BLOCK_LOG2 <= 8) };
-        max < 128.0 && min >= f64::from_bits((1023 - 32) << 52)
+        within::<L>(max, min, power_of_two(-32))
     }
     #[inline(always)]
     fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
@@ -300,6 +323,11 @@ pub trait Lane:
     fn min_bits(self, other: Self) -> Self;
     fn reduce_max_bits(self) -> u64;
     fn reduce_min_bits(self) -> u64;
+    /// Whether any element's pattern is above that of `limit`, a splat.
+    #[inline(always)]
+    fn exceeds_bits(self, limit: Self) -> bool {
+        self.reduce_max_bits() > limit.reduce_max_bits()
+    }
 
     /// p * 2^k, where `rounded` is k + `ROUNDER`, `exponent` is k, p is in
     /// (1/2, 2) and the result is normal; any number otherwise.
@@ -320,6 +348,8 @@ pub trait Lane:
 pub trait Isa: Copy {
     type F32: Lane<Real = f32, Wide = Self::F64>;
     type F64: Lane<Real = f64, Wide = Self::F64>;
+    type WideF32: Lane<Real = f32>;
+    type WideF64: Lane<Real = f64>;
     /// Bytes from which an address counts as aligned for `stream`.
     const STREAM_ALIGNMENT: usize = 1;
 

@@ -11,6 +11,8 @@ pub(crate) struct Portable;
 impl Isa for Portable {
     type F32 = f32x8;
     type F64 = f64x4;
+    type WideF32 = f32x8;
+    type WideF64 = f64x4;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

@@ -9,6 +9,8 @@ pub(crate) struct Scalar;
 impl Isa for Scalar {
     type F32 = f32;
     type F64 = f64;
+    type WideF32 = f32;
+    type WideF64 = f64;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {
@@ -38,10 +40,9 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
             let back = sum - product;
             let error = (product - (sum - back)) + (addend - back);
             let bits = sum.to_bits();
-            // Inexact and even: step to the odd neighbour on the error's side.
-            // NaN and infinite errors compare unequal to themselves or come from
-            // sums that are final already.
-            let step = error != 0.0 && bits & 1 == 0 && error - error == 0.0;
+            // Inexact and even: step to the odd neighbour on the error's side. The
+            // error is NaN where a sum that is final already is infinite or NaN.
+            let step = error != 0.0 && error.is_finite() && bits & 1 == 0;
             let away = (error > 0.0) == (sum > 0.0);
             let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
             f64::from_bits(if step { odd } else { bits }) as f32

@@ -18,6 +18,7 @@ use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use super::pair::Pair;
 use super::{Isa, Job, Lane};
 
 /// Proof that AVX2 and FMA may be used.
@@ -106,6 +107,8 @@ macro_rules! isa {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
+            type WideF32 = Pair<$single>;
+            type WideF64 = Pair<$double>;
             const STREAM_ALIGNMENT: usize = $alignment;
 
             #[inline(always)]
@@ -153,7 +156,7 @@ macro_rules! lane {
      greater: $greater:ident, equal: $equal:ident, select: $select:ident, any: $any:ident,
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
-     max_int: $max_int:ident, min_int: $min_int:ident, scale: $scale:ident,
+     max_int: $max_int:ident, min_int: $min_int:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
      widen: $widen:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -306,6 +309,10 @@ macro_rules! lane {
                 self.to_array().iter().fold(u64::MAX, |min, x| min.min(u64::from(x.to_bits())))
             }
             #[inline(always)]
+            fn exceeds_bits(self, limit: Self) -> bool {
+                unsafe { $exceeds($to_int(self.0), $to_int(limit.0)) }
+            }
+            #[inline(always)]
             fn scale(self, rounded: Self, exponent: Self) -> Self {
                 $scale(self, rounded, exponent)
             }
@@ -316,7 +323,7 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn reduce_exact_sum(self) -> $real {
-                self.to_array().iter().sum()
+                unsafe { $reduce_add(self.0) }
             }
         }
     };
@@ -343,7 +350,8 @@ lane! {
     greater: greater_ps256, equal: equal_ps256, select: select_ps256, any: any_ps256,
     select_negative: select_negative_ps256,
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
-    max_int: _mm256_max_epu32, min_int: _mm256_min_epu32, scale: scale_by_exponent_field,
+    max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
+    exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
     widen: widen_ps256, fraction: 23, unsigned: u32
 }
 lane! {
@@ -357,7 +365,8 @@ lane! {
     greater: greater_pd256, equal: equal_pd256, select: select_pd256, any: any_pd256,
     select_negative: select_negative_pd256,
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
-    max_int: max_epu64_256, min_int: min_epu64_256, scale: scale_by_exponent_field,
+    max_int: max_epu64_256, min_int: min_epu64_256,
+    exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
     widen: widen_pd256, fraction: 52, unsigned: u64
 }
 lane! {
@@ -371,7 +380,8 @@ lane! {
     greater: greater_ps512, equal: equal_ps512, select: select_ps512, any: any_16,
     select_negative: select_negative_ps512,
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
-    max_int: _mm512_max_epu32, min_int: _mm512_min_epu32, scale: scalef_ps512,
+    max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
+    exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
     widen: widen_ps512, fraction: 23, unsigned: u32
 }
 lane! {
@@ -385,7 +395,8 @@ lane! {
     greater: greater_pd512, equal: equal_pd512, select: select_pd512, any: any_8,
     select_negative: select_negative_pd512,
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
-    max_int: _mm512_max_epu64, min_int: _mm512_min_epu64, scale: scalef_pd512,
+    max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
+    exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
     widen: widen_pd512, fraction: 52, unsigned: u64
 }
 
@@ -523,6 +534,41 @@ unsafe fn min_epu64_256(a: __m256i, b: __m256i) -> __m256i {
     unsafe {
         let (x, y) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
         _mm256_castpd_si256(_mm256_blendv_pd(x, y, greater_epu64_256(a, b)))
+    }
+}
+
+#[inline(always)]
+unsafe fn exceeds_epu32_256(a: __m256i, limit: __m256i) -> bool {
+    unsafe {
+        let within = _mm256_cmpeq_epi32(_mm256_max_epu32(a, limit), limit);
+        _mm256_movemask_epi8(within) != -1
+    }
+}
+#[inline(always)]
+unsafe fn exceeds_epu64_256(a: __m256i, limit: __m256i) -> bool {
+    unsafe { _mm256_movemask_pd(greater_epu64_256(a, limit)) != 0 }
+}
+#[inline(always)]
+unsafe fn exceeds_epu32_512(a: __m512i, limit: __m512i) -> bool {
+    unsafe { _mm512_cmpgt_epu32_mask(a, limit) != 0 }
+}
+#[inline(always)]
+unsafe fn exceeds_epu64_512(a: __m512i, limit: __m512i) -> bool {
+    unsafe { _mm512_cmpgt_epu64_mask(a, limit) != 0 }
+}
+#[inline(always)]
+unsafe fn reduce_add_pd256(v: __m256d) -> f64 {
+    unsafe {
+        let halves = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+        _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)))
+    }
+}
+#[inline(always)]
+unsafe fn reduce_add_ps256(v: __m256) -> f32 {
+    unsafe {
+        let halves = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
+        _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps::<1>(pairs, pairs)))
     }
 }
 
