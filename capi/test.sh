@@ -1,9 +1,12 @@
 #!/bin/sh
-# Tests the C interface: header current, C programs by gcc and clang under AddressSanitizer and
-# UBSan, C++, the installed tree through pkg-config. Installs what it needs and finds missing.
+# Tests the C interface. Installs what it needs and does not find.
 #
-#     capi/test.sh                        all of it
-#     capi/test.sh header                 makes the header anew
+#     capi/test.sh            header current; C programs by gcc and clang, both sides under
+#                             AddressSanitizer; C++; the installed tree through pkg-config
+#     capi/test.sh firmware   a C program on a bare Cortex-M4F in QEMU: the bits of the host. RUSTC is a
+#                             compiler that has thumbv7em-none-eabihf, or the source of core;
+#                             qemu-system-arm is on the path, or QEMU_ARM names it
+#     capi/test.sh header     makes the header anew
 set -eu
 cd "$(dirname "$0")"
 
@@ -14,9 +17,54 @@ mkdir -p "$work"
 
 say() { printf '\n== %s\n' "$*"; }
 
+# need PACKAGES COMMAND...: installs the packages unless all the commands are there.
+need() {
+    packages=$1
+    shift
+    for tool; do
+        command -v "$tool" > /dev/null && continue
+        say "installing $packages"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages > /dev/null
+        return
+    done
+}
+
+strict="-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic"
+
+if [ "${1:-}" = firmware ]; then
+    target=thumbv7em-none-eabihf
+    need "gcc" gcc
+    need "gcc-arm-none-eabi" arm-none-eabi-gcc
+    say "host"
+    (unset RUSTC; cargo build --quiet --release --lib)
+    gcc $strict -Iinclude tests/bits.c "$CARGO_TARGET_DIR/release/libsoft_bce.a" -o "$work/bits" -lm -lpthread -ldl
+    "$work/bits" > "$work/bits.host"
+    say "$target"
+    if [ ! -d "$("${RUSTC:-rustc}" --print target-libdir --target $target)" ]; then
+        build_std=-Zbuild-std=core
+        export RUSTC_BOOTSTRAP=1
+    fi
+    cargo build --quiet --release --lib --target $target ${build_std:-} \
+        --no-default-features --features panic-handler
+    arm-none-eabi-gcc $strict -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 \
+        -ffreestanding -nostdlib -Iinclude tests/bits.c \
+        "$CARGO_TARGET_DIR/$target/release/libsoft_bce.a" -o "$work/bits.elf" \
+        -Wl,--gc-sections,-z,noexecstack -T tests/cortex-m.ld
+    if arm-none-eabi-nm "$work/bits.elf" | grep -i panic; then
+        echo "something in the image can panic"; exit 1
+    fi
+    timeout 300 "${QEMU_ARM:-qemu-system-arm}" -machine mps2-an386 -nographic -monitor none -serial none \
+        -chardev file,id=out,path="$work/bits.m4" \
+        -semihosting-config enable=on,target=native,chardev=out -kernel "$work/bits.elf"
+    diff "$work/bits.host" "$work/bits.m4"
+    echo "$(grep -c '[0-9a-f]\{16\}' "$work/bits.m4") hashes equal those of the host; no panic in the image"
+    exit
+fi
+
 cbindgen="$CARGO_TARGET_DIR/tools/bin/cbindgen"
 if ! "$cbindgen" --version 2>/dev/null | grep -qx "cbindgen $CBINDGEN"; then
-    say "cbindgen $CBINDGEN"
+    say "installing cbindgen $CBINDGEN"
     cargo install --quiet --locked cbindgen --version "$CBINDGEN" --root "$CARGO_TARGET_DIR/tools"
 fi
 # The functions come from a macro: cbindgen asks rustc to expand it, which stable refuses otherwise.
@@ -26,17 +74,9 @@ if [ "${1:-}" = header ]; then
     exit
 fi
 
-for tool in gcc g++ clang clang++ pkg-config readelf; do
-    command -v "$tool" > /dev/null || missing="${missing:-} $tool"
-done
-if [ -n "${missing:-}" ] || ! ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-x86_64.a \
-    > /dev/null 2>&1; then
-    say "compilers"
-    apt-get update -qq
-    clang_version=$(apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        gcc g++ clang "libclang-rt-$clang_version-dev" pkg-config binutils > /dev/null
-fi
+need "gcc g++ clang pkg-config binutils" gcc g++ clang clang++ pkg-config readelf
+runtime=$(clang -print-file-name=libclang_rt.asan-x86_64.a)
+[ -e "$runtime" ] || need "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev" no-such-command
 
 say "header is current"
 header --output include/soft_bce.h --verify
@@ -47,7 +87,6 @@ cargo fmt --check
 cargo clippy --quiet --all-targets -- -D warnings
 cargo clippy --quiet --lib --profile release --no-default-features --features panic-handler -- -D warnings
 
-strict="-std=c99 -O1 -g -Wall -Wextra -Werror -pedantic"
 strict_cpp="-std=c++11 -O1 -Wall -Wextra -Werror -pedantic"
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 
@@ -68,7 +107,10 @@ for compiler in gcc clang; do
     fi
     grep -q 'heap-buffer-overflow' "$work/fault"
     grep -q 'soft_bce_sum_f32' "$work/fault"
+    $compiler $strict $sanitize -Iinclude tests/bits.c "$library" -o "$work/bits-$compiler" -lm -lpthread -ldl
+    "$work/bits-$compiler" > "$work/bits-$compiler.txt"
 done
+diff "$work/bits-gcc.txt" "$work/bits-clang.txt"
 
 say "installed"
 root=$work/root
@@ -82,6 +124,9 @@ for compiler in gcc clang; do
     $compiler $strict tests/test.c $(pkg-config --cflags soft_bce) -o "$work/static-$compiler" \
         "$root/usr/lib/libsoft_bce.a" $(pkg-config --static --libs-only-l soft_bce |
             sed 's/-lsoft_bce//') -lm
+    $compiler $strict tests/bits.c $(pkg-config --cflags soft_bce) -o "$work/bits-$compiler" \
+        $(pkg-config --libs soft_bce)
+    "$work/bits-$compiler" | diff "$work/bits-$compiler.txt" -
     printf '%s, shared: ' "$compiler"; "$work/shared-$compiler"
     printf '%s, static: ' "$compiler"; "$work/static-$compiler"
 done
