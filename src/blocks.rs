@@ -98,13 +98,20 @@ impl<L: Lane> Extremes<L> {
         }
     }
 
+    /// Where `loss_max` was not kept, it follows from |z|: the plain loss is at
+    /// most |z| + ln 2.
     #[inline(always)]
-    fn judge(self) -> Seen {
+    fn judge(self, kept: bool) -> Seen {
         let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
+        let loss_max = if kept {
+            self.loss_max
+        } else {
+            self.minus_a.abs() + one
+        };
         Seen {
             beyond: self.minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT)),
             suspect: self.target.exceeds_bits(one) || self.weight.exceeds_bits(max),
-            exact: L::Real::block_sum_is_exact(self.loss_max, self.loss_min),
+            exact: L::Real::block_sum_is_exact(loss_max, self.loss_min),
             sums: L::Real::block_sums::<L>(self.sums),
         }
     }
@@ -240,7 +247,7 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     let sign_bit = L::splat(L::Real::SIGN_BIT);
     let divisor = L::splat(outputs.divisor.unwrap_or(L::Real::ONE));
     let ahead = PREFETCH_BYTES / size_of::<L::Real>();
-    let mut seen = Extremes::<L>::nothing();
+    let mut seen = Extremes::<L::Single>::nothing();
 
     let mut t_chunks = inputs.t.chunks_exact(L::WIDTH);
     let mut w_chunks = inputs.weights.unwrap_or(&[]).chunks_exact(L::WIDTH);
@@ -250,13 +257,14 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     for (index, z_chunk) in inputs.z.chunks_exact(L::WIDTH).enumerate() {
         isa.prefetch(z_chunk, ahead);
         let z = L::load(z_chunk);
-        seen.minus_a = seen.minus_a.max_bits(z.or_bits(sign_bit));
+        z.or_bits(sign_bit)
+            .for_each_single(|minus_a| seen.minus_a = seen.minus_a.max_bits(minus_a));
         let mut t = z;
         if P::READS_TARGET {
             let Some(chunk) = t_chunks.next() else { break };
             isa.prefetch(chunk, ahead);
             t = L::load(chunk);
-            seen.target = seen.target.max_bits(t);
+            t.for_each_single(|t| seen.target = seen.target.max_bits(t));
         }
         let mut point = function.at::<L, FULL>(z, t);
         if P::OPTIONS
@@ -264,7 +272,7 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
         {
             isa.prefetch(chunk, ahead);
             let weight = L::load(chunk);
-            seen.weight = seen.weight.max_bits(weight);
+            weight.for_each_single(|weight| seen.weight = seen.weight.max_bits(weight));
             point.loss = weigh(point.loss, weight);
             point.gradient = weigh(point.gradient, weight);
             point.hessian = weigh(point.hessian, weight);
@@ -279,12 +287,16 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
             if FULL || P::OPTIONS {
                 smallest = L::select(loss.equal(zero), L::splat(L::Real::MAX), loss);
             }
-            seen.loss_max = seen.loss_max.max_bits(loss);
-            seen.loss_min = seen.loss_min.min_bits(smallest);
-            match &mut mode.each {
-                Some(total) if FULL => total.add_each(loss),
-                _ => L::Real::accumulate(loss, &mut seen.sums),
-            }
+            smallest.for_each_single(|least| seen.loss_min = seen.loss_min.min_bits(least));
+            loss.for_each_single(|loss| {
+                if FULL || P::OPTIONS {
+                    seen.loss_max = seen.loss_max.max_bits(loss);
+                }
+                match &mut mode.each {
+                    Some(total) if FULL => total.add_each(loss),
+                    _ => L::Real::accumulate(loss, &mut seen.sums),
+                }
+            });
         }
         if WHAT & LOSS != 0 {
             let Some(chunk) = loss_chunks.next() else {
@@ -310,7 +322,7 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
             put(point.hessian, chunk, mode.stream);
         }
     }
-    seen.judge()
+    seen.judge(FULL || P::OPTIONS)
 }
 
 #[inline(always)]

@@ -43,9 +43,9 @@ impl Real for f64 {}
 #[doc(hidden)]
 pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The lane that holds this type on the instruction set `I`.
-    type Lane<I: Isa>: Lane<Real = Self>;
+    type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// As many of them side by side as hide the latency.
-    type WideLane<I: Isa>: Lane<Real = Self>;
+    type WideLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
 
     const ZERO: Self;
     const HALF: Self;
@@ -63,9 +63,11 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     const ROUNDER: Self;
     const EXP: &'static [Self];
     const LOG1P: &'static [Self];
-    /// Whether the quotient e/(1+e) is corrected for the rounding of 1 + e.
-    const CORRECT_QUOTIENT: bool;
-    /// Up to here e^-a squared is normal: the fast kernel holds.
+    /// Whether e/(1+e) is corrected for the last rounding of e and for that of
+    /// 1 + e: sigmoid's error in `f64` falls from 2.4 to 1.0 ULP.
+    const COMPENSATED: bool;
+    /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
+    /// the last place where `COMPENSATED`, is normal.
     const FAST_LIMIT: Self;
     /// The largest a whose e^-a is normal.
     const NORMAL_LIMIT: Self;
@@ -131,8 +133,8 @@ impl Constants for f32 {
     const ROUNDER: Self = 12_582_912.0; // 1.5 * 2^23
     const EXP: &'static [Self] = &single::EXP;
     const LOG1P: &'static [Self] = &single::LOG1P;
-    const CORRECT_QUOTIENT: bool = false;
-    const FAST_LIMIT: Self = 43.5;
+    const COMPENSATED: bool = false;
+    const FAST_LIMIT: Self = 86.5;
     const NORMAL_LIMIT: Self = 87.336_54;
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
@@ -206,8 +208,8 @@ impl Constants for f64 {
     const ROUNDER: Self = 6_755_399_441_055_744.0; // 1.5 * 2^52
     const EXP: &'static [Self] = &double::EXP;
     const LOG1P: &'static [Self] = &double::LOG1P;
-    const CORRECT_QUOTIENT: bool = true;
-    const FAST_LIMIT: Self = 354.0;
+    const COMPENSATED: bool = true;
+    const FAST_LIMIT: Self = 640.0;
     const NORMAL_LIMIT: Self = 708.396_418_532_264_1;
     const ZERO_LIMIT: Self = 745.5;
     const SUBNORMAL_SHIFT: u64 = 128;
@@ -275,8 +277,11 @@ pub trait Lane:
     type Mask: Copy;
     /// `f64` lanes that hold `widen`ed elements.
     type Wide: Lane<Real = f64>;
+    /// One vector register; this lane itself, unless it consists of several.
+    type Single: Lane<Real = Self::Real>;
     const WIDTH: usize;
 
+    fn for_each_single(self, action: impl FnMut(Self::Single));
     fn splat(value: Self::Real) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.
     fn load(from: &[Self::Real]) -> Self;
@@ -346,10 +351,10 @@ pub trait Lane:
 
 /// An instruction set: a zero-sized proof that the machine has it.
 pub trait Isa: Copy {
-    type F32: Lane<Real = f32, Wide = Self::F64>;
-    type F64: Lane<Real = f64, Wide = Self::F64>;
-    type WideF32: Lane<Real = f32>;
-    type WideF64: Lane<Real = f64>;
+    type F32: Lane<Real = f32, Wide = Self::F64, Single = Self::F32>;
+    type F64: Lane<Real = f64, Wide = Self::F64, Single = Self::F64>;
+    type WideF32: Lane<Real = f32, Single = Self::F32>;
+    type WideF64: Lane<Real = f64, Single = Self::F64>;
     /// Bytes from which an address counts as aligned for `stream`.
     const STREAM_ALIGNMENT: usize = 1;
 

@@ -51,7 +51,14 @@ impl<L: Lane> Lane for Pair<L> {
     type Real = L::Real;
     type Mask = (L::Mask, L::Mask);
     type Wide = Pair<L::Wide>;
+    type Single = L::Single;
     const WIDTH: usize = 2 * L::WIDTH;
+
+    #[inline(always)]
+    fn for_each_single(self, mut action: impl FnMut(L::Single)) {
+        self.0.for_each_single(&mut action);
+        self.1.for_each_single(action);
+    }
 
     #[inline(always)]
     fn splat(value: L::Real) -> Self {

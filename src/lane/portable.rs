@@ -49,8 +49,13 @@ macro_rules! portable_lane {
             type Real = $real;
             type Mask = $vector;
             type Wide = f64x4;
+            type Single = Self;
             const WIDTH: usize = $width;
 
+            #[inline(always)]
+            fn for_each_single(self, mut action: impl FnMut(Self)) {
+                action(self);
+            }
             #[inline(always)]
             fn splat(value: $real) -> Self {
                 $vector::splat(value)

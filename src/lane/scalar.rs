@@ -63,8 +63,13 @@ macro_rules! scalar_lane {
             type Real = $real;
             type Mask = bool;
             type Wide = f64;
+            type Single = Self;
             const WIDTH: usize = 1;
 
+            #[inline(always)]
+            fn for_each_single(self, mut action: impl FnMut(Self)) {
+                action(self);
+            }
             #[inline(always)]
             fn splat(value: $real) -> Self {
                 value

@@ -189,8 +189,13 @@ macro_rules! lane {
             type Real = $real;
             type Mask = $mask;
             type Wide = $wide;
+            type Single = Self;
             const WIDTH: usize = $width;
 
+            #[inline(always)]
+            fn for_each_single(self, mut action: impl FnMut(Self)) {
+                action(self);
+            }
             #[inline(always)]
             fn splat(value: $real) -> Self {
                 Self(unsafe { $splat(value) })
