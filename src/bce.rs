@@ -1,11 +1,12 @@
 //! [`Bce`]: the options, and the entry points over slices.
 
-use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM, Total, Walk};
+use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM, Walk};
 use crate::dispatch::Backend;
 use crate::error::Error;
 use crate::kernel::{Identity, Plain, Pointwise, Shaped};
 use crate::lane::{Isa, Job, Real};
 use crate::sum::LossSum;
+use crate::total::Total;
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///

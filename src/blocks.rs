@@ -1,22 +1,26 @@
 //! The walk over slices.
 //!
-//! Blocks of `BLOCK` elements go through the fast kernel, which also keeps the
+//! Spans of `SPAN` elements go through the fast kernel, which also keeps the
 //! largest |z| and the largest target as bit patterns: one integer maximum each
-//! tells, once per block, whether anything in it needs the full kernel or is not
-//! a valid target (a negative or NaN pattern is larger than that of 1). A block
+//! tells, once per span, whether anything in it needs the full kernel or is not
+//! a valid target (a negative or NaN pattern is larger than that of 1). A span
 //! that fails is done again with the full kernel, before anything is overwritten
-//! that it needs. The rest of fewer elements than a lane holds takes the full
-//! kernel and partial loads, so that there is no scalar loop.
+//! that it needs. Fewer elements than a lane holds take the full kernel, padded,
+//! so that there is no scalar loop. Losses to be summed go to a buffer that stays
+//! in the first-level cache, and from there to the exact sum.
 
 use crate::error::Error;
 use crate::kernel::Pointwise;
 use crate::lane::{Constants, Isa, Job, Lane};
-use crate::sum::LossSum;
+use crate::total::Total;
 
-/// Elements per block. A power of two; its logarithm enters the exactness of the
-/// block sums. 256: 128 cost 3 % more, 512 and more gained nothing.
-pub(crate) const BLOCK: usize = 256;
-pub(crate) const BLOCK_LOG2: u32 = BLOCK.ilog2();
+/// Elements per span: the buffer of losses is 2 or 4 KiB. On microcontrollers
+/// the stack matters more than the loop around the spans.
+pub(crate) const SPAN: usize = if cfg!(any(target_arch = "arm", target_arch = "riscv32")) {
+    64
+} else {
+    512
+};
 
 /// How far ahead of the loads lines are asked for, in bytes.
 const PREFETCH_BYTES: usize = 2048;
@@ -25,7 +29,7 @@ const PREFETCH_BYTES: usize = 2048;
 const STREAM_BYTES: usize = 16 << 20;
 
 /// The widest lane's elements.
-const MAX_WIDTH: usize = 32;
+pub(crate) const MAX_WIDTH: usize = 32;
 
 pub(crate) const LOSS: u8 = 1;
 pub(crate) const GRADIENT: u8 = 2;
@@ -62,14 +66,11 @@ impl<T> Default for Outputs<'_, T> {
     }
 }
 
-/// What a block tells besides its outputs: extremes as bit patterns, and sums.
+/// What a span tells besides its outputs: extremes as bit patterns.
 struct Extremes<L: Lane> {
     minus_a: L,
     target: L,
     weight: L,
-    loss_max: L,
-    loss_min: L,
-    sums: (L::Wide, L::Wide),
 }
 
 /// What follows from them.
@@ -78,108 +79,25 @@ struct Seen {
     beyond: bool,
     /// Some target or weight may be invalid; -0 gives false alarms.
     suspect: bool,
-    /// The order of the additions cannot have mattered to the sums.
-    exact: bool,
-    sums: [f64; 2],
 }
 
 impl<L: Lane> Extremes<L> {
     #[inline(always)]
     fn nothing() -> Self {
         let zero = L::splat(L::Real::ZERO);
-        let wide_zero = L::Wide::splat(0.0);
         Self {
             minus_a: zero,
             target: zero,
             weight: zero,
-            loss_max: zero,
-            loss_min: L::splat(L::Real::MAX),
-            sums: (wide_zero, wide_zero),
         }
     }
 
-    /// Where `loss_max` was not kept, it follows from |z|: the plain loss is at
-    /// most |z| + ln 2.
     #[inline(always)]
-    fn judge(self, kept: bool) -> Seen {
+    fn judge(self) -> Seen {
         let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
-        let loss_max = if kept {
-            self.loss_max
-        } else {
-            self.minus_a.abs() + one
-        };
         Seen {
             beyond: self.minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT)),
             suspect: self.target.exceeds_bits(one) || self.weight.exceeds_bits(max),
-            exact: L::Real::block_sum_is_exact(loss_max, self.loss_min),
-            sums: L::Real::block_sums::<L>(self.sums),
-        }
-    }
-}
-
-/// The exact sum of a call's losses. The large state exists from the second
-/// block on only.
-#[derive(Default)]
-pub(crate) struct Total {
-    first: Option<[f64; 2]>,
-    state: Option<LossSum>,
-}
-
-impl Total {
-    /// Adds two exact partial sums.
-    #[inline(always)]
-    fn add(&mut self, parts: [f64; 2]) {
-        if self.first.is_none() && self.state.is_none() {
-            self.first = Some(parts);
-        } else {
-            self.add_to_state(parts);
-        }
-    }
-
-    #[inline(never)]
-    fn add_to_state(&mut self, parts: [f64; 2]) {
-        let state = self.state();
-        for part in parts {
-            if part != 0.0 {
-                state.add_exact(part, 0);
-            }
-        }
-    }
-
-    fn state(&mut self) -> &mut LossSum {
-        let state = self.state.get_or_insert(const { LossSum::new() });
-        for part in self.first.take().into_iter().flatten() {
-            state.add_exact(part, 0);
-        }
-        state
-    }
-
-    /// Adds every element of a lane by itself.
-    #[inline(always)]
-    fn add_each<L: Lane>(&mut self, losses: L) {
-        const { assert!(L::WIDTH <= MAX_WIDTH) };
-        let mut elements = [L::Real::ZERO; MAX_WIDTH];
-        losses.store(&mut elements);
-        for pair in elements.as_chunks().0 {
-            let [a, b] = *pair;
-            self.add_to_state([a.as_f64(), b.as_f64()]);
-        }
-    }
-
-    /// The sum, correctly rounded.
-    pub(crate) fn to_f64(&self) -> f64 {
-        match (&self.state, self.first) {
-            (Some(state), _) => state.to_f64(),
-            (None, Some([high, low])) => high + low,
-            (None, None) => 0.0,
-        }
-    }
-
-    /// Adds the sum, of `count` losses, to `sum`.
-    pub(crate) fn add_to(mut self, sum: &mut LossSum, count: usize) {
-        self.state().add_exact(0.0, count as u64);
-        if let Some(state) = &self.state {
-            sum.merge(state);
         }
     }
 }
@@ -224,24 +142,16 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
     L::select(weight.equal(zero), zero, value * weight)
 }
 
-/// How a block's results are treated.
-struct Mode<'a> {
-    /// Outputs go past the caches.
-    stream: bool,
-    /// Losses are added to it one by one.
-    each: Option<&'a mut Total>,
-    /// Elements from here on are padding (full kernel only).
-    real: usize,
-}
-
-/// Applies the function to one block of a multiple of `L::WIDTH` elements.
+/// Applies the function to a multiple of `L::WIDTH` elements, of which those
+/// from `real` on are padding (full kernel only): their loss is 0.
 #[inline(always)]
-fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: bool>(
+fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: bool>(
     isa: I,
     function: P,
     inputs: Inputs<'_, L::Real>,
     outputs: Outputs<'_, L::Real>,
-    mut mode: Mode<'_>,
+    stream: bool,
+    real: usize,
 ) -> Seen {
     let zero = L::splat(L::Real::ZERO);
     let sign_bit = L::splat(L::Real::SIGN_BIT);
@@ -257,14 +167,13 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     for (index, z_chunk) in inputs.z.chunks_exact(L::WIDTH).enumerate() {
         isa.prefetch(z_chunk, ahead);
         let z = L::load(z_chunk);
-        z.or_bits(sign_bit)
-            .for_each_single(|minus_a| seen.minus_a = seen.minus_a.max_bits(minus_a));
+        seen.minus_a = z.or_bits(sign_bit).max_bits_into(seen.minus_a);
         let mut t = z;
         if P::READS_TARGET {
             let Some(chunk) = t_chunks.next() else { break };
             isa.prefetch(chunk, ahead);
             t = L::load(chunk);
-            t.for_each_single(|t| seen.target = seen.target.max_bits(t));
+            seen.target = t.max_bits_into(seen.target);
         }
         let mut point = function.at::<L, FULL>(z, t);
         if P::OPTIONS
@@ -272,37 +181,20 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
         {
             isa.prefetch(chunk, ahead);
             let weight = L::load(chunk);
-            weight.for_each_single(|weight| seen.weight = seen.weight.max_bits(weight));
+            seen.weight = weight.max_bits_into(seen.weight);
             point.loss = weigh(point.loss, weight);
             point.gradient = weigh(point.gradient, weight);
             point.hessian = weigh(point.hessian, weight);
         }
-        if WHAT & SUM != 0 {
-            let mut loss = point.loss;
-            let mut smallest = loss;
-            if FULL {
-                let real = L::first(mode.real.saturating_sub(index * L::WIDTH));
-                loss = L::select(real, loss, zero);
-            }
-            if FULL || P::OPTIONS {
-                smallest = L::select(loss.equal(zero), L::splat(L::Real::MAX), loss);
-            }
-            smallest.for_each_single(|least| seen.loss_min = seen.loss_min.min_bits(least));
-            loss.for_each_single(|loss| {
-                if FULL || P::OPTIONS {
-                    seen.loss_max = seen.loss_max.max_bits(loss);
-                }
-                match &mut mode.each {
-                    Some(total) if FULL => total.add_each(loss),
-                    _ => L::Real::accumulate(loss, &mut seen.sums),
-                }
-            });
+        if WHAT & SUM != 0 && FULL {
+            let real = L::first(real.saturating_sub(index * L::WIDTH));
+            point.loss = L::select(real, point.loss, zero);
         }
-        if WHAT & LOSS != 0 {
+        if WHAT & (LOSS | SUM) != 0 {
             let Some(chunk) = loss_chunks.next() else {
                 break;
             };
-            put(point.loss, chunk, mode.stream);
+            put(point.loss, chunk, stream && WHAT & SUM == 0);
         }
         if WHAT & GRADIENT != 0 {
             let Some(chunk) = gradient_chunks.next() else {
@@ -313,16 +205,16 @@ fn block<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
             } else {
                 point.gradient
             };
-            put(divided, chunk, mode.stream);
+            put(divided, chunk, stream);
         }
         if WHAT & HESSIAN != 0 {
             let Some(chunk) = hessian_chunks.next() else {
                 break;
             };
-            put(point.hessian, chunk, mode.stream);
+            put(point.hessian, chunk, stream);
         }
     }
-    seen.judge(FULL || P::OPTIONS)
+    seen.judge()
 }
 
 #[inline(always)]
@@ -359,36 +251,32 @@ impl<T: Constants> Padded<T> {
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
     /// Fewer elements than a wide lane holds.
     #[inline(always)]
-    fn rest<I: Isa>(&mut self, isa: I, start: usize, length: usize, each: bool) -> Seen {
-        let width = <T::Lane<I>>::WIDTH;
-        let padded = length.next_multiple_of(width);
+    fn rest<I: Isa>(&mut self, isa: I, start: usize, length: usize) -> Seen {
+        let padded = length.next_multiple_of(<T::Lane<I>>::WIDTH);
         let inputs = self.inputs.part(start, length);
         let z = Padded::of::<T::Lane<I>>(inputs.z);
         let t = Padded::of::<T::Lane<I>>(inputs.t);
         let weights = inputs.weights.map(Padded::of::<T::Lane<I>>);
-        let mut outputs = [const { Padded([T::ZERO; MAX_WIDTH]) }; 3];
-        let [loss, gradient, hessian] = &mut outputs;
-        let seen = block::<I, T::Lane<I>, P, WHAT, true>(
+        let inputs = Inputs {
+            z: &z.0,
+            t: &t.0,
+            weights: weights.as_ref().map(|w| &w.0[..]),
+        };
+        let mut results = [const { Padded([T::ZERO; MAX_WIDTH]) }; 3];
+        let [loss, gradient, hessian] = &mut results;
+        let mut outputs = Outputs {
+            loss: &mut loss.0,
+            gradient: &mut gradient.0,
+            hessian: &mut hessian.0,
+            divisor: self.outputs.divisor,
+        };
+        let seen = apply::<I, T::Lane<I>, P, WHAT, true>(
             isa,
             self.function,
-            Inputs {
-                z: &z.0,
-                t: &t.0,
-                weights: weights.as_ref().map(|w| &w.0[..]),
-            }
-            .part(0, padded),
-            Outputs {
-                loss: &mut loss.0,
-                gradient: &mut gradient.0,
-                hessian: &mut hessian.0,
-                divisor: self.outputs.divisor,
-            }
-            .part(0, padded),
-            Mode {
-                stream: false,
-                each: each.then_some(&mut *self.total),
-                real: length,
-            },
+            inputs.part(0, padded),
+            outputs.part(0, padded),
+            false,
+            length,
         );
         let to = self.outputs.part(start, length);
         if WHAT & LOSS != 0 {
@@ -400,7 +288,46 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
         if WHAT & HESSIAN != 0 {
             hessian.copy_to::<T::Lane<I>>(to.hessian);
         }
+        if WHAT & SUM != 0 {
+            self.total.add_losses::<I, T>(&loss.0);
+        }
         seen
+    }
+
+    /// A multiple of the wide lane's width, with room for losses to be summed.
+    #[inline(always)]
+    fn span<I: Isa, const FULL: bool>(
+        &mut self,
+        isa: I,
+        start: usize,
+        length: usize,
+        losses: &mut [T],
+        stream: bool,
+    ) -> Seen {
+        let inputs = self.inputs.part(start, length);
+        let mut outputs = self.outputs.part(start, length);
+        if WHAT & SUM != 0 {
+            outputs.loss = losses;
+        }
+        if FULL {
+            apply::<I, T::Lane<I>, P, WHAT, true>(
+                isa,
+                self.function,
+                inputs,
+                outputs,
+                stream,
+                length,
+            )
+        } else {
+            apply::<I, T::WideLane<I>, P, WHAT, false>(
+                isa,
+                self.function,
+                inputs,
+                outputs,
+                stream,
+                length,
+            )
+        }
     }
 
     /// The first invalid target or weight of a suspect block.
@@ -424,6 +351,18 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
     }
 
     /// No element of an output survives an error: all become NaN.
+    #[inline(always)]
+    fn check(&mut self, seen: Seen, start: usize, length: usize) -> Result<(), Error> {
+        if (P::READS_TARGET || P::OPTIONS)
+            && seen.suspect
+            && let Some(error) = self.invalid(start, length)
+        {
+            self.poison();
+            return Err(error);
+        }
+        Ok(())
+    }
+
     #[cold]
     fn poison(&mut self) {
         for output in [
@@ -469,72 +408,41 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
         let head = head.unwrap_or(0).min(count);
 
         let mut start = 0;
-        let mut full = false;
-        let mut each = false;
-        while start < count {
-            let left = count - start;
-            let length = if start < head {
-                (head - start).min(width - 1)
-            } else if left < width {
-                left
-            } else {
-                left.min(BLOCK) / width * width
-            };
-            let seen = loop {
-                let whole = length >= width;
-                let seen = if !whole {
-                    self.rest(isa, start, length, each)
-                } else {
-                    let inputs = self.inputs.part(start, length);
-                    let outputs = self.outputs.part(start, length);
-                    if full {
-                        let each = each.then_some(&mut *self.total);
-                        let mode = Mode {
-                            stream,
-                            each,
-                            real: length,
-                        };
-                        block::<I, T::Lane<I>, P, WHAT, true>(
-                            isa,
-                            self.function,
-                            inputs,
-                            outputs,
-                            mode,
-                        )
+        if count >= width {
+            let mut losses = [T::ZERO; SPAN];
+            let mut full = false;
+            while count - start >= width {
+                if start < head {
+                    let length = (head - start).min(width - 1);
+                    let seen = self.rest(isa, start, length);
+                    self.check(seen, start, length)?;
+                    start += length;
+                    continue;
+                }
+                let length = (count - start).min(SPAN) / width * width;
+                let losses = losses.get_mut(..length).unwrap_or(&mut []);
+                let seen = loop {
+                    let seen = if full {
+                        self.span::<I, true>(isa, start, length, losses, stream)
                     } else {
-                        let mode = Mode {
-                            stream,
-                            each: None,
-                            real: length,
-                        };
-                        block::<I, T::WideLane<I>, P, WHAT, false>(
-                            isa,
-                            self.function,
-                            inputs,
-                            outputs,
-                            mode,
-                        )
+                        self.span::<I, false>(isa, start, length, losses, stream)
+                    };
+                    let again = seen.beyond && !full;
+                    full = seen.beyond;
+                    if !again {
+                        break seen;
                     }
                 };
-                let inexact = WHAT & SUM != 0 && !seen.exact;
-                let done = (full || !whole || !seen.beyond) && (each || !inexact);
-                full = seen.beyond || inexact;
-                each = inexact;
-                if done {
-                    break seen;
+                self.check(seen, start, length)?;
+                if WHAT & SUM != 0 {
+                    self.total.add_losses::<I, T>(losses);
                 }
-            };
-            if (P::READS_TARGET || P::OPTIONS)
-                && seen.suspect
-                && let Some(error) = self.invalid(start, length)
-            {
-                self.poison();
-                return Err(error);
+                start += length;
             }
-            if WHAT & SUM != 0 && !each {
-                self.total.add(seen.sums);
-            }
-            start += length;
+        }
+        if start < count {
+            let seen = self.rest(isa, start, count - start);
+            self.check(seen, start, count - start)?;
         }
         if stream {
             isa.fence();

@@ -24,7 +24,6 @@ pub(crate) mod x86;
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::blocks::BLOCK_LOG2;
 use crate::coeffs::{double, single};
 
 mod sealed {
@@ -80,7 +79,6 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     const LN: &'static [Self];
     const ATANH: &'static [Self];
     const QUARTER: Self;
-    const BELOW_128: Self;
     const MIN_POSITIVE: Self;
     const SQRT_HALF: Self;
     /// A factor that makes every subnormal normal, and its exponent.
@@ -92,28 +90,16 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The fraction field's mask.
     const FRACTION: Self;
 
-    /// Adds the losses to two sums, exactly if `block_sum_is_exact` says so
-    /// afterwards of up to `BLOCK` losses, their maximum and their minimum but 0.
-    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide));
-    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool;
-    /// The sums over the lanes of both: two numbers whose sum is the block's.
-    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2];
+    const FRACTION_BITS: i32;
+    const MAX_EXPONENT: i32;
+    /// The binary exponent of a non-negative number, by its pattern; beyond
+    /// `MAX_EXPONENT` if not finite.
+    fn exponent(pattern: u64) -> i32;
 
     fn of_f64(value: f64) -> Self;
     fn as_f64(self) -> f64;
     fn pattern(self) -> u64;
     fn of_pattern(pattern: u64) -> Self;
-}
-
-const fn power_of_two(exponent: i32) -> f64 {
-    f64::from_bits(((1023 + exponent) as u64) << 52)
-}
-
-/// Whether `max` is below 2^7 and `min` at least `least` in every element.
-#[inline(always)]
-fn within<L: Lane>(max: L, min: L, least: L::Real) -> bool {
-    let below_128 = L::splat(L::Real::BELOW_128);
-    !max.exceeds_bits(below_128) && !L::any(L::splat(least).greater(min))
 }
 
 impl Constants for f32 {
@@ -142,7 +128,6 @@ impl Constants for f32 {
     const LN: &'static [Self] = &single::LN;
     const ATANH: &'static [Self] = &single::ATANH;
     const QUARTER: Self = 0.25;
-    const BELOW_128: Self = f32::from_bits(128.0_f32.to_bits() - 1);
     const MIN_POSITIVE: Self = f32::MIN_POSITIVE;
     const SQRT_HALF: Self = core::f32::consts::FRAC_1_SQRT_2;
     const SUBNORMAL_SCALE: Self = 16_777_216.0;
@@ -151,26 +136,11 @@ impl Constants for f32 {
     const TWO_TO_PRECISION_AND_BIAS: Self = 8_388_735.0;
     const FRACTION: Self = f32::from_bits((1 << 23) - 1);
 
-    /// In `f64`, addition of up to 2^b `f32` is exact while their exponents
-    /// spread over at most 53 - 24 - b bits.
+    const FRACTION_BITS: i32 = 23;
+    const MAX_EXPONENT: i32 = 127;
     #[inline(always)]
-    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide)) {
-        let (low, high) = losses.widen();
-        *sums = (sums.0 + low, sums.1 + high);
-    }
-    #[inline(always)]
-    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool {
-        const SPREAD: u32 = 53 - 24 - BLOCK_LOG2;
-        if within::<L>(max, min, power_of_two(6 - SPREAD as i32) as f32) {
-            return true;
-        }
-        let exponent = |pattern: u64| pattern as u32 >> 23;
-        let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
-        max < f32::INFINITY.pattern() && exponent(max) <= exponent(min).max(1) + SPREAD
-    }
-    #[inline(always)]
-    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
-        [(sums.0 + sums.1).reduce_exact_sum(), 0.0]
+    fn exponent(pattern: u64) -> i32 {
+        ((pattern >> 23) as i32).max(1) - 127
     }
 
     #[inline(always)]
@@ -217,7 +187,6 @@ impl Constants for f64 {
     const LN: &'static [Self] = &double::LN;
     const ATANH: &'static [Self] = &double::ATANH;
     const QUARTER: Self = 0.25;
-    const BELOW_128: Self = f64::from_bits(128.0_f64.to_bits() - 1);
     const MIN_POSITIVE: Self = f64::MIN_POSITIVE;
     const SQRT_HALF: Self = core::f64::consts::FRAC_1_SQRT_2;
     const SUBNORMAL_SCALE: Self = 9_007_199_254_740_992.0;
@@ -226,24 +195,11 @@ impl Constants for f64 {
     const TWO_TO_PRECISION_AND_BIAS: Self = 4_503_599_627_371_519.0;
     const FRACTION: Self = f64::from_bits((1 << 52) - 1);
 
-    /// Each loss is cut at 2^-38: the upper parts of up to 2^8 losses below 2^7
-    /// add up exactly, and so do the lower parts if no loss is below 2^-32
-    /// (their sum is at most 2^-31, their last bits are at least 2^-84).
+    const FRACTION_BITS: i32 = 52;
+    const MAX_EXPONENT: i32 = 1023;
     #[inline(always)]
-    fn accumulate<L: Lane<Real = Self>>(losses: L, sums: &mut (L::Wide, L::Wide)) {
-        let cut = L::Wide::splat(1.5 * power_of_two(52 - 38));
-        let (losses, _) = losses.widen();
-        let upper = (losses + cut) - cut;
-        *sums = (sums.0 + upper, sums.1 + (losses - upper));
-    }
-    #[inline(always)]
-    fn block_sum_is_exact<L: Lane<Real = Self>>(max: L, min: L) -> bool {
-        const { assert!(BLOCK_LOG2 <= 8) };
-        within::<L>(max, min, power_of_two(-32))
-    }
-    #[inline(always)]
-    fn block_sums<L: Lane<Real = Self>>(sums: (L::Wide, L::Wide)) -> [f64; 2] {
-        [sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]
+    fn exponent(pattern: u64) -> i32 {
+        ((pattern >> 52) as i32).max(1) - 1023
     }
 
     #[inline(always)]
@@ -281,7 +237,10 @@ pub trait Lane:
     type Single: Lane<Real = Self::Real>;
     const WIDTH: usize;
 
-    fn for_each_single(self, action: impl FnMut(Self::Single));
+    /// The larger patterns of `so_far` and of each of this lane's registers.
+    fn max_bits_into(self, so_far: Self::Single) -> Self::Single;
+    /// The smaller ones.
+    fn min_bits_into(self, so_far: Self::Single) -> Self::Single;
     fn splat(value: Self::Real) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.
     fn load(from: &[Self::Real]) -> Self;
@@ -345,6 +304,12 @@ pub trait Lane:
     /// The elements as `f64`: the lower half and the upper half. `f64` lanes
     /// and lanes of one element return themselves and zero.
     fn widen(self) -> (Self::Wide, Self::Wide);
+    /// How many of the two lanes of `widen` hold elements.
+    const HALVES: usize = if Self::Wide::WIDTH < Self::WIDTH {
+        2
+    } else {
+        1
+    };
     /// Sum over the lanes; the caller knows that every order of it is exact.
     fn reduce_exact_sum(self) -> Self::Real;
 }

@@ -36,6 +36,7 @@ mod lane;
 pub mod scalar;
 mod slices;
 mod sum;
+mod total;
 
 pub use bce::Bce;
 pub use dispatch::Backend;

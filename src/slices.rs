@@ -1,10 +1,11 @@
 //! The functions of one argument over slices.
 
-use crate::blocks::{GRADIENT, Inputs, LOSS, Outputs, Total, Walk};
+use crate::blocks::{GRADIENT, Inputs, LOSS, Outputs, Walk};
 use crate::dispatch::Backend;
 use crate::error::Error;
 use crate::kernel::{AtTarget, LogSigmoid, Logit, Pointwise};
 use crate::lane::Real;
+use crate::total::Total;
 
 /// p = σ(z) = 1/(1 + e^−z), with full relative precision where p is small.
 ///

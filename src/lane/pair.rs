@@ -55,9 +55,12 @@ impl<L: Lane> Lane for Pair<L> {
     const WIDTH: usize = 2 * L::WIDTH;
 
     #[inline(always)]
-    fn for_each_single(self, mut action: impl FnMut(L::Single)) {
-        self.0.for_each_single(&mut action);
-        self.1.for_each_single(action);
+    fn max_bits_into(self, so_far: L::Single) -> L::Single {
+        self.1.max_bits_into(self.0.max_bits_into(so_far))
+    }
+    #[inline(always)]
+    fn min_bits_into(self, so_far: L::Single) -> L::Single {
+        self.1.min_bits_into(self.0.min_bits_into(so_far))
     }
 
     #[inline(always)]

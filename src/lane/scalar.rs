@@ -67,8 +67,12 @@ macro_rules! scalar_lane {
             const WIDTH: usize = 1;
 
             #[inline(always)]
-            fn for_each_single(self, mut action: impl FnMut(Self)) {
-                action(self);
+            fn max_bits_into(self, so_far: Self) -> Self {
+                so_far.max_bits(self)
+            }
+            #[inline(always)]
+            fn min_bits_into(self, so_far: Self) -> Self {
+                so_far.min_bits(self)
             }
             #[inline(always)]
             fn splat(value: $real) -> Self {
