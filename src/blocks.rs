@@ -10,7 +10,7 @@
 //! in the first-level cache, and from there to the exact sum.
 
 use crate::error::Error;
-use crate::kernel::Pointwise;
+use crate::kernel::{Point, Pointwise};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::total::Total;
 
@@ -29,7 +29,7 @@ const PREFETCH_BYTES: usize = 2048;
 const STREAM_BYTES: usize = 16 << 20;
 
 /// The widest lane's elements.
-pub(crate) const MAX_WIDTH: usize = 32;
+pub(crate) const MAX_WIDTH: usize = 64;
 
 pub(crate) const LOSS: u8 = 1;
 pub(crate) const GRADIENT: u8 = 2;
@@ -142,8 +142,32 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
     L::select(weight.equal(zero), zero, value * weight)
 }
 
-/// Applies the function to a multiple of `L::WIDTH` elements, of which those
-/// from `real` on are padding (full kernel only): their loss is 0.
+/// Applies the function to one lane, and keeps what the span must know.
+#[inline(always)]
+fn step<L: Lane, P: Pointwise<L::Real>, const FULL: bool>(
+    function: P,
+    z: L,
+    t: Option<L>,
+    weight: Option<L>,
+    seen: &mut Extremes<L::Single>,
+) -> Point<L> {
+    seen.minus_a = z
+        .or_bits(L::splat(L::Real::SIGN_BIT))
+        .max_bits_into(seen.minus_a);
+    if let Some(t) = t {
+        seen.target = t.max_bits_into(seen.target);
+    }
+    let mut point = function.at::<L, FULL>(z, t.unwrap_or(z));
+    if let Some(weight) = weight {
+        seen.weight = weight.max_bits_into(seen.weight);
+        point.loss = weigh(point.loss, weight);
+        point.gradient = weigh(point.gradient, weight);
+        point.hessian = weigh(point.hessian, weight);
+    }
+    point
+}
+
+/// Applies the function to a multiple of `L::WIDTH` elements.
 #[inline(always)]
 fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: bool>(
     isa: I,
@@ -151,10 +175,7 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     inputs: Inputs<'_, L::Real>,
     outputs: Outputs<'_, L::Real>,
     stream: bool,
-    real: usize,
 ) -> Seen {
-    let zero = L::splat(L::Real::ZERO);
-    let sign_bit = L::splat(L::Real::SIGN_BIT);
     let divisor = L::splat(outputs.divisor.unwrap_or(L::Real::ONE));
     let ahead = PREFETCH_BYTES / size_of::<L::Real>();
     let mut seen = Extremes::<L::Single>::nothing();
@@ -164,32 +185,23 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     let mut loss_chunks = outputs.loss.chunks_exact_mut(L::WIDTH);
     let mut gradient_chunks = outputs.gradient.chunks_exact_mut(L::WIDTH);
     let mut hessian_chunks = outputs.hessian.chunks_exact_mut(L::WIDTH);
-    for (index, z_chunk) in inputs.z.chunks_exact(L::WIDTH).enumerate() {
-        isa.prefetch(z_chunk, ahead);
+    for z_chunk in inputs.z.chunks_exact(L::WIDTH) {
+        prefetch::<I, L>(isa, z_chunk, ahead);
         let z = L::load(z_chunk);
-        seen.minus_a = z.or_bits(sign_bit).max_bits_into(seen.minus_a);
-        let mut t = z;
+        let mut t = None;
         if P::READS_TARGET {
             let Some(chunk) = t_chunks.next() else { break };
-            isa.prefetch(chunk, ahead);
-            t = L::load(chunk);
-            seen.target = t.max_bits_into(seen.target);
+            prefetch::<I, L>(isa, chunk, ahead);
+            t = Some(L::load(chunk));
         }
-        let mut point = function.at::<L, FULL>(z, t);
+        let mut weight = None;
         if P::OPTIONS
             && let Some(chunk) = w_chunks.next()
         {
-            isa.prefetch(chunk, ahead);
-            let weight = L::load(chunk);
-            seen.weight = weight.max_bits_into(seen.weight);
-            point.loss = weigh(point.loss, weight);
-            point.gradient = weigh(point.gradient, weight);
-            point.hessian = weigh(point.hessian, weight);
+            prefetch::<I, L>(isa, chunk, ahead);
+            weight = Some(L::load(chunk));
         }
-        if WHAT & SUM != 0 && FULL {
-            let real = L::first(real.saturating_sub(index * L::WIDTH));
-            point.loss = L::select(real, point.loss, zero);
-        }
+        let point = step::<L, P, FULL>(function, z, t, weight, &mut seen);
         if WHAT & (LOSS | SUM) != 0 {
             let Some(chunk) = loss_chunks.next() else {
                 break;
@@ -200,12 +212,12 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
             let Some(chunk) = gradient_chunks.next() else {
                 break;
             };
-            let divided = if WHAT & DIVIDE != 0 {
+            let gradient = if WHAT & DIVIDE != 0 {
                 point.gradient / divisor
             } else {
                 point.gradient
             };
-            put(divided, chunk, stream);
+            put(gradient, chunk, stream);
         }
         if WHAT & HESSIAN != 0 {
             let Some(chunk) = hessian_chunks.next() else {
@@ -217,81 +229,73 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
     seen.judge()
 }
 
+/// One request for each cache line of a lane.
 #[inline(always)]
-fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
-    if stream {
-        value.stream(to)
-    } else {
-        value.store(to)
+fn prefetch<I: Isa, L: Lane>(isa: I, of: &[L::Real], ahead: usize) {
+    const LINE: usize = 64;
+    for line in 0..(L::WIDTH * size_of::<L::Real>()).div_ceil(LINE) {
+        isa.prefetch(of, ahead + line * LINE / size_of::<L::Real>());
     }
 }
 
-/// Room for less than a wide lane of one slice's elements, and zeros behind them.
-struct Padded<T>([T; MAX_WIDTH]);
-
-impl<T: Constants> Padded<T> {
-    /// By vector loads, so that vector loads of the copy can be forwarded from it.
-    #[inline(always)]
-    fn of<L: Lane<Real = T>>(from: &[T]) -> Self {
-        let mut padded = Self([T::ZERO; MAX_WIDTH]);
-        for (to, from) in padded.0.chunks_mut(L::WIDTH).zip(from.chunks(L::WIDTH)) {
-            L::load(from).store(to);
-        }
-        padded
-    }
-
-    #[inline(always)]
-    fn copy_to<L: Lane<Real = T>>(&self, to: &mut [T]) {
-        for (from, to) in self.0.chunks(L::WIDTH).zip(to.chunks_mut(L::WIDTH)) {
-            L::load(from).store(to);
-        }
+#[inline(always)]
+fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
+    if stream {
+        value.stream(to);
+    } else {
+        value.store(to);
     }
 }
 
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
-    /// Fewer elements than a wide lane holds.
+    /// Fewer elements than a wide lane holds: the full kernel, lane by lane,
+    /// with partial loads and stores at the end.
     #[inline(always)]
-    fn rest<I: Isa>(&mut self, isa: I, start: usize, length: usize) -> Seen {
-        let padded = length.next_multiple_of(<T::Lane<I>>::WIDTH);
+    fn rest<I: Isa>(&mut self, start: usize, length: usize) -> Seen {
+        let width = <T::Lane<I>>::WIDTH;
+        let divisor = <T::Lane<I>>::splat(self.outputs.divisor.unwrap_or(T::ONE));
         let inputs = self.inputs.part(start, length);
-        let z = Padded::of::<T::Lane<I>>(inputs.z);
-        let t = Padded::of::<T::Lane<I>>(inputs.t);
-        let weights = inputs.weights.map(Padded::of::<T::Lane<I>>);
-        let inputs = Inputs {
-            z: &z.0,
-            t: &t.0,
-            weights: weights.as_ref().map(|w| &w.0[..]),
-        };
-        let mut results = [const { Padded([T::ZERO; MAX_WIDTH]) }; 3];
-        let [loss, gradient, hessian] = &mut results;
-        let mut outputs = Outputs {
-            loss: &mut loss.0,
-            gradient: &mut gradient.0,
-            hessian: &mut hessian.0,
-            divisor: self.outputs.divisor,
-        };
-        let seen = apply::<I, T::Lane<I>, P, WHAT, true>(
-            isa,
-            self.function,
-            inputs.part(0, padded),
-            outputs.part(0, padded),
-            false,
-            length,
-        );
         let to = self.outputs.part(start, length);
-        if WHAT & LOSS != 0 {
-            loss.copy_to::<T::Lane<I>>(to.loss);
-        }
-        if WHAT & GRADIENT != 0 {
-            gradient.copy_to::<T::Lane<I>>(to.gradient);
-        }
-        if WHAT & HESSIAN != 0 {
-            hessian.copy_to::<T::Lane<I>>(to.hessian);
+        let mut losses = [T::ZERO; MAX_WIDTH];
+        let mut seen = Extremes::<T::Lane<I>>::nothing();
+        let mut at = 0;
+        while at < length {
+            let load = |from: &[T]| <T::Lane<I>>::load(from.get(at..).unwrap_or(&[]));
+            let point = step::<T::Lane<I>, P, true>(
+                self.function,
+                load(inputs.z),
+                P::READS_TARGET.then(|| load(inputs.t)),
+                inputs.weights.map(load),
+                &mut seen,
+            );
+            if WHAT & LOSS != 0 {
+                point.loss.store(to.loss.get_mut(at..).unwrap_or(&mut []));
+            }
+            if WHAT & SUM != 0 {
+                let real = <T::Lane<I>>::first(length - at);
+                let loss = <T::Lane<I>>::select(real, point.loss, <T::Lane<I>>::splat(T::ZERO));
+                loss.store(losses.get_mut(at..).unwrap_or(&mut []));
+            }
+            if WHAT & GRADIENT != 0 {
+                let gradient = if WHAT & DIVIDE != 0 {
+                    point.gradient / divisor
+                } else {
+                    point.gradient
+                };
+                gradient.store(to.gradient.get_mut(at..).unwrap_or(&mut []));
+            }
+            if WHAT & HESSIAN != 0 {
+                point
+                    .hessian
+                    .store(to.hessian.get_mut(at..).unwrap_or(&mut []));
+            }
+            at += width;
         }
         if WHAT & SUM != 0 {
-            self.total.add_losses::<I, T>(&loss.0);
+            self.total
+                .add_losses::<T::Lane<I>>(losses.get(..at).unwrap_or(&[]));
         }
-        seen
+        seen.judge()
     }
 
     /// A multiple of the wide lane's width, with room for losses to be summed.
@@ -310,23 +314,9 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
             outputs.loss = losses;
         }
         if FULL {
-            apply::<I, T::Lane<I>, P, WHAT, true>(
-                isa,
-                self.function,
-                inputs,
-                outputs,
-                stream,
-                length,
-            )
+            apply::<I, T::Lane<I>, P, WHAT, true>(isa, self.function, inputs, outputs, stream)
         } else {
-            apply::<I, T::WideLane<I>, P, WHAT, false>(
-                isa,
-                self.function,
-                inputs,
-                outputs,
-                stream,
-                length,
-            )
+            apply::<I, T::WideLane<I>, P, WHAT, false>(isa, self.function, inputs, outputs, stream)
         }
     }
 
@@ -414,7 +404,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
             while count - start >= width {
                 if start < head {
                     let length = (head - start).min(width - 1);
-                    let seen = self.rest(isa, start, length);
+                    let seen = self.rest::<I>(start, length);
                     self.check(seen, start, length)?;
                     start += length;
                     continue;
@@ -435,13 +425,13 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
                 };
                 self.check(seen, start, length)?;
                 if WHAT & SUM != 0 {
-                    self.total.add_losses::<I, T>(losses);
+                    self.total.add_losses::<T::WideLane<I>>(losses);
                 }
                 start += length;
             }
         }
         if start < count {
-            let seen = self.rest(isa, start, count - start);
+            let seen = self.rest::<I>(start, count - start);
             self.check(seen, start, count - start)?;
         }
         if stream {

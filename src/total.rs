@@ -15,7 +15,7 @@
 //!   and what is left after `CUTS` cuts goes to the accumulator one by one.
 
 use crate::blocks::{MAX_WIDTH, SPAN};
-use crate::lane::{Constants, Isa, Lane};
+use crate::lane::{Constants, Lane};
 use crate::sum::LossSum;
 
 const SPAN_LOG2: i32 = SPAN.ilog2() as i32;
@@ -77,14 +77,9 @@ impl Total {
         }
     }
 
-    /// Adds up to `SPAN` losses, none negative; a multiple of the wide lane's width.
+    /// Adds up to `SPAN` losses, none negative; a multiple of the lane's width.
     #[inline(always)]
-    pub(crate) fn add_losses<I: Isa, T: Constants>(&mut self, losses: &[T]) {
-        self.add_lanes::<T::WideLane<I>>(losses);
-    }
-
-    #[inline(always)]
-    fn add_lanes<L: Lane>(&mut self, losses: &[L::Real]) {
+    pub(crate) fn add_losses<L: Lane>(&mut self, losses: &[L::Real]) {
         let smallest = L::splat(L::Real::of_pattern(1));
         let mut max = L::Single::splat(L::Real::ZERO);
         // Of the patterns less 1: so 0, which is no obstacle, is the largest.

@@ -107,8 +107,8 @@ macro_rules! isa {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
-            type WideF32 = Pair<$single>;
-            type WideF64 = Pair<$double>;
+            type WideF32 = Pair<Pair<$single>>;
+            type WideF64 = Pair<Pair<$double>>;
             const STREAM_ALIGNMENT: usize = $alignment;
 
             #[inline(always)]
