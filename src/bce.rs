@@ -51,7 +51,7 @@ use crate::total::Total;
 /// In units in the last place, against MPFR: see the crate's page.
 #[derive(Clone, Copy, Debug)]
 pub struct Bce<'a, T: Real> {
-    weights: Option<&'a [T]>,
+    pub(crate) weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
     backend: Option<Backend>,
@@ -442,7 +442,7 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// The options that change the formula, checked.
-    fn shape(&self) -> Result<Option<Shaped<T>>, Error> {
+    pub(crate) fn shape(&self) -> Result<Option<Shaped<T>>, Error> {
         let Self {
             pos_weight,
             label_smoothing: smoothing,
@@ -467,7 +467,7 @@ impl<'a, T: Real> Bce<'a, T> {
         }))
     }
 
-    fn check_lengths<const WHAT: u8>(
+    pub(crate) fn check_lengths<const WHAT: u8>(
         &self,
         z: &[T],
         t: &[T],
@@ -520,11 +520,18 @@ impl<'a, T: Real> Bce<'a, T> {
         total: &mut Total,
     ) -> Result<(), Error> {
         self.check_lengths::<WHAT>(z, t, &outputs)?;
-        let inputs = Inputs {
-            z,
-            t,
-            weights: self.weights,
-        };
+        let weights = self.weights;
+        self.run::<WHAT>(Inputs { z, t, weights }, outputs, total)
+    }
+
+    /// `call` on inputs and outputs whose lengths are known to agree.
+    #[inline(always)]
+    pub(crate) fn run<const WHAT: u8>(
+        &self,
+        inputs: Inputs<'_, T>,
+        outputs: Outputs<'_, T>,
+        total: &mut Total,
+    ) -> Result<(), Error> {
         let backend = self.backend.unwrap_or_else(Backend::detect);
         match self.shape()? {
             None => backend.run(Walk::<_, _, WHAT> {

@@ -123,8 +123,16 @@ impl<'a, T: Constants> Inputs<'a, T> {
 }
 
 impl<T: Constants> Outputs<'_, T> {
+    /// No element survives an error: all become NaN.
+    #[cold]
+    pub(crate) fn poison(&mut self) {
+        for output in [&mut self.loss, &mut self.gradient, &mut self.hessian] {
+            output.fill(T::NAN);
+        }
+    }
+
     #[inline(always)]
-    fn part(&mut self, start: usize, length: usize) -> Outputs<'_, T> {
+    pub(crate) fn part(&mut self, start: usize, length: usize) -> Outputs<'_, T> {
         let range = start..start + length;
         Outputs {
             loss: self.loss.get_mut(range.clone()).unwrap_or(&mut []),
@@ -340,28 +348,16 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
         None
     }
 
-    /// No element of an output survives an error: all become NaN.
     #[inline(always)]
     fn check(&mut self, seen: Seen, start: usize, length: usize) -> Result<(), Error> {
         if (P::READS_TARGET || P::OPTIONS)
             && seen.suspect
             && let Some(error) = self.invalid(start, length)
         {
-            self.poison();
+            self.outputs.poison();
             return Err(error);
         }
         Ok(())
-    }
-
-    #[cold]
-    fn poison(&mut self) {
-        for output in [
-            &mut self.outputs.loss,
-            &mut self.outputs.gradient,
-            &mut self.outputs.hessian,
-        ] {
-            output.fill(T::NAN);
-        }
     }
 
     /// Elements before the first output's address is aligned for streaming, or

@@ -51,6 +51,24 @@ pub enum Error {
     MalformedLossSum,
 }
 
+#[cfg(feature = "rayon")]
+impl Error {
+    /// The same error in slices of which those it was found in start at `start`.
+    pub(crate) fn shifted(self, start: usize) -> Self {
+        match self {
+            Self::TargetOutOfRange { index, value } => Self::TargetOutOfRange {
+                index: start + index,
+                value,
+            },
+            Self::InvalidWeight { index, value } => Self::InvalidWeight {
+                index: start + index,
+                value,
+            },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -33,6 +33,8 @@ mod dispatch;
 mod error;
 mod kernel;
 mod lane;
+#[cfg(feature = "rayon")]
+mod par;
 pub mod scalar;
 mod slices;
 mod sum;
