@@ -256,20 +256,44 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
 }
 
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
-    /// Fewer elements than a wide lane holds: the full kernel, lane by lane,
-    /// with partial loads and stores at the end.
+    /// Fewer elements than a wide lane holds.
     #[inline(always)]
     fn rest<I: Isa>(&mut self, start: usize, length: usize) -> Seen {
+        let mut losses = [T::ZERO; MAX_WIDTH];
+        let mut seen = self.lane_by_lane::<I, false>(start, length, &mut losses);
+        if seen.beyond {
+            seen = self.lane_by_lane::<I, true>(start, length, &mut losses);
+        }
+        if WHAT & SUM != 0 {
+            match (length, losses.first()) {
+                (1, Some(&loss)) => self.total.add([loss.as_f64(), 0.0]),
+                _ => {
+                    let padded = length.next_multiple_of(<T::Lane<I>>::WIDTH);
+                    self.total
+                        .add_losses::<T::Lane<I>>(losses.get(..padded).unwrap_or(&[]));
+                }
+            }
+        }
+        seen
+    }
+
+    /// With partial loads and stores at the end.
+    #[inline(always)]
+    fn lane_by_lane<I: Isa, const FULL: bool>(
+        &mut self,
+        start: usize,
+        length: usize,
+        losses: &mut [T],
+    ) -> Seen {
         let width = <T::Lane<I>>::WIDTH;
         let divisor = <T::Lane<I>>::splat(self.outputs.divisor.unwrap_or(T::ONE));
         let inputs = self.inputs.part(start, length);
         let to = self.outputs.part(start, length);
-        let mut losses = [T::ZERO; MAX_WIDTH];
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         let mut at = 0;
         while at < length {
             let load = |from: &[T]| <T::Lane<I>>::load(from.get(at..).unwrap_or(&[]));
-            let point = step::<T::Lane<I>, P, true>(
+            let point = step::<T::Lane<I>, P, FULL>(
                 self.function,
                 load(inputs.z),
                 P::READS_TARGET.then(|| load(inputs.t)),
@@ -298,10 +322,6 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
                     .store(to.hessian.get_mut(at..).unwrap_or(&mut []));
             }
             at += width;
-        }
-        if WHAT & SUM != 0 {
-            self.total
-                .add_losses::<T::Lane<I>>(losses.get(..at).unwrap_or(&[]));
         }
         seen.judge()
     }
@@ -389,46 +409,48 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT>
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
         let count = self.inputs.z.len();
         let width = <T::WideLane<I>>::WIDTH;
+        // One element is never less than a lane of one.
+        let has_rest = width > 1;
+        if has_rest && count < width {
+            let seen = self.rest::<I>(0, count);
+            return self.check(seen, 0, count);
+        }
         let head = self.stream_head::<I>();
         let stream = head.is_some();
         let head = head.unwrap_or(0).min(count);
 
         let mut start = 0;
-        if count >= width {
-            let mut losses = [T::ZERO; SPAN];
-            let mut full = false;
-            while count - start >= width {
-                if start < head {
-                    let length = (head - start).min(width - 1);
-                    let seen = self.rest::<I>(start, length);
-                    self.check(seen, start, length)?;
-                    start += length;
-                    continue;
-                }
-                let length = (count - start).min(SPAN) / width * width;
-                let losses = losses.get_mut(..length).unwrap_or(&mut []);
-                let seen = loop {
-                    let seen = if full {
-                        self.span::<I, true>(isa, start, length, losses, stream)
-                    } else {
-                        self.span::<I, false>(isa, start, length, losses, stream)
-                    };
-                    let again = seen.beyond && !full;
-                    full = seen.beyond;
-                    if !again {
-                        break seen;
-                    }
-                };
+        let mut losses = [T::ZERO; SPAN];
+        let mut full = false;
+        while start < count {
+            let left = count - start;
+            if has_rest && (start < head || left < width) {
+                let length = if start < head { head - start } else { left };
+                let length = length.min(width - 1);
+                let seen = self.rest::<I>(start, length);
                 self.check(seen, start, length)?;
-                if WHAT & SUM != 0 {
-                    self.total.add_losses::<T::WideLane<I>>(losses);
-                }
                 start += length;
+                continue;
             }
-        }
-        if start < count {
-            let seen = self.rest::<I>(start, count - start);
-            self.check(seen, start, count - start)?;
+            let length = left.min(SPAN) / width * width;
+            let losses = losses.get_mut(..length).unwrap_or(&mut []);
+            let seen = loop {
+                let seen = if full {
+                    self.span::<I, true>(isa, start, length, losses, stream)
+                } else {
+                    self.span::<I, false>(isa, start, length, losses, stream)
+                };
+                let again = seen.beyond && !full;
+                full = seen.beyond;
+                if !again {
+                    break seen;
+                }
+            };
+            self.check(seen, start, length)?;
+            if WHAT & SUM != 0 {
+                self.total.add_losses::<T::WideLane<I>>(losses);
+            }
+            start += length;
         }
         if stream {
             isa.fence();

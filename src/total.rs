@@ -34,7 +34,7 @@ pub(crate) struct Total {
 impl Total {
     /// Adds two exact partial sums.
     #[inline(always)]
-    fn add(&mut self, parts: [f64; 2]) {
+    pub(crate) fn add(&mut self, parts: [f64; 2]) {
         if self.first.is_none() && self.state.is_none() {
             self.first = Some(parts);
         } else {
