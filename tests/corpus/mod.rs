@@ -99,7 +99,7 @@ fn special_logit<T: Bits>(i: usize) -> u64 {
         7 => infinity + 1,
         // Powers of two and their neighbours below from 2^-30 to 2^11: both formats' tails end in there.
         _ => {
-            (one::<T>() - (30 << T::FRACTION_LENGTH)) + ((i as u64 - 8) / 2 << T::FRACTION_LENGTH)
+            (one::<T>() - (30 << T::FRACTION_LENGTH)) + (((i as u64 - 8) / 2) << T::FRACTION_LENGTH)
                 - (i as u64 & 1)
         }
     }
@@ -274,12 +274,15 @@ fn hash_slice<T: Bits>(function: &str, chunk: &Chunk<T>, hash: &mut Hash) -> Res
     Ok(())
 }
 
+/// One operation on a chunk, hashed.
+type Run<'a, T> = &'a dyn Fn(&Chunk<T>, &mut Hash) -> Result<(), Error>;
+
 /// Hashes every operation in every mode on one backend: type, operation, mode, hash.
 pub fn hash_all<T: Bits>(
     backend: Backend,
     mut report: impl FnMut(&str, &str, &str, u64),
 ) -> Result<(), Error> {
-    let hash_chunks = |run: &dyn Fn(&Chunk<T>, &mut Hash) -> Result<(), Error>| {
+    let hash_chunks = |run: Run<'_, T>| {
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
         for index in 0..CHUNKS {
             run(&chunk(index), &mut hash)?;
