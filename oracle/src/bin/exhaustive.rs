@@ -1,0 +1,284 @@
+//! Checks every f32 logit, and writes the report.
+//!
+//! ```text
+//! cargo run --release --manifest-path oracle/Cargo.toml --bin exhaustive
+//! ```
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use serde::Serialize;
+use soft_bce::Error;
+use soft_bce_oracle::budget::Mode;
+use soft_bce_oracle::cases;
+use soft_bce_oracle::check::{BIN, Checker, Requirement, Tally};
+use soft_bce_oracle::fast::Batch;
+use soft_bce_oracle::fault::Fault;
+use soft_bce_oracle::format::Format;
+use soft_bce_oracle::mpfr::{Function, Options};
+use soft_bce_oracle::subject::Subject;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs all 2^32 f32 logits through soft-bce and judges every result.
+#[derive(Parser)]
+struct Arguments {
+    /// Functions to check; all by default.
+    #[arg(value_delimiter = ',')]
+    functions: Vec<String>,
+    /// Check the exact mode: correctly rounded or failed.
+    #[arg(long)]
+    exact: bool,
+    /// Instead of all logits, so many pairs of logit and target for loss and gradient, half of them
+    /// random, half constructed to be near midpoints and stationary points.
+    #[arg(long, value_name = "N")]
+    pairs: Option<u64>,
+    /// Seed of the pairs.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads; as many as there are cores by default.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Only every N-th block of logits, for a quick look.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    stride: u32,
+    /// Spoils the results, to see the check turn red.
+    #[arg(long, value_enum)]
+    plant: Option<Fault>,
+    /// Folder for the report (NAME.md and NAME.json); none by default.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+/// One function at one target, if it takes one.
+#[derive(Clone, Copy)]
+struct Run {
+    subject: Subject,
+    target: Option<f32>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    requirement: Requirement,
+    seconds: f64,
+    tally: Tally,
+}
+
+const BLOCK_BITS: u32 = 18;
+const TARGETS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
+
+fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
+    let mode = if arguments.exact { Mode::Exact } else { Mode::Default };
+    let mut runs = Vec::new();
+    for function in Function::ALL {
+        let chosen = arguments.functions.is_empty() || arguments.functions.iter().any(|name| name == function.name());
+        let takes_part = match function {
+            // Checked over all probabilities by the same command, in the default mode only.
+            Function::Logit => !arguments.exact && arguments.pairs.is_none(),
+            Function::Loss | Function::Gradient => arguments.pairs.is_some() || !arguments.exact,
+            _ => arguments.pairs.is_none(),
+        };
+        if !chosen || !takes_part {
+            continue;
+        }
+        let mut subject = Subject::new::<f32>(function, mode, Options::PLAIN)?;
+        subject.fault = arguments.plant.or(subject.fault);
+        let two_arguments = matches!(function, Function::Loss | Function::Gradient) && arguments.pairs.is_none();
+        if two_arguments {
+            runs.extend(TARGETS.map(|target| Run { subject, target: Some(target) }));
+        } else {
+            runs.push(Run { subject, target: None });
+        }
+    }
+    let unknown = arguments.functions.iter().find(|name| Function::ALL.iter().all(|known| known.name() != **name));
+    match unknown {
+        Some(name) => Err(format!("no function {name:?}")),
+        None if runs.is_empty() => Err("nothing to check".into()),
+        None => Ok(runs),
+    }
+}
+
+impl Run {
+    fn name(&self) -> String {
+        let function = self.subject.job.function.name();
+        let exact = if self.subject.mode == Mode::Exact { "exact " } else { "" };
+        self.target.map_or_else(|| format!("{exact}{function}"), |t| format!("{exact}{function}, t = {t}"))
+    }
+
+    /// All logits whose upper bits are `block`; for logit all probabilities, which are a quarter of them.
+    fn logits(&self, block: u32) -> Result<Tally, Error> {
+        let first = block << BLOCK_BITS;
+        let mut z: Vec<f32> = (0..1 << BLOCK_BITS).map(|i| f32::from_bits(first + i)).collect();
+        if self.subject.job.function == Function::Logit {
+            z.retain(|p| (0.0..=1.0).contains(p));
+        }
+        let t = vec![self.target.unwrap_or(0.0); z.len()];
+        self.judge(&z, &t)
+    }
+
+    fn pairs(&self, seed: u64) -> Result<Tally, Error> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (z, t): (Vec<f32>, Vec<f32>) = (0..1_u32 << BLOCK_BITS)
+            .map(|i| match i % 4 {
+                0 | 1 => cases::random_pair(&mut rng),
+                2 => cases::midpoint_pair(&mut rng),
+                _ => {
+                    // The stationary point itself, where the gradient cancels most.
+                    let z = (rng.f32() - 0.5) * 32.0;
+                    (z, cases::stationary_target(z))
+                }
+            })
+            .unzip();
+        self.judge(&z, &t)
+    }
+
+    fn judge(&self, z: &[f32], t: &[f32]) -> Result<Tally, Error> {
+        let mut checker = Checker::<f32>::new(self.subject.job);
+        let mut computed = [0.0; cases::BATCH];
+        for (z, t) in z.chunks(cases::BATCH).zip(t.chunks(cases::BATCH)) {
+            let computed = &mut computed[..z.len()];
+            self.subject.call(z, t, &[], computed)?;
+            checker.check(Batch { z, t, weights: &[], computed });
+        }
+        Ok(checker.finish())
+    }
+
+    fn whole(&self, arguments: &Arguments) -> Result<Outcome, Error> {
+        let blocks = match arguments.pairs {
+            Some(pairs) => pairs.div_ceil(1 << BLOCK_BITS) as u32,
+            None => (1 << (32 - BLOCK_BITS)) / arguments.stride.max(1),
+        };
+        let bar = ProgressBar::new(u64::from(blocks)).with_message(self.name()).with_style(
+            ProgressStyle::with_template("{msg:28} {wide_bar} {percent:>3} % {eta}").expect("a valid template"),
+        );
+        let start = Instant::now();
+        let tally = (0..blocks)
+            .into_par_iter()
+            .map(|block| {
+                let tally = match arguments.pairs {
+                    Some(_) => self.pairs(arguments.seed.wrapping_mul(1 << 32) + u64::from(block)),
+                    None => self.logits(block * arguments.stride.max(1)),
+                };
+                bar.inc(1);
+                tally
+            })
+            .try_reduce(Tally::default, |mut a, b| {
+                a.merge(b);
+                Ok(a)
+            })?;
+        bar.finish_and_clear();
+        Ok(Outcome {
+            name: self.name(),
+            requirement: self.subject.job.requirement,
+            seconds: start.elapsed().as_secs_f64(),
+            tally,
+        })
+    }
+}
+
+fn worst(outcome: &Outcome) -> String {
+    outcome.tally.worst.map_or_else(String::new, |case| {
+        let z = case.input.z as f32;
+        format!("{:.4} | z = {z:e} (0x{:08x}), t = {:e}", case.ulp, Format::to_bits(z), case.input.t as f32)
+    })
+}
+
+fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
+    let mut text = String::from("# ");
+    text += match (arguments.exact, arguments.pairs) {
+        (false, None) => "All 2^32 f32 logits",
+        (true, None) => "All 2^32 f32 logits, exact mode",
+        (false, Some(_)) => "Random and constructed pairs, f32",
+        (true, Some(_)) => "Random and constructed pairs, f32, exact mode",
+    };
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let _ = write!(
+        text,
+        "\n\nMade by `cargo run --release --manifest-path oracle/Cargo.toml --bin exhaustive -- {}`\n\
+         on backend {}. The worst errors are MPFR's, as is every verdict within 0.01 ULP of its budget, on a\n\
+         NaN or infinity, and, in exact mode, near a midpoint.\n\n\
+         | function | elements | required | violations | worst, ULP | at | by MPFR | seconds |\n\
+         |---|---|---|---|---|---|---|---|\n",
+        command.join(" "),
+        soft_bce::Backend::detect().name(),
+    );
+    for outcome in outcomes {
+        let required = match outcome.requirement {
+            Requirement::Within(budget) => format!("{budget} ULP"),
+            Requirement::CorrectlyRounded => "correctly rounded".into(),
+        };
+        let Tally { elements, decided_by_mpfr, violations, .. } = outcome.tally;
+        let _ = writeln!(
+            text,
+            "| {} | {elements} | {required} | {violations} | {} | {decided_by_mpfr} | {:.0} |",
+            outcome.name,
+            worst(outcome),
+            outcome.seconds,
+        );
+    }
+    if !arguments.exact {
+        let _ = write!(text, "\nElements by error, in ULP:\n\n| function |");
+        let last = outcomes.iter().filter_map(|o| o.tally.histogram.iter().rposition(|&n| n > 0)).max().unwrap_or(0);
+        // Bins of the tally put together to quarters of a ULP would not be even: halves are.
+        let per_column = (0.5 / BIN).round() as usize;
+        let columns = last / per_column + 1;
+        for column in 0..columns {
+            let _ = write!(text, " < {:.1} |", (column + 1) as f64 * 0.5);
+        }
+        let _ = write!(text, "\n|---|{}\n", "---|".repeat(columns));
+        for outcome in outcomes {
+            let _ = write!(text, "| {} |", outcome.name);
+            for counts in outcome.tally.histogram.chunks(per_column).take(columns) {
+                let _ = write!(text, " {} |", counts.iter().sum::<u64>());
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
+    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
+    let mut outcomes = Vec::new();
+    for run in runs(arguments)? {
+        let outcome = run.whole(arguments)?;
+        println!(
+            "{}: {} elements, {} violations, worst {}, {:.0} s",
+            outcome.name,
+            outcome.tally.elements,
+            outcome.tally.violations,
+            worst(&outcome).replace(" |", ""),
+            outcome.seconds
+        );
+        if let Err(message) = outcome.tally.verdict() {
+            println!("{message}");
+        }
+        outcomes.push(outcome);
+    }
+    if let Some(folder) = &arguments.report {
+        let name = match (arguments.exact, arguments.pairs) {
+            (false, None) => "exhaustive",
+            (true, None) => "exhaustive-exact",
+            (false, Some(_)) => "pairs",
+            (true, Some(_)) => "pairs-exact",
+        };
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join(name).with_extension("md"), markdown(&outcomes, arguments))?;
+        std::fs::write(folder.join(name).with_extension("json"), serde_json::to_string_pretty(&outcomes)? + "\n")?;
+    }
+    Ok(outcomes.iter().all(|outcome| outcome.tally.verdict().is_ok()))
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
