@@ -161,7 +161,7 @@ impl<T: Element> Aligned<T> {
     pub fn new(length: usize, mut value: impl FnMut(usize) -> f64) -> Self {
         const LINE: usize = 64;
         let padding = LINE / size_of::<T>();
-        let mut storage = Vec::with_capacity(length + padding);
+        let mut storage: Vec<T> = Vec::with_capacity(length + padding);
         let start = storage.as_ptr().align_offset(LINE).min(padding);
         storage.resize(start, T::of(0.0));
         storage.extend((0..length).map(|i| T::of(value(i))));
