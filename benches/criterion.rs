@@ -30,6 +30,12 @@ fn bench<T: Element>(criterion: &mut Criterion) {
                 group.warm_up_time(Duration::from_millis(200));
                 group.measurement_time(Duration::from_millis(600));
             }
+            group.bench_function(BenchmarkId::new("std", n), |bencher| {
+                buffers.get_or_init(|| Buffers::typical(n));
+                if let Some(buffers) = buffers.get_mut() {
+                    bencher.iter(|| black_box(black_box(&mut *buffers).std_loop(operation, n)));
+                }
+            });
             for backend in BACKENDS {
                 let Some(bce) = (match operation.obstacle(backend) {
                     None => Bce::<T>::new().backend(backend).ok(),

@@ -221,6 +221,17 @@ impl<T: Element> Buffers<T> {
             &mut self.h.get_mut()[..n],
         )
     }
+
+    /// The same by the loop over std's functions.
+    #[inline]
+    pub fn std_loop(&mut self, operation: Operation, n: usize) -> f64 {
+        operation.std_loop(
+            &self.z.get()[..n],
+            &self.t.get()[..n],
+            &mut self.g.get_mut()[..n],
+            &mut self.h.get_mut()[..n],
+        )
+    }
 }
 
 /// Uniform in [0, 1): Marsaglia's xorshift64, "Xorshift RNGs" (2003).

@@ -71,10 +71,18 @@ const BLOCK_BITS: u32 = 18;
 const TARGETS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
 
 fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
-    let mode = if arguments.exact { Mode::Exact } else { Mode::Default };
+    let mode = if arguments.exact {
+        Mode::Exact
+    } else {
+        Mode::Default
+    };
     let mut runs = Vec::new();
     for function in Function::ALL {
-        let chosen = arguments.functions.is_empty() || arguments.functions.iter().any(|name| name == function.name());
+        let chosen = arguments.functions.is_empty()
+            || arguments
+                .functions
+                .iter()
+                .any(|name| name == function.name());
         let takes_part = match function {
             // Checked over all probabilities by the same command, in the default mode only.
             Function::Logit => !arguments.exact && arguments.pairs.is_none(),
@@ -86,14 +94,24 @@ fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
         }
         let mut subject = Subject::new::<f32>(function, mode, Options::PLAIN)?;
         subject.fault = arguments.plant.or(subject.fault);
-        let two_arguments = matches!(function, Function::Loss | Function::Gradient) && arguments.pairs.is_none();
+        let two_arguments =
+            matches!(function, Function::Loss | Function::Gradient) && arguments.pairs.is_none();
         if two_arguments {
-            runs.extend(TARGETS.map(|target| Run { subject, target: Some(target) }));
+            runs.extend(TARGETS.map(|target| Run {
+                subject,
+                target: Some(target),
+            }));
         } else {
-            runs.push(Run { subject, target: None });
+            runs.push(Run {
+                subject,
+                target: None,
+            });
         }
     }
-    let unknown = arguments.functions.iter().find(|name| Function::ALL.iter().all(|known| known.name() != **name));
+    let unknown = arguments
+        .functions
+        .iter()
+        .find(|name| Function::ALL.iter().all(|known| known.name() != **name));
     match unknown {
         Some(name) => Err(format!("no function {name:?}")),
         None if runs.is_empty() => Err("nothing to check".into()),
@@ -104,14 +122,23 @@ fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
 impl Run {
     fn name(&self) -> String {
         let function = self.subject.job.function.name();
-        let exact = if self.subject.mode == Mode::Exact { "exact " } else { "" };
-        self.target.map_or_else(|| format!("{exact}{function}"), |t| format!("{exact}{function}, t = {t}"))
+        let exact = if self.subject.mode == Mode::Exact {
+            "exact "
+        } else {
+            ""
+        };
+        self.target.map_or_else(
+            || format!("{exact}{function}"),
+            |t| format!("{exact}{function}, t = {t}"),
+        )
     }
 
     /// All logits whose upper bits are `block`; for logit all probabilities, which are a quarter of them.
     fn logits(&self, block: u32) -> Result<Tally, Error> {
         let first = block << BLOCK_BITS;
-        let mut z: Vec<f32> = (0..1 << BLOCK_BITS).map(|i| f32::from_bits(first + i)).collect();
+        let mut z: Vec<f32> = (0..1 << BLOCK_BITS)
+            .map(|i| f32::from_bits(first + i))
+            .collect();
         if self.subject.job.function == Function::Logit {
             z.retain(|p| (0.0..=1.0).contains(p));
         }
@@ -141,7 +168,12 @@ impl Run {
         for (z, t) in z.chunks(cases::BATCH).zip(t.chunks(cases::BATCH)) {
             let computed = &mut computed[..z.len()];
             self.subject.call(z, t, &[], computed)?;
-            checker.check(Batch { z, t, weights: &[], computed });
+            checker.check(Batch {
+                z,
+                t,
+                weights: &[],
+                computed,
+            });
         }
         Ok(checker.finish())
     }
@@ -151,9 +183,12 @@ impl Run {
             Some(pairs) => pairs.div_ceil(1 << BLOCK_BITS) as u32,
             None => (1 << (32 - BLOCK_BITS)) / arguments.stride.max(1),
         };
-        let bar = ProgressBar::new(u64::from(blocks)).with_message(self.name()).with_style(
-            ProgressStyle::with_template("{msg:28} {wide_bar} {percent:>3} % {eta}").expect("a valid template"),
-        );
+        let bar = ProgressBar::new(u64::from(blocks))
+            .with_message(self.name())
+            .with_style(
+                ProgressStyle::with_template("{msg:28} {wide_bar} {percent:>3} % {eta}")
+                    .expect("a valid template"),
+            );
         let start = Instant::now();
         let tally = (0..blocks)
             .into_par_iter()
@@ -182,7 +217,12 @@ impl Run {
 fn worst(outcome: &Outcome) -> String {
     outcome.tally.worst.map_or_else(String::new, |case| {
         let z = case.input.z as f32;
-        format!("{:.4} | z = {z:e} (0x{:08x}), t = {:e}", case.ulp, Format::to_bits(z), case.input.t as f32)
+        format!(
+            "{:.4} | z = {z:e} (0x{:08x}), t = {:e}",
+            case.ulp,
+            Format::to_bits(z),
+            case.input.t as f32
+        )
     })
 }
 
@@ -210,7 +250,12 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
             Requirement::Within(budget) => format!("{budget} ULP"),
             Requirement::CorrectlyRounded => "correctly rounded".into(),
         };
-        let Tally { elements, decided_by_mpfr, violations, .. } = outcome.tally;
+        let Tally {
+            elements,
+            decided_by_mpfr,
+            violations,
+            ..
+        } = outcome.tally;
         let _ = writeln!(
             text,
             "| {} | {elements} | {required} | {violations} | {} | {decided_by_mpfr} | {:.0} |",
@@ -221,7 +266,11 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
     }
     if !arguments.exact {
         let _ = write!(text, "\nElements by error, in ULP:\n\n| function |");
-        let last = outcomes.iter().filter_map(|o| o.tally.histogram.iter().rposition(|&n| n > 0)).max().unwrap_or(0);
+        let last = outcomes
+            .iter()
+            .filter_map(|o| o.tally.histogram.iter().rposition(|&n| n > 0))
+            .max()
+            .unwrap_or(0);
         // Bins of the tally put together to quarters of a ULP would not be even: halves are.
         let per_column = (0.5 / BIN).round() as usize;
         let columns = last / per_column + 1;
@@ -241,7 +290,9 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
-    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads)
+        .build_global()?;
     let mut outcomes = Vec::new();
     for run in runs(arguments)? {
         let outcome = run.whole(arguments)?;
@@ -266,10 +317,18 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
             (true, Some(_)) => "pairs-exact",
         };
         std::fs::create_dir_all(folder)?;
-        std::fs::write(folder.join(name).with_extension("md"), markdown(&outcomes, arguments))?;
-        std::fs::write(folder.join(name).with_extension("json"), serde_json::to_string_pretty(&outcomes)? + "\n")?;
+        std::fs::write(
+            folder.join(name).with_extension("md"),
+            markdown(&outcomes, arguments),
+        )?;
+        std::fs::write(
+            folder.join(name).with_extension("json"),
+            serde_json::to_string_pretty(&outcomes)? + "\n",
+        )?;
     }
-    Ok(outcomes.iter().all(|outcome| outcome.tally.verdict().is_ok()))
+    Ok(outcomes
+        .iter()
+        .all(|outcome| outcome.tally.verdict().is_ok()))
 }
 
 fn main() -> ExitCode {
