@@ -3,6 +3,7 @@
 use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM, Walk};
 use crate::dispatch::Backend;
 use crate::error::Error;
+use crate::exact::Exact;
 use crate::kernel::{Identity, Plain, Pointwise, Shaped};
 use crate::lane::{Isa, Job, Real};
 use crate::sum::LossSum;
@@ -54,6 +55,7 @@ pub struct Bce<'a, T: Real> {
     pub(crate) weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
+    exact: bool,
     backend: Option<Backend>,
 }
 
@@ -77,6 +79,7 @@ impl<'a, T: Real> Bce<'a, T> {
             weights: None,
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
+            exact: false,
             backend: None,
         }
     }
@@ -260,6 +263,12 @@ impl<'a, T: Real> Bce<'a, T> {
         let backend = self.backend.unwrap_or_else(Backend::detect);
         let weights = self.weights;
         match shaped {
+            None if self.exact => backend.run(InPlace {
+                function: Exact::<GRADIENT>,
+                z,
+                t,
+                weights,
+            })?,
             None => backend.run(InPlace {
                 function: Plain,
                 z,
@@ -461,6 +470,11 @@ impl<'a, T: Real> Bce<'a, T> {
             });
         }
         let plain = self.weights.is_none() && pos_weight == T::ONE && smoothing == T::ZERO;
+        if self.exact && !plain {
+            return Err(Error::UnsupportedOptions {
+                reason: "exact() excludes weights, pos_weight and label_smoothing",
+            });
+        }
         Ok((!plain).then_some(Shaped {
             pos_weight,
             smoothing,
@@ -534,6 +548,12 @@ impl<'a, T: Real> Bce<'a, T> {
     ) -> Result<(), Error> {
         let backend = self.backend.unwrap_or_else(Backend::detect);
         match self.shape()? {
+            None if self.exact => backend.run(Walk::<_, _, WHAT> {
+                function: Exact::<WHAT>,
+                inputs,
+                outputs,
+                total,
+            })?,
             None => backend.run(Walk::<_, _, WHAT> {
                 function: Plain,
                 inputs,
@@ -547,6 +567,35 @@ impl<'a, T: Real> Bce<'a, T> {
                 total,
             })?,
         }
+    }
+}
+
+impl Bce<'_, f32> {
+    /// Rounds every loss, gradient and Hessian correctly: each is the true value of
+    /// its formula, rounded once, to nearest even, whatever z and t are. Any other
+    /// correct implementation gives the same bits.
+    ///
+    /// Sums are then the correctly rounded sums of these losses; the gradient of a
+    /// mean is divided after its rounding, and so rounded twice. Costs two to
+    /// three times as much; without hardware FMA in `f64`, much more.
+    ///
+    /// Excludes `weights`, `pos_weight` and `label_smoothing`: with them every
+    /// call is [`Error::UnsupportedOptions`].
+    ///
+    /// ```
+    /// use soft_bce::{Bce, Error};
+    /// let mut gradient = [0.0];
+    /// Bce::new().exact().gradient(&[1.0], &[0.731_058_6], &mut gradient)?;
+    /// assert_eq!(gradient, [-1.893_469_2e-8]); // sigmoid(1) less the f32 nearest to it
+    ///
+    /// let refused = Bce::new().exact().pos_weight(2.0).sum(&[1.0], &[0.5]);
+    /// assert!(matches!(refused, Err(Error::UnsupportedOptions { .. })));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn exact(mut self) -> Self {
+        self.exact = true;
+        self
     }
 }
 

@@ -136,3 +136,64 @@ pub(crate) mod double {
         f64::from_bits(0x3fde_ca67_3145_de0f),
     ];
 }
+
+/// Constants of the correctly rounded `f32` functions, in `f64`.
+pub(crate) mod exact {
+    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-39.677.
+    pub(crate) const EXP: [f64; 7] = [
+        f64::from_bits(0x3fe0_0000_0005_ddb7),
+        f64::from_bits(0x3fc5_5555_57dc_d029),
+        f64::from_bits(0x3fa5_5555_41e8_029f),
+        f64::from_bits(0x3f81_110a_26aa_5d22),
+        f64::from_bits(0x3f56_c18d_2fb0_c93c),
+        f64::from_bits(0x3f2a_1854_d836_bb2e),
+        f64::from_bits(0x3ef9_e894_9f16_e43c),
+    ];
+    /// log1p(e) = e + e^2 LOG1P(e) on [0, 1]; relative error <= 2^-40.82.
+    pub(crate) const LOG1P: [f64; 14] = [
+        f64::from_bits(0xbfdf_ffff_ffd6_8c48),
+        f64::from_bits(0x3fd5_5555_4635_15df),
+        f64::from_bits(0xbfcf_fffc_1c09_65a4),
+        f64::from_bits(0x3fc9_9958_5d6c_91ca),
+        f64::from_bits(0xbfc5_52c6_4ba5_0613),
+        f64::from_bits(0x3fc2_384a_302f_b683),
+        f64::from_bits(0xbfbf_65b9_945b_8bb8),
+        f64::from_bits(0x3fba_7334_8d71_25b0),
+        f64::from_bits(0xbfb4_aeb5_29e8_f429),
+        f64::from_bits(0x3fab_ffab_3e0c_f4df),
+        f64::from_bits(0xbf9e_4590_cd7e_c32e),
+        f64::from_bits(0x3f87_c8ac_4acd_cbe4),
+        f64::from_bits(0xbf67_aef5_022c_91fb),
+        f64::from_bits(0x3f36_2d76_6090_086e),
+    ];
+    /// ln 2 - double::LN2_HI - double::LN2_LO.
+    pub(crate) const LN2_REST: f64 = f64::from_bits(0x398f_97b5_7a07_9a19);
+    /// 1/3!, 1/4!, 1/5!, 1/6!.
+    pub(crate) const EXPM1_HI: [f64; 4] = [
+        f64::from_bits(0x3fc5_5555_5555_5555),
+        f64::from_bits(0x3fa5_5555_5555_5555),
+        f64::from_bits(0x3f81_1111_1111_1111),
+        f64::from_bits(0x3f56_c16c_16c1_6c17),
+    ];
+    /// What they lack.
+    pub(crate) const EXPM1_LO: [f64; 4] = [
+        f64::from_bits(0x3c65_5555_5555_5555),
+        f64::from_bits(0x3c45_5555_5555_5555),
+        f64::from_bits(0x3c01_1111_1111_1111),
+        f64::from_bits(0xbbef_49f4_9f49_f49f),
+    ];
+    /// 1/7!, 1/8!, ... 1/17!; beyond, less than 2^-78 of expm1(r) is left out.
+    pub(crate) const EXPM1_END: [f64; 11] = [
+        f64::from_bits(0x3f2a_01a0_1a01_a01a),
+        f64::from_bits(0x3efa_01a0_1a01_a01a),
+        f64::from_bits(0x3ec7_1de3_a556_c734),
+        f64::from_bits(0x3e92_7e4f_b778_9f5c),
+        f64::from_bits(0x3e5a_e645_67f5_44e4),
+        f64::from_bits(0x3e21_eed8_eff8_d898),
+        f64::from_bits(0x3de6_1246_13a8_6d09),
+        f64::from_bits(0x3da9_3974_a8c0_7c9d),
+        f64::from_bits(0x3d6a_e7f3_e733_b81f),
+        f64::from_bits(0x3d2a_e7f3_e733_b81f),
+        f64::from_bits(0x3ce9_52c7_7030_ad4a),
+    ];
+}

@@ -44,13 +44,13 @@ pub(crate) trait Pointwise<T: Constants>: Copy {
 }
 
 #[inline(always)]
-fn splat<L: Lane>(value: L::Real) -> L {
+pub(crate) fn splat<L: Lane>(value: L::Real) -> L {
     L::splat(value)
 }
 
 /// c[0] + c[1] x + c[2] x^2 + ...
 #[inline(always)]
-fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
+pub(crate) fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
     let mut highest_first = coefficients.iter().rev().map(|&c| splat::<L>(c));
     let highest = highest_first.next().unwrap_or(splat(L::Real::ZERO));
     highest_first.fold(highest, |sum, c| sum.fma(x, c))
@@ -154,7 +154,7 @@ fn tail<L: Lane, const FULL: bool>(minus_a: L) -> Tail<L> {
 
 /// `finite` but where |z| is infinite: there 0 if `factor` is 0, else infinity.
 #[inline(always)]
-fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L) -> L {
+pub(crate) fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L) -> L {
     if !FULL {
         return finite;
     }
@@ -165,7 +165,7 @@ fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L) -> L {
 
 /// `value`, or NaN where z is.
 #[inline(always)]
-fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
+pub(crate) fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
     if FULL {
         L::select(z.equal(z), value, splat(L::Real::NAN))
     } else {

@@ -5,8 +5,9 @@
 //!
 //! The same bits on every machine follow from these, and only from these:
 //!
-//! 1. `+ - * /` and [`Lane::fma`] are one IEEE 754 operation each, rounded to
-//!    nearest even; nothing is contracted, reassociated or approximated.
+//! 1. `+ - * /`, [`Lane::fma`] and [`Lane::narrow`] are one IEEE 754 operation
+//!    each, rounded to nearest even; nothing is contracted, reassociated or
+//!    approximated.
 //! 2. Every other operation is exact: moves, comparisons, integer operations on
 //!    the bit patterns, widening to `f64`.
 //! 3. Where IEEE 754 leaves a choice (NaN payloads; the sign of a zero or the
@@ -304,6 +305,11 @@ pub trait Lane:
     /// The elements as `f64`: the lower half and the upper half. `f64` lanes
     /// and lanes of one element return themselves and zero.
     fn widen(self) -> (Self::Wide, Self::Wide);
+    /// The inverse of `widen`: each element rounded to nearest even.
+    fn narrow(low: Self::Wide, high: Self::Wide) -> Self;
+    /// Runs the job as a function of its own, with this lane's instruction set:
+    /// for rare work that would only bloat the caller.
+    fn apart<J: Job>(self, job: J) -> J::Output;
     /// How many of the two lanes of `widen` hold elements.
     const HALVES: usize = if Self::Wide::WIDTH < Self::WIDTH {
         2
@@ -333,6 +339,12 @@ pub trait Isa: Copy {
     /// Orders earlier `stream`s before whatever follows.
     #[inline(always)]
     fn fence(self) {}
+}
+
+/// The job as a function of its own.
+#[inline(never)]
+pub(crate) fn run_apart<I: Isa, J: Job>(isa: I, job: J) -> J::Output {
+    job.run(isa)
 }
 
 /// Work that is generic over the instruction set.

@@ -31,6 +31,7 @@ mod blocks;
 mod coeffs;
 mod dispatch;
 mod error;
+pub mod exact;
 mod kernel;
 mod lane;
 #[cfg(feature = "rayon")]

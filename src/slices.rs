@@ -76,7 +76,7 @@ pub fn logit<T: Real>(p: &[T], out: &mut [T]) -> Result<(), Error> {
     map::<_, _, LOSS>(Logit, p, out)
 }
 
-fn map<T: Real, P: Pointwise<T>, const WHAT: u8>(
+pub(crate) fn map<T: Real, P: Pointwise<T>, const WHAT: u8>(
     function: P,
     from: &[T],
     out: &mut [T],

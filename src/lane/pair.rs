@@ -8,7 +8,7 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::Lane;
+use super::{Job, Lane};
 
 /// Two lanes: the first holds the elements before those of the second.
 #[derive(Clone, Copy)]
@@ -195,6 +195,14 @@ impl<L: Lane> Lane for Pair<L> {
     fn widen(self) -> (Self::Wide, Self::Wide) {
         let (first, second) = (self.0.widen(), self.1.widen());
         (Pair(first.0, second.0), Pair(first.1, second.1))
+    }
+    #[inline(always)]
+    fn narrow(low: Self::Wide, high: Self::Wide) -> Self {
+        Self(L::narrow(low.0, high.0), L::narrow(low.1, high.1))
+    }
+    #[inline(always)]
+    fn apart<J: Job>(self, job: J) -> J::Output {
+        self.0.apart(job)
     }
     #[inline(always)]
     fn reduce_exact_sum(self) -> L::Real {

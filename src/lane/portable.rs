@@ -44,7 +44,7 @@ macro_rules! fma_lanes {
 /// One macro, because the two element types differ in names alone.
 macro_rules! portable_lane {
     ($vector:ident, $bits:ident, $real:ident, $unsigned:ident, $width:literal, $fraction:literal,
-     $fma:path, $lanes:expr, |$wide:ident| $widen:expr) => {
+     $fma:path, $lanes:expr, |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr) => {
         impl Lane for $vector {
             type Real = $real;
             type Mask = $vector;
@@ -173,6 +173,14 @@ macro_rules! portable_lane {
                 $widen
             }
             #[inline(always)]
+            fn narrow($low: f64x4, $high: f64x4) -> Self {
+                $narrow
+            }
+            #[inline(always)]
+            fn apart<J: Job>(self, job: J) -> J::Output {
+                super::run_apart(Portable, job)
+            }
+            #[inline(always)]
             fn reduce_exact_sum(self) -> $real {
                 self.to_array().iter().sum()
             }
@@ -192,6 +200,11 @@ portable_lane!(
     |v| {
         let [a, b, c, d, e, f, g, h] = v.to_array().map(f64::from);
         (f64x4::new([a, b, c, d]), f64x4::new([e, f, g, h]))
+    },
+    |low, high| {
+        let [a, b, c, d] = low.to_array().map(|v| v as f32);
+        let [e, f, g, h] = high.to_array().map(|v| v as f32);
+        f32x8::new([a, b, c, d, e, f, g, h])
     }
 );
 portable_lane!(
@@ -203,5 +216,6 @@ portable_lane!(
     52,
     super::scalar::fma_f64,
     [0.0, 1.0, 2.0, 3.0],
-    |v| (v, f64x4::splat(0.0))
+    |v| (v, f64x4::splat(0.0)),
+    |low, _high| low
 );

@@ -177,6 +177,14 @@ macro_rules! scalar_lane {
                 (f64::from(self), 0.0)
             }
             #[inline(always)]
+            fn narrow(low: f64, _high: f64) -> Self {
+                low as $real
+            }
+            #[inline(always)]
+            fn apart<J: Job>(self, job: J) -> J::Output {
+                super::run_apart(Scalar, job)
+            }
+            #[inline(always)]
             fn reduce_exact_sum(self) -> Self {
                 self
             }

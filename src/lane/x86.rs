@@ -104,6 +104,20 @@ impl Avx512 {
 
 macro_rules! isa {
     ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
+        impl $token {
+            /// `run` that is never inlined.
+            #[inline(always)]
+            fn apart<J: Job>(self, job: J) -> J::Output {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
+                    job.run(isa)
+                }
+                // SAFETY: the token proves that the features are there.
+                unsafe { with_features(self, job) }
+            }
+        }
+
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
@@ -157,7 +171,7 @@ macro_rules! lane {
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
-     widen: $widen:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+     widen: $widen:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(crate) struct $lane($vector);
@@ -331,6 +345,15 @@ macro_rules! lane {
                 ($wide(low), $wide(high))
             }
             #[inline(always)]
+            fn narrow(low: $wide, high: $wide) -> Self {
+                Self(unsafe { $narrow(low.0, high.0) })
+            }
+            #[inline(always)]
+            fn apart<J: Job>(self, job: J) -> J::Output {
+                // This lane exists only where its instruction set does.
+                $isa(()).apart(job)
+            }
+            #[inline(always)]
             fn reduce_exact_sum(self) -> $real {
                 unsafe { $reduce_add(self.0) }
             }
@@ -361,7 +384,7 @@ lane! {
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
-    widen: widen_ps256, fraction: 23, unsigned: u32
+    widen: widen_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -376,7 +399,7 @@ lane! {
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
     exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
-    widen: widen_pd256, fraction: 52, unsigned: u64
+    widen: widen_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
@@ -391,7 +414,7 @@ lane! {
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
     exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
-    widen: widen_ps512, fraction: 23, unsigned: u32
+    widen: widen_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
@@ -406,7 +429,7 @@ lane! {
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
     exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
-    widen: widen_pd512, fraction: 52, unsigned: u64
+    widen: widen_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
 #[inline(always)]
@@ -598,6 +621,25 @@ unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
             _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v)),
         )
     }
+}
+#[inline(always)]
+unsafe fn narrow_ps256(low: __m256d, high: __m256d) -> __m256 {
+    unsafe { _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)) }
+}
+#[inline(always)]
+unsafe fn narrow_ps512(low: __m512d, high: __m512d) -> __m512 {
+    unsafe {
+        let low = _mm512_castps256_ps512(_mm512_cvtpd_ps(low));
+        _mm512_insertf32x8::<1>(low, _mm512_cvtpd_ps(high))
+    }
+}
+#[inline(always)]
+unsafe fn narrow_pd256(low: __m256d, _high: __m256d) -> __m256d {
+    low
+}
+#[inline(always)]
+unsafe fn narrow_pd512(low: __m512d, _high: __m512d) -> __m512d {
+    low
 }
 #[inline(always)]
 unsafe fn widen_pd256(v: __m256d) -> (__m256d, __m256d) {
