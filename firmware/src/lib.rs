@@ -1,0 +1,94 @@
+//! What the programs here need of a machine: a start, a place to print to, an end that tells.
+#![cfg_attr(not(unix), no_std)]
+
+/// Makes a function from a writer to success the whole program.
+#[macro_export]
+macro_rules! program {
+    ($run:path) => {
+        #[cfg(unix)]
+        fn main() -> std::process::ExitCode {
+            $crate::hosted($run)
+        }
+
+        #[cfg(all(target_arch = "arm", target_os = "none"))]
+        mod start {
+            #[$crate::machine::entry]
+            fn main() -> ! {
+                $crate::machine::run($run)
+            }
+        }
+
+        #[cfg(target_arch = "wasm32")]
+        #[unsafe(no_mangle)]
+        extern "C" fn run() -> bool {
+            $run(&mut $crate::machine::Page)
+        }
+    };
+}
+
+/// Runs a program where there is an operating system.
+#[cfg(unix)]
+pub fn hosted(program: fn(&mut dyn core::fmt::Write) -> bool) -> std::process::ExitCode {
+    let mut text = String::new();
+    let passed = program(&mut text);
+    print!("{text}");
+    if passed {
+        std::process::ExitCode::SUCCESS
+    } else {
+        std::process::ExitCode::FAILURE
+    }
+}
+
+/// A Cortex-M under a debugger, or QEMU, that offers semihosting.
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+pub mod machine {
+    pub use cortex_m_rt::entry;
+    use cortex_m_semihosting::{debug, hio, hprintln};
+
+    // For the critical section that the semihosting crate uses.
+    use cortex_m as _;
+
+    /// Runs a program and tells the debugger how it ended.
+    pub fn run(program: fn(&mut dyn core::fmt::Write) -> bool) -> ! {
+        let passed = hio::hstdout().is_ok_and(|mut out| program(&mut out));
+        loop {
+            debug::exit(if passed {
+                debug::EXIT_SUCCESS
+            } else {
+                debug::EXIT_FAILURE
+            });
+        }
+    }
+
+    #[panic_handler]
+    fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+        hprintln!("{}", info);
+        loop {
+            debug::exit(debug::EXIT_FAILURE);
+        }
+    }
+}
+
+/// WebAssembly in a page, or Node, that offers `env.print`.
+#[cfg(target_arch = "wasm32")]
+pub mod machine {
+    unsafe extern "C" {
+        fn print(text: *const u8, length: usize);
+    }
+
+    /// Prints to the page.
+    pub struct Page;
+
+    impl core::fmt::Write for Page {
+        fn write_str(&mut self, text: &str) -> core::fmt::Result {
+            // SAFETY: the page reads `length` bytes from `text`, which are the string's.
+            unsafe { print(text.as_ptr(), text.len()) };
+            Ok(())
+        }
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        core::arch::wasm32::unreachable()
+    }
+}

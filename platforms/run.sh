@@ -1,0 +1,131 @@
+#!/bin/sh
+# Runs the tests on another machine; every one that runs proves the hashes of tests/hashes.txt.
+#
+#     platforms/run.sh native | nehalem | sandybridge | haswell | aarch64      the test suite
+#     platforms/run.sh wasm32 | wasm32-simd128                                 the hashes, under Node
+#     platforms/run.sh cortex-m4f | cortex-m7 | cortex-m3 | cortex-m0          firmware: hashes, training
+#     platforms/run.sh riscv32                                                 builds, runs nothing
+#     platforms/run.sh deny | features
+#
+# Installs what it needs (setup.sh: Debian 12, root). Built files go below $CARGO_TARGET_DIR.
+set -eu
+cd "$(dirname "$0")/.."
+export SOFT_BCE_PLATFORMS="${SOFT_BCE_PLATFORMS:-$PWD/target/platforms}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+mkdir -p "$SOFT_BCE_PLATFORMS"
+cache=$SOFT_BCE_PLATFORMS
+
+# Debian's compiler with the library of the target unpacked below $cache/$1.
+cross() {
+    sysroot=$cache/$1
+    export RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
+    unset RUSTFLAGS RUSTDOCFLAGS
+}
+
+x86() {
+    platforms/setup.sh emulators
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $1"
+    # Says which backends there are, so that a run on the wrong machine fails.
+    cargo test --release --test hashes -- --nocapture | tee "$cache/hashes.log"
+    if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$cache/hashes.log"; else ! grep -q '^avx' "$cache/hashes.log"; fi
+    # The example's test starts programs of its own.
+    cargo test --release --lib --test backends --test contract --test loss_sum --test properties
+}
+
+native() {
+    cargo test --release --test hashes -- --nocapture
+    cargo test --release
+}
+
+aarch64() {
+    platforms/setup.sh emulators aarch64
+    cross aarch64
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="--sysroot=$sysroot"
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+    for tests in "--test hashes" "--lib --test backends --test contract --test loss_sum --test properties"; do
+        # shellcheck disable=SC2086
+        "$CARGO" test --release --target aarch64-unknown-linux-gnu $tests -- --nocapture
+    done
+}
+
+# Builds a program of firmware/ for a target without a standard library.
+firmware() {
+    target=$1 name=$2 flags=${3:-}
+    platforms/setup.sh compiler bare
+    cross bare
+    variable=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)
+    case $target in wasm32*) linker=wasm-ld ;; *) linker=ld.lld ;; esac
+    env "${variable}_LINKER=/usr/lib/llvm-22/bin/$linker" "${variable}_RUSTFLAGS=--sysroot=$sysroot $flags" \
+        "$CARGO" build --quiet --release --manifest-path firmware/Cargo.toml --target "$target" --bin "$name"
+    program=$CARGO_TARGET_DIR/$target/release/$name
+}
+
+hashes_equal() {
+    # Text after the hashes says so; nothing printed must not pass.
+    [ -s "$1" ] && diff "$1" tests/hashes.txt > "$cache/difference" ||
+        { head -n 20 "$cache/difference"; echo "$2: hashes differ"; exit 1; }
+    echo "$2: $(wc -l < "$1") hashes as committed"
+}
+
+cortex() {
+    target=$1 machine=$2
+    platforms/setup.sh emulators
+    emulate() {
+        timeout 600 qemu-system-arm -M "$machine" -nographic -monitor none -serial none \
+            -semihosting-config enable=on,target=native -kernel "$1"
+    }
+    firmware "$target" hashes
+    emulate "$program" > "$cache/hashes.txt"
+    hashes_equal "$cache/hashes.txt" "$machine"
+    firmware "$target" train
+    if [ "$target" = thumbv7em-none-eabihf ]; then
+        count=$(arm-none-eabi-objdump -d "$program" | grep -c 'vfma\.f32')
+        echo "$count vfma.f32 in the image"
+        [ "$count" -gt 0 ]
+    fi
+    emulate "$program" > "$cache/train.txt"
+    cat "$cache/train.txt"
+    env -u RUSTC -u CARGO cargo run --quiet --release --manifest-path firmware/Cargo.toml --bin train \
+        > "$cache/train-host.txt"
+    diff "$cache/train.txt" "$cache/train-host.txt"
+    echo "$machine: trained to the same bits as the host"
+    arm-none-eabi-size "$program"
+}
+
+wasm() {
+    platforms/setup.sh compiler
+    command -v node > /dev/null || { echo "Node.js is missing"; exit 1; }
+    firmware wasm32-unknown-unknown hashes "$1"
+    node platforms/wasm.mjs "$program.wasm" > "$cache/hashes.txt"
+    hashes_equal "$cache/hashes.txt" "wasm32 $1"
+}
+
+case ${1:-} in
+    native) native ;;
+    nehalem) x86 Nehalem none ;;
+    sandybridge) x86 SandyBridge none ;;
+    haswell) x86 Haswell avx2 ;;
+    aarch64) aarch64 ;;
+    wasm32) wasm "" ;;
+    wasm32-simd128) wasm "-Ctarget-feature=+simd128" ;;
+    cortex-m4f) cortex thumbv7em-none-eabihf mps2-an386 ;;
+    cortex-m7) cortex thumbv7em-none-eabihf mps2-an500 ;;
+    cortex-m3) cortex thumbv7m-none-eabi mps2-an385 ;;
+    cortex-m0) cortex thumbv6m-none-eabi microbit ;;
+    riscv32)
+        platforms/setup.sh bare
+        cross bare
+        CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
+            "$CARGO" build --release --lib --target riscv32imafc-unknown-none-elf
+        ;;
+    deny)
+        platforms/setup.sh deny
+        "$cache/bin/cargo-deny" --all-features check licenses bans sources
+        ;;
+    features)
+        platforms/setup.sh hack
+        PATH=$cache/bin:$PATH cargo hack check --feature-powerset --no-dev-deps
+        ;;
+    *) sed -n 's/^# \{0,1\}//; 2,9p' "$0" >&2; exit 2 ;;
+esac
