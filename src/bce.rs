@@ -1,13 +1,17 @@
 //! [`Bce`]: the options, and the entry points over slices.
 
-use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM, Walk};
+use crate::blocks::{CHECK, DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SPAN, SUM};
 use crate::dispatch::Backend;
+use crate::entry::Call;
 use crate::error::Error;
-use crate::exact::Exact;
-use crate::kernel::{Identity, Plain, Pointwise, Shaped};
-use crate::lane::{Isa, Job, Real};
+use crate::exact;
+use crate::kernel::Shaped;
+use crate::lane::Real;
 use crate::sum::LossSum;
 use crate::total::Total;
+
+/// What runs a call whose outputs the first argument tells.
+type Run<T> = fn(u8, Call<'_, T>) -> Result<(), Error>;
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
@@ -55,7 +59,8 @@ pub struct Bce<'a, T: Real> {
     pub(crate) weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
-    exact: bool,
+    /// A pointer, so that programs that never ask for it do not contain it.
+    exact: Option<Run<T>>,
     backend: Option<Backend>,
 }
 
@@ -79,7 +84,7 @@ impl<'a, T: Real> Bce<'a, T> {
             weights: None,
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
-            exact: false,
+            exact: None,
             backend: None,
         }
     }
@@ -258,30 +263,26 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
-        self.write::<0>(z, t, Outputs::default())?;
-        let shaped = self.shape()?;
-        let backend = self.backend.unwrap_or_else(Backend::detect);
-        let weights = self.weights;
-        match shaped {
-            None if self.exact => backend.run(InPlace {
-                function: Exact::<GRADIENT>,
-                z,
-                t,
-                weights,
-            })?,
-            None => backend.run(InPlace {
-                function: Plain,
-                z,
-                t,
-                weights,
-            })?,
-            Some(function) => backend.run(InPlace {
-                function,
-                z,
-                t,
-                weights,
-            })?,
+        self.write::<CHECK>(z, t, Outputs::default())?;
+        let mut copy = [T::ZERO; SPAN];
+        let mut t = t.chunks(SPAN);
+        let mut weights = self.weights.map(|weights| weights.chunks(SPAN));
+        for chunk in z.chunks_mut(SPAN) {
+            for (to, from) in copy.iter_mut().zip(chunk.iter()) {
+                *to = *from;
+            }
+            let inputs = Inputs {
+                z: copy.get(..chunk.len()).unwrap_or(&[]),
+                t: t.next().unwrap_or(&[]),
+                weights: weights.as_mut().and_then(Iterator::next),
+            };
+            let outputs = Outputs {
+                gradient: chunk,
+                ..Outputs::default()
+            };
+            self.run::<GRADIENT>(inputs, outputs, &mut Total::default())?;
         }
+        Ok(())
     }
 
     /// The [sum](Self::sum) and the [gradient](Self::gradient) in one pass.
@@ -327,7 +328,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 ..Outputs::default()
             };
             self.check_lengths::<GRADIENT>(z, t, &outputs)?;
-            if let Err(error) = self.write::<0>(z, t, Outputs::default()) {
+            if let Err(error) = self.write::<CHECK>(z, t, Outputs::default()) {
                 gradient.fill(T::NAN);
                 return Err(error);
             }
@@ -433,13 +434,13 @@ impl<'a, T: Real> Bce<'a, T> {
                     weights: None,
                 };
                 let outputs = Outputs::default();
-                let backend = self.backend.unwrap_or_else(Backend::detect);
-                backend.run(Walk::<_, _, SUM> {
-                    function: Identity,
+                T::total(Call {
+                    backend: self.backend.unwrap_or_else(Backend::detect),
+                    shaped: None,
                     inputs,
                     outputs,
                     total: &mut total,
-                })??;
+                })?;
                 total.to_f64()
             }
         };
@@ -469,13 +470,15 @@ impl<'a, T: Real> Bce<'a, T> {
                 value: smoothing.as_f64(),
             });
         }
-        let plain = self.weights.is_none() && pos_weight == T::ONE && smoothing == T::ZERO;
-        if self.exact && !plain {
+        if self.weights.is_none() && pos_weight == T::ONE && smoothing == T::ZERO {
+            return Ok(None);
+        }
+        if self.exact.is_some() {
             return Err(Error::UnsupportedOptions {
                 reason: "exact() excludes weights, pos_weight and label_smoothing",
             });
         }
-        Ok((!plain).then_some(Shaped {
+        Ok(Some(Shaped {
             pos_weight,
             smoothing,
         }))
@@ -546,26 +549,16 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
         total: &mut Total,
     ) -> Result<(), Error> {
-        let backend = self.backend.unwrap_or_else(Backend::detect);
-        match self.shape()? {
-            None if self.exact => backend.run(Walk::<_, _, WHAT> {
-                function: Exact::<WHAT>,
-                inputs,
-                outputs,
-                total,
-            })?,
-            None => backend.run(Walk::<_, _, WHAT> {
-                function: Plain,
-                inputs,
-                outputs,
-                total,
-            })?,
-            Some(function) => backend.run(Walk::<_, _, WHAT> {
-                function,
-                inputs,
-                outputs,
-                total,
-            })?,
+        let call = Call {
+            backend: self.backend.unwrap_or_else(Backend::detect),
+            shaped: self.shape()?,
+            inputs,
+            outputs,
+            total,
+        };
+        match self.exact {
+            None => call.run::<WHAT>(),
+            Some(run) => run(WHAT, call),
         }
     }
 }
@@ -594,50 +587,7 @@ impl Bce<'_, f32> {
     /// ```
     #[must_use]
     pub const fn exact(mut self) -> Self {
-        self.exact = true;
+        self.exact = Some(exact::run);
         self
-    }
-}
-
-/// The gradient over the logits themselves, by way of a small copy of them.
-struct InPlace<'a, T, P> {
-    function: P,
-    z: &'a mut [T],
-    t: &'a [T],
-    weights: Option<&'a [T]>,
-}
-
-impl<T: Real, P: Pointwise<T>> Job for InPlace<'_, T, P> {
-    type Output = Result<(), Error>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Result<(), Error> {
-        const CHUNK: usize = 128;
-        let mut copy = [T::ZERO; CHUNK];
-        let mut total = Total::default();
-        let mut t = self.t.chunks(CHUNK);
-        let mut weights = self.weights.map(|weights| weights.chunks(CHUNK));
-        for chunk in self.z.chunks_mut(CHUNK) {
-            for (to, from) in copy.iter_mut().zip(chunk.iter()) {
-                *to = *from;
-            }
-            let inputs = Inputs {
-                z: copy.get(..chunk.len()).unwrap_or(&[]),
-                t: t.next().unwrap_or(&[]),
-                weights: weights.as_mut().and_then(Iterator::next),
-            };
-            let outputs = Outputs {
-                gradient: chunk,
-                ..Outputs::default()
-            };
-            let walk = Walk::<_, _, GRADIENT> {
-                function: self.function,
-                inputs,
-                outputs,
-                total: &mut total,
-            };
-            walk.run(isa)?;
-        }
-        Ok(())
     }
 }

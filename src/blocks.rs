@@ -3,16 +3,20 @@
 //! Spans of `SPAN` elements go through the fast kernel, which also keeps the
 //! largest |z| and the largest target as bit patterns: one integer maximum each
 //! tells, once per span, whether anything in it needs the full kernel or is not
-//! a valid target (a negative or NaN pattern is larger than that of 1). A span
-//! that fails is done again with the full kernel, before anything is overwritten
-//! that it needs. Fewer elements than a lane holds take the full kernel, padded,
-//! so that there is no scalar loop. Losses to be summed go to a buffer that stays
-//! in the first-level cache, and from there to the exact sum.
+//! a valid target (a negative or NaN pattern is larger than that of 1). Losses to
+//! be summed go to a buffer that stays in the first-level cache, and from there to
+//! the exact sum.
+//!
+//! What is left goes through `Part`, which does everything for any number of
+//! elements, lane by lane with partial loads and stores: short calls, the rest
+//! behind the last span, and again the spans that need the full kernel, before
+//! anything is overwritten that this needs. It is compiled once for a function,
+//! not once for every combination of outputs.
 
 use crate::error::Error;
 use crate::kernel::{Point, Pointwise};
 use crate::lane::{Constants, Isa, Job, Lane};
-use crate::total::Total;
+use crate::total::{AddLosses, Total};
 
 /// Elements per span: the buffer of losses is 2 or 4 KiB. On microcontrollers
 /// the stack matters more than the loop around the spans.
@@ -28,13 +32,17 @@ const PREFETCH_BYTES: usize = 2048;
 /// Outputs of at least this size are stored past the caches.
 const STREAM_BYTES: usize = 16 << 20;
 
-/// The widest lane's elements.
+/// The widest lane's elements, and as many as `Part` takes at a time.
 pub(crate) const MAX_WIDTH: usize = 64;
 
+/// Targets and weights alone.
+pub(crate) const CHECK: u8 = 0;
 pub(crate) const LOSS: u8 = 1;
 pub(crate) const GRADIENT: u8 = 2;
 pub(crate) const HESSIAN: u8 = 4;
 pub(crate) const SUM: u8 = 8;
+/// What a part can compute besides what it needs; the caller's slices tell.
+pub(crate) const ALL: u8 = LOSS | GRADIENT | HESSIAN | SUM | DIVIDE;
 /// With `GRADIENT`: divided by `Outputs::divisor`.
 pub(crate) const DIVIDE: u8 = 16;
 
@@ -102,14 +110,6 @@ impl<L: Lane> Extremes<L> {
     }
 }
 
-/// One call, generic over the instruction set.
-pub(crate) struct Walk<'a, T: Constants, P, const WHAT: u8> {
-    pub(crate) function: P,
-    pub(crate) inputs: Inputs<'a, T>,
-    pub(crate) outputs: Outputs<'a, T>,
-    pub(crate) total: &'a mut Total,
-}
-
 impl<'a, T: Constants> Inputs<'a, T> {
     #[inline(always)]
     fn part(&self, start: usize, length: usize) -> Self {
@@ -175,9 +175,9 @@ fn step<L: Lane, P: Pointwise<L::Real>, const FULL: bool>(
     point
 }
 
-/// Applies the function to a multiple of `L::WIDTH` elements.
+/// The fast kernel on a multiple of `L::WIDTH` elements.
 #[inline(always)]
-fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: bool>(
+fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8>(
     isa: I,
     function: P,
     inputs: Inputs<'_, L::Real>,
@@ -209,7 +209,7 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8, const FULL: boo
             prefetch::<I, L>(isa, chunk, ahead);
             weight = Some(L::load(chunk));
         }
-        let point = step::<L, P, FULL>(function, z, t, weight, &mut seen);
+        let point = step::<L, P, false>(function, z, t, weight, &mut seen);
         if WHAT & (LOSS | SUM) != 0 {
             let Some(chunk) = loss_chunks.next() else {
                 break;
@@ -255,80 +255,150 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
     }
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
-    /// Fewer elements than a wide lane holds.
-    #[inline(always)]
-    fn rest<I: Isa>(&mut self, start: usize, length: usize) -> Seen {
-        let mut losses = [T::ZERO; MAX_WIDTH];
-        let mut seen = self.lane_by_lane::<I, false>(start, length, &mut losses);
-        if seen.beyond {
-            seen = self.lane_by_lane::<I, true>(start, length, &mut losses);
-        }
-        if WHAT & SUM != 0 {
-            match (length, losses.first()) {
-                (1, Some(&loss)) => self.total.add([loss.as_f64(), 0.0]),
-                _ => {
-                    let padded = length.next_multiple_of(<T::Lane<I>>::WIDTH);
-                    self.total
-                        .add_losses::<T::Lane<I>>(losses.get(..padded).unwrap_or(&[]));
-                }
-            }
-        }
-        seen
-    }
+/// Any number of elements, lane by lane: those of the outputs in `WHAT` whose
+/// slices are not empty.
+pub(crate) struct Part<'a, T: Constants, P, const WHAT: u8> {
+    pub(crate) function: P,
+    pub(crate) inputs: Inputs<'a, T>,
+    pub(crate) outputs: Outputs<'a, T>,
+    /// Takes the losses, if they are to be summed.
+    pub(crate) total: Option<&'a mut Total>,
+    /// The index of the first element in the call.
+    pub(crate) start: usize,
+}
 
-    /// With partial loads and stores at the end.
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
+    /// Up to `MAX_WIDTH` elements; beyond them `losses` gets zeros.
     #[inline(always)]
     fn lane_by_lane<I: Isa, const FULL: bool>(
         &mut self,
-        start: usize,
+        from: usize,
         length: usize,
-        losses: &mut [T],
+        losses: &mut [T; MAX_WIDTH],
     ) -> Seen {
         let width = <T::Lane<I>>::WIDTH;
-        let divisor = <T::Lane<I>>::splat(self.outputs.divisor.unwrap_or(T::ONE));
-        let inputs = self.inputs.part(start, length);
-        let to = self.outputs.part(start, length);
+        let inputs = self.inputs.part(from, length);
+        let to = self.outputs.part(from, length);
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         let mut at = 0;
         while at < length {
             let load = |from: &[T]| <T::Lane<I>>::load(from.get(at..).unwrap_or(&[]));
-            let point = step::<T::Lane<I>, P, FULL>(
+            let mut point = step::<T::Lane<I>, P, FULL>(
                 self.function,
                 load(inputs.z),
                 P::READS_TARGET.then(|| load(inputs.t)),
                 inputs.weights.map(load),
                 &mut seen,
             );
-            if WHAT & LOSS != 0 {
-                point.loss.store(to.loss.get_mut(at..).unwrap_or(&mut []));
+            if WHAT & DIVIDE != 0
+                && let Some(divisor) = to.divisor
+            {
+                point.gradient = point.gradient / <T::Lane<I>>::splat(divisor);
             }
             if WHAT & SUM != 0 {
                 let real = <T::Lane<I>>::first(length - at);
                 let loss = <T::Lane<I>>::select(real, point.loss, <T::Lane<I>>::splat(T::ZERO));
                 loss.store(losses.get_mut(at..).unwrap_or(&mut []));
             }
-            if WHAT & GRADIENT != 0 {
-                let gradient = if WHAT & DIVIDE != 0 {
-                    point.gradient / divisor
-                } else {
-                    point.gradient
-                };
-                gradient.store(to.gradient.get_mut(at..).unwrap_or(&mut []));
-            }
-            if WHAT & HESSIAN != 0 {
-                point
-                    .hessian
-                    .store(to.hessian.get_mut(at..).unwrap_or(&mut []));
+            for (what, value, to) in [
+                (LOSS, point.loss, &mut *to.loss),
+                (GRADIENT, point.gradient, &mut *to.gradient),
+                (HESSIAN, point.hessian, &mut *to.hessian),
+            ] {
+                if WHAT & what != 0
+                    && let Some(to) = to.get_mut(at..)
+                    && !to.is_empty()
+                {
+                    value.store(to);
+                }
             }
             at += width;
         }
         seen.judge()
     }
 
+    /// The first invalid target or weight among suspect elements.
+    #[cold]
+    fn check(&self, from: usize, length: usize) -> Result<(), Error> {
+        invalid::<T, P>(self.inputs.part(from, length)).map_err(|e| e.shifted(self.start + from))
+    }
+}
+
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT> {
+    /// Whether the last elements needed the full kernel.
+    type Output = Result<bool, Error>;
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) -> Result<bool, Error> {
+        let count = self.inputs.z.len();
+        let mut full = false;
+        let mut from = 0;
+        while from < count {
+            let length = (count - from).min(MAX_WIDTH);
+            let mut losses = [T::ZERO; MAX_WIDTH];
+            let mut seen = Seen {
+                beyond: true,
+                suspect: false,
+            };
+            if !full {
+                seen = self.lane_by_lane::<I, false>(from, length, &mut losses);
+            }
+            if seen.beyond {
+                seen = self.lane_by_lane::<I, true>(from, length, &mut losses);
+            }
+            full = seen.beyond;
+            if seen.suspect {
+                self.check(from, length)?;
+            }
+            if WHAT & SUM != 0
+                && let Some(total) = &mut self.total
+            {
+                if let (1, [loss, ..]) = (length, losses) {
+                    total.add([loss.as_f64(), 0.0]);
+                } else {
+                    let losses = losses.get_mut(..length.next_multiple_of(<T::Lane<I>>::WIDTH));
+                    isa.apart(AddLosses {
+                        total,
+                        losses: losses.unwrap_or(&mut []),
+                    });
+                }
+            }
+            from += length;
+        }
+        Ok(full)
+    }
+}
+
+/// The first invalid target or weight.
+fn invalid<T: Constants, P: Pointwise<T>>(inputs: Inputs<'_, T>) -> Result<(), Error> {
+    let mut weights = inputs.weights.map(<[T]>::iter);
+    for (index, &target) in inputs.t.iter().enumerate() {
+        let value = target.as_f64();
+        if P::READS_TARGET && !(0.0..=1.0).contains(&value) {
+            return Err(Error::TargetOutOfRange { index, value });
+        }
+        let weight = weights.as_mut().and_then(Iterator::next);
+        let value = weight.map_or(1.0, |weight| weight.as_f64());
+        if P::OPTIONS && !(0.0..f64::INFINITY).contains(&value) {
+            return Err(Error::InvalidWeight { index, value });
+        }
+    }
+    Ok(())
+}
+
+/// One call of at least a span's worth of elements. After an error the outputs
+/// are half done: see `Outputs::poison`.
+pub(crate) struct Walk<'a, 'b, T: Constants, P, const WHAT: u8> {
+    pub(crate) function: P,
+    pub(crate) inputs: Inputs<'a, T>,
+    pub(crate) outputs: &'b mut Outputs<'a, T>,
+    pub(crate) total: &'b mut Total,
+}
+
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
     /// A multiple of the wide lane's width, with room for losses to be summed.
     #[inline(always)]
-    fn span<I: Isa, const FULL: bool>(
+    fn span<I: Isa>(
         &mut self,
         isa: I,
         start: usize,
@@ -341,43 +411,18 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
         if WHAT & SUM != 0 {
             outputs.loss = losses;
         }
-        if FULL {
-            apply::<I, T::Lane<I>, P, WHAT, true>(isa, self.function, inputs, outputs, stream)
-        } else {
-            apply::<I, T::WideLane<I>, P, WHAT, false>(isa, self.function, inputs, outputs, stream)
-        }
-    }
-
-    /// The first invalid target or weight of a suspect block.
-    #[cold]
-    fn invalid(&self, start: usize, length: usize) -> Option<Error> {
-        let Inputs { t, weights, .. } = self.inputs.part(start, length);
-        let mut weights = weights.map(<[T]>::iter);
-        for (offset, &target) in t.iter().enumerate() {
-            let index = start + offset;
-            let value = target.as_f64();
-            if P::READS_TARGET && !(0.0..=1.0).contains(&value) {
-                return Some(Error::TargetOutOfRange { index, value });
-            }
-            let weight = weights.as_mut().and_then(Iterator::next);
-            let value = weight.map_or(1.0, |weight| weight.as_f64());
-            if P::OPTIONS && !(0.0..f64::INFINITY).contains(&value) {
-                return Some(Error::InvalidWeight { index, value });
-            }
-        }
-        None
+        apply::<I, T::WideLane<I>, P, WHAT>(isa, self.function, inputs, outputs, stream)
     }
 
     #[inline(always)]
-    fn check(&mut self, seen: Seen, start: usize, length: usize) -> Result<(), Error> {
-        if (P::READS_TARGET || P::OPTIONS)
-            && seen.suspect
-            && let Some(error) = self.invalid(start, length)
-        {
-            self.outputs.poison();
-            return Err(error);
+    fn part(&mut self, start: usize, length: usize) -> Part<'_, T, P::Any, ALL> {
+        Part {
+            function: self.function.any(),
+            inputs: self.inputs.part(start, length),
+            outputs: self.outputs.part(start, length),
+            total: (WHAT & SUM != 0).then_some(&mut *self.total),
+            start,
         }
-        Ok(())
     }
 
     /// Elements before the first output's address is aligned for streaming, or
@@ -402,54 +447,44 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, T, P, WHAT> {
     }
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, T, P, WHAT> {
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, WHAT> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
         let count = self.inputs.z.len();
         let width = <T::WideLane<I>>::WIDTH;
-        // One element is never less than a lane of one.
-        let has_rest = width > 1;
-        if has_rest && count < width {
-            let seen = self.rest::<I>(0, count);
-            return self.check(seen, 0, count);
-        }
         let head = self.stream_head::<I>();
         let stream = head.is_some();
-        let head = head.unwrap_or(0).min(count);
+        let head = head.unwrap_or(0);
 
         let mut start = 0;
         let mut losses = [T::ZERO; SPAN];
         let mut full = false;
         while start < count {
             let left = count - start;
-            if has_rest && (start < head || left < width) {
-                let length = if start < head { head - start } else { left };
-                let length = length.min(width - 1);
-                let seen = self.rest::<I>(start, length);
-                self.check(seen, start, length)?;
-                start += length;
-                continue;
-            }
-            let length = left.min(SPAN) / width * width;
-            let losses = losses.get_mut(..length).unwrap_or(&mut []);
-            let seen = loop {
-                let seen = if full {
-                    self.span::<I, true>(isa, start, length, losses, stream)
-                } else {
-                    self.span::<I, false>(isa, start, length, losses, stream)
-                };
-                let again = seen.beyond && !full;
-                full = seen.beyond;
-                if !again {
-                    break seen;
+            let mut length = left.min(SPAN) / width * width;
+            if start < head {
+                length = head.min(left);
+            } else if length == 0 {
+                length = left;
+            } else if !full {
+                let losses = losses.get_mut(..length).unwrap_or(&mut []);
+                let seen = self.span::<I>(isa, start, length, losses, stream);
+                if !seen.beyond {
+                    if seen.suspect {
+                        invalid::<T, P>(self.inputs.part(start, length))
+                            .map_err(|error| error.shifted(start))?;
+                    }
+                    if WHAT & SUM != 0 {
+                        let total = &mut *self.total;
+                        isa.apart(AddLosses { total, losses });
+                    }
+                    start += length;
+                    continue;
                 }
-            };
-            self.check(seen, start, length)?;
-            if WHAT & SUM != 0 {
-                self.total.add_losses::<T::WideLane<I>>(losses);
             }
+            full = isa.apart(self.part(start, length))?;
             start += length;
         }
         if stream {

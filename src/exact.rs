@@ -30,8 +30,9 @@
 // but the gradient at z = 0, which is 1/2 - t: elsewhere e^z is transcendental,
 // and so is ln(1 + e^z) (Lindemann and Weierstrass).
 
-use crate::blocks::{GRADIENT, HESSIAN, LOSS, MAX_WIDTH, SUM};
+use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, LOSS, MAX_WIDTH, SUM};
 use crate::coeffs::{double, exact};
+use crate::entry::{Call, Entries};
 use crate::error::Error;
 use crate::kernel::{Plain, Point, Pointwise, horner, limit, nan_like, splat};
 use crate::lane::{Constants, Isa, Job, Lane};
@@ -731,6 +732,12 @@ impl<const WHAT: u8> Exact<WHAT> {
 impl<T: Constants, const WHAT: u8> Pointwise<T> for Exact<WHAT> {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
+    type Any = Exact<{ LOSS | GRADIENT | HESSIAN }>;
+
+    #[inline(always)]
+    fn any(self) -> Self::Any {
+        Exact
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
@@ -783,6 +790,12 @@ struct OfLogit<const WHAT: u8> {
 impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
@@ -791,7 +804,28 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
         if self.at_one {
             point.loss = -point.loss;
         }
+        if WHAT == GRADIENT {
+            point.loss = point.gradient;
+        }
         point
+    }
+}
+
+/// The operation `what` of [`Bce::exact`](crate::Bce::exact).
+pub(crate) fn run(what: u8, call: Call<'_, f32>) -> Result<(), Error> {
+    const SUM_GRADIENT: u8 = SUM | GRADIENT;
+    const MEAN_GRADIENT: u8 = SUM | GRADIENT | DIVIDE;
+    const GRADIENT_HESSIAN: u8 = GRADIENT | HESSIAN;
+    const SUM_GRADIENT_HESSIAN: u8 = SUM | GRADIENT | HESSIAN;
+    match what {
+        LOSS => call.walk::<_, LOSS>(Exact::<LOSS>),
+        SUM => call.walk::<_, SUM>(Exact::<SUM>),
+        GRADIENT => call.walk::<_, GRADIENT>(Exact::<GRADIENT>),
+        SUM_GRADIENT => call.walk::<_, SUM_GRADIENT>(Exact::<SUM_GRADIENT>),
+        MEAN_GRADIENT => call.walk::<_, MEAN_GRADIENT>(Exact::<MEAN_GRADIENT>),
+        GRADIENT_HESSIAN => call.walk::<_, GRADIENT_HESSIAN>(Exact::<GRADIENT_HESSIAN>),
+        SUM_GRADIENT_HESSIAN => call.walk::<_, SUM_GRADIENT_HESSIAN>(Exact::<SUM_GRADIENT_HESSIAN>),
+        _ => f32::check(call),
     }
 }
 
@@ -807,7 +841,11 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn sigmoid(z: &[f32], out: &mut [f32]) -> Result<(), Error> {
-    map::<_, _, GRADIENT>(OfLogit::<GRADIENT> { at_one: false }, z, out)
+    map(
+        |call| call.walk::<_, LOSS>(OfLogit::<GRADIENT> { at_one: false }),
+        z,
+        out,
+    )
 }
 
 /// ln sigma(z) = -softplus(-z), correctly rounded.
@@ -822,7 +860,11 @@ pub fn sigmoid(z: &[f32], out: &mut [f32]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn log_sigmoid(z: &[f32], out: &mut [f32]) -> Result<(), Error> {
-    map::<_, _, LOSS>(OfLogit::<LOSS> { at_one: true }, z, out)
+    map(
+        |call| call.walk::<_, LOSS>(OfLogit::<LOSS> { at_one: true }),
+        z,
+        out,
+    )
 }
 
 /// softplus(z) = ln(1 + e^z), correctly rounded.
@@ -837,5 +879,9 @@ pub fn log_sigmoid(z: &[f32], out: &mut [f32]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn softplus(z: &[f32], out: &mut [f32]) -> Result<(), Error> {
-    map::<_, _, LOSS>(OfLogit::<LOSS> { at_one: false }, z, out)
+    map(
+        |call| call.walk::<_, LOSS>(OfLogit::<LOSS> { at_one: false }),
+        z,
+        out,
+    )
 }

@@ -40,6 +40,9 @@ pub(crate) trait Pointwise<T: Constants>: Copy {
     const READS_TARGET: bool;
     /// Whether weights and losses of 0 at finite logits may occur.
     const OPTIONS: bool;
+    /// The function that computes all of a `Point`, with the same bits.
+    type Any: Pointwise<T>;
+    fn any(self) -> Self::Any;
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L>;
 }
 
@@ -180,6 +183,12 @@ pub(crate) struct Plain;
 impl<T: Constants> Pointwise<T> for Plain {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
@@ -200,18 +209,71 @@ impl<T: Constants> Pointwise<T> for Plain {
     }
 }
 
-/// Softplus and sigmoid are the loss and the gradient at t = 0: the same
-/// formulas, hence the same bits.
+/// The loss at t = 0: the same formula, hence the same bits.
 #[derive(Clone, Copy)]
-pub(crate) struct AtTarget<T>(pub(crate) T);
+pub(crate) struct Softplus;
 
-impl<T: Constants> Pointwise<T> for AtTarget<T> {
+/// The gradient at t = 0.
+#[derive(Clone, Copy)]
+pub(crate) struct Sigmoid;
+
+/// The loss at t = 1 with the other sign.
+#[derive(Clone, Copy)]
+pub(crate) struct LogSigmoid;
+
+impl<T: Constants> Pointwise<T> for Softplus {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
-        Plain.at::<L, FULL>(z, splat(self.0))
+        Plain.at::<L, FULL>(z, splat(T::ZERO))
+    }
+}
+
+impl<T: Constants> Pointwise<T> for Sigmoid {
+    const READS_TARGET: bool = false;
+    const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+        let point = Plain.at::<L, FULL>(z, splat(T::ZERO));
+        Point {
+            loss: point.gradient,
+            ..point
+        }
+    }
+}
+
+impl<T: Constants> Pointwise<T> for LogSigmoid {
+    const READS_TARGET: bool = false;
+    const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+        let point = Plain.at::<L, FULL>(z, splat(T::ONE));
+        Point {
+            loss: -point.loss,
+            ..point
+        }
     }
 }
 
@@ -229,6 +291,12 @@ pub(crate) struct Shaped<T> {
 impl<T: Constants> Pointwise<T> for Shaped<T> {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = true;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
@@ -293,6 +361,12 @@ pub(crate) struct Logit;
 impl<T: Constants> Pointwise<T> for Logit {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L) -> Point<L> {
@@ -317,24 +391,6 @@ impl<T: Constants> Pointwise<T> for Logit {
     }
 }
 
-/// ln sigmoid(z), the loss at t = 1 with the other sign.
-#[derive(Clone, Copy)]
-pub(crate) struct LogSigmoid;
-
-impl<T: Constants> Pointwise<T> for LogSigmoid {
-    const READS_TARGET: bool = false;
-    const OPTIONS: bool = false;
-
-    #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
-        let point = AtTarget(T::ONE).at::<L, FULL>(z, t);
-        Point {
-            loss: -point.loss,
-            ..point
-        }
-    }
-}
-
 /// The value itself, for exact sums of weights.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity;
@@ -342,6 +398,12 @@ pub(crate) struct Identity;
 impl<T: Constants> Pointwise<T> for Identity {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = true;
+    type Any = Self;
+
+    #[inline(always)]
+    fn any(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {

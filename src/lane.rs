@@ -26,6 +26,7 @@ pub(crate) mod x86;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::coeffs::{double, single};
+use crate::entry::Entries;
 
 mod sealed {
     pub trait Sealed {}
@@ -34,7 +35,7 @@ mod sealed {
 }
 
 /// An element type: `f32` or `f64`. Sealed.
-pub trait Real: sealed::Sealed + Constants {}
+pub trait Real: sealed::Sealed + Constants + Entries {}
 
 impl Real for f32 {}
 impl Real for f64 {}
@@ -305,10 +306,14 @@ pub trait Lane:
     /// The elements as `f64`: the lower half and the upper half. `f64` lanes
     /// and lanes of one element return themselves and zero.
     fn widen(self) -> (Self::Wide, Self::Wide);
+    /// `widen` of `load` where there are `WIDTH` elements.
+    #[inline(always)]
+    fn load_widened(from: &[Self::Real]) -> (Self::Wide, Self::Wide) {
+        Self::load(from).widen()
+    }
     /// The inverse of `widen`: each element rounded to nearest even.
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self;
-    /// Runs the job as a function of its own, with this lane's instruction set:
-    /// for rare work that would only bloat the caller.
+    /// `Isa::apart` on this lane's instruction set.
     fn apart<J: Job>(self, job: J) -> J::Output;
     /// How many of the two lanes of `widen` hold elements.
     const HALVES: usize = if Self::Wide::WIDTH < Self::WIDTH {
@@ -331,6 +336,8 @@ pub trait Isa: Copy {
 
     /// Runs the job with this instruction set's code.
     fn run<J: Job>(self, job: J) -> J::Output;
+    /// `run` that is never inlined: for what would only bloat the caller.
+    fn apart<J: Job>(self, job: J) -> J::Output;
     /// Asks for the line `ahead` elements after the start of `of`. Never faults.
     #[inline(always)]
     fn prefetch<T>(self, of: &[T], ahead: usize) {
@@ -339,12 +346,6 @@ pub trait Isa: Copy {
     /// Orders earlier `stream`s before whatever follows.
     #[inline(always)]
     fn fence(self) {}
-}
-
-/// The job as a function of its own.
-#[inline(never)]
-pub(crate) fn run_apart<I: Isa, J: Job>(isa: I, job: J) -> J::Output {
-    job.run(isa)
 }
 
 /// Work that is generic over the instruction set.

@@ -30,6 +30,7 @@ mod bce;
 mod blocks;
 mod coeffs;
 mod dispatch;
+mod entry;
 mod error;
 pub mod exact;
 mod kernel;

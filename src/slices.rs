@@ -1,9 +1,9 @@
 //! The functions of one argument over slices.
 
-use crate::blocks::{GRADIENT, Inputs, LOSS, Outputs, Walk};
+use crate::blocks::{Inputs, Outputs};
 use crate::dispatch::Backend;
+use crate::entry::Call;
 use crate::error::Error;
-use crate::kernel::{AtTarget, LogSigmoid, Logit, Pointwise};
 use crate::lane::Real;
 use crate::total::Total;
 
@@ -21,7 +21,7 @@ use crate::total::Total;
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map::<_, _, GRADIENT>(AtTarget(T::ZERO), z, out)
+    map(T::sigmoid, z, out)
 }
 
 /// ln σ(z) = −softplus(−z).
@@ -38,7 +38,7 @@ pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn log_sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map::<_, _, LOSS>(LogSigmoid, z, out)
+    map(T::log_sigmoid, z, out)
 }
 
 /// softplus(z) = ln(1 + e^z), with full relative precision where it is small.
@@ -55,7 +55,7 @@ pub fn log_sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn softplus<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map::<_, _, LOSS>(AtTarget(T::ZERO), z, out)
+    map(T::softplus, z, out)
 }
 
 /// z = logit(p) = ln(p/(1 − p)), the inverse of the sigmoid: the logit at which
@@ -73,11 +73,12 @@ pub fn softplus<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn logit<T: Real>(p: &[T], out: &mut [T]) -> Result<(), Error> {
-    map::<_, _, LOSS>(Logit, p, out)
+    map(T::logit, p, out)
 }
 
-pub(crate) fn map<T: Real, P: Pointwise<T>, const WHAT: u8>(
-    function: P,
+/// Applies a function of one argument; its results go to `loss`.
+pub(crate) fn map<T: Real>(
+    function: impl Fn(Call<'_, T>) -> Result<(), Error>,
     from: &[T],
     out: &mut [T],
 ) -> Result<(), Error> {
@@ -87,27 +88,18 @@ pub(crate) fn map<T: Real, P: Pointwise<T>, const WHAT: u8>(
             found: out.len(),
         });
     }
-    let inputs = Inputs {
-        z: from,
-        t: from,
-        weights: None,
-    };
-    let outputs = if WHAT == LOSS {
-        Outputs {
+    function(Call {
+        backend: Backend::detect(),
+        shaped: None,
+        inputs: Inputs {
+            z: from,
+            t: from,
+            weights: None,
+        },
+        outputs: Outputs {
             loss: out,
             ..Outputs::default()
-        }
-    } else {
-        Outputs {
-            gradient: out,
-            ..Outputs::default()
-        }
-    };
-    let mut total = Total::default();
-    Backend::detect().run(Walk::<_, _, WHAT> {
-        function,
-        inputs,
-        outputs,
-        total: &mut total,
-    })?
+        },
+        total: &mut Total::default(),
+    })
 }

@@ -11,17 +11,20 @@
 //!   multiples add up exactly, and the remainders are exact and at most 2^(q - 1)
 //!   (Rump, Ogita and Oishi, "Accurate floating-point summation", SIAM J. Sci.
 //!   Comput. 31(1), 2008). If the spread
-//!   allows, the remainders add up exactly as well; if not they are cut again,
-//!   and what is left after `CUTS` cuts goes to the accumulator one by one.
+//!   allows, the remainders add up exactly as well. If not, those of `f32` losses
+//!   are cut again, and `f64` losses go to the accumulator one by one.
+//! * Subnormal `f32` losses are added up as integers: widening one costs a
+//!   microcode assist of more than a hundred cycles on some CPUs.
 
-use crate::blocks::{MAX_WIDTH, SPAN};
-use crate::lane::{Constants, Lane};
+use crate::blocks::SPAN;
+use crate::lane::{Constants, Isa, Job, Lane};
 use crate::sum::LossSum;
 
 const SPAN_LOG2: i32 = SPAN.ilog2() as i32;
 
-/// Four cuts take 176 bits: all of an `f32`'s below 2^20, and most of an `f64`'s.
-const CUTS: usize = 4;
+/// Six cuts of 44 bits each (more for shorter spans) and the remainder: from 2^128
+/// down to 2^-136, below which a sum of `SPAN` multiples of 2^-149 is exact.
+const PARTS: usize = 7;
 
 /// Two exact parts of a sum, until the large state is needed: from the second
 /// span on.
@@ -77,95 +80,130 @@ impl Total {
         }
     }
 
-    /// Adds up to `SPAN` losses, none negative; a multiple of the lane's width.
-    #[inline(always)]
-    pub(crate) fn add_losses<L: Lane>(&mut self, losses: &[L::Real]) {
-        let smallest = L::splat(L::Real::of_pattern(1));
-        let mut max = L::Single::splat(L::Real::ZERO);
-        // Of the patterns less 1: so 0, which is no obstacle, is the largest.
-        let mut min = max.sub_bits(L::Single::splat(L::Real::of_pattern(1)));
-        let mut sum = L::Wide::splat(0.0);
-        for chunk in losses.chunks_exact(L::WIDTH) {
-            let losses = L::load(chunk);
-            max = losses.max_bits_into(max);
-            min = losses.sub_bits(smallest).min_bits_into(min);
-            if L::Real::FRACTION_BITS < 52 {
-                let (lower, upper) = losses.widen();
-                sum = sum + lower;
-                if L::HALVES == 2 {
-                    sum = sum + upper;
-                }
+    /// Adds the subnormal ones among the losses and leaves zeros in their place.
+    #[cold]
+    #[inline(never)]
+    fn take_subnormals<T: Constants>(&mut self, losses: &mut [T]) {
+        let mut sum = 0;
+        for loss in losses {
+            if loss.pattern() < T::MIN_POSITIVE.pattern() {
+                sum += loss.pattern();
+                *loss = T::ZERO;
             }
         }
-        let max = L::Real::exponent(max.reduce_max_bits());
-        let min = L::Real::exponent(min.reduce_min_bits());
-        // All losses are below 2^top, and multiples of 2^last.
-        let (top, last) = (max + 1, min - L::Real::FRACTION_BITS);
+        // Below 2^(23 + 9): exact.
+        self.add_to_state([sum as f64 * f64::from_bits((1023 - 149) << 52), 0.0]);
+    }
 
-        if max > L::Real::MAX_EXPONENT.min(1000) {
-            for loss in losses {
-                self.add_to_state([loss.as_f64(), 0.0]);
+    /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
+    #[inline(always)]
+    fn add_cuts<L: Lane, const N: usize>(&mut self, losses: &[L::Real], cut_at: i32) {
+        let mut sums = [L::Wide::splat(0.0); N];
+        for chunk in losses.chunks_exact(L::WIDTH) {
+            let (lower, upper) = L::load_widened(chunk);
+            add_parts(lower, cut_at, &mut sums);
+            if L::HALVES == 2 {
+                add_parts(upper, cut_at, &mut sums);
             }
+        }
+        for pair in sums.chunks(2) {
+            let part = |i: usize| pair.get(i).map_or(0.0, |sum| sum.reduce_exact_sum());
+            self.add([part(0), part(1)]);
+        }
+    }
+}
+
+/// Adds up to `SPAN` losses, none negative; a multiple of the lane's width.
+pub(crate) struct AddLosses<'a, T> {
+    pub(crate) total: &'a mut Total,
+    pub(crate) losses: &'a mut [T],
+}
+
+/// The largest pattern, and the smallest of the patterns less 1: so 0, which is
+/// no obstacle to an exact sum, is the largest.
+#[inline(always)]
+fn extremes<L: Lane>(losses: &[L::Real]) -> (u64, u64) {
+    let smallest = L::splat(L::Real::of_pattern(1));
+    let mut max = L::Single::splat(L::Real::ZERO);
+    let mut min = max.sub_bits(L::Single::splat(L::Real::of_pattern(1)));
+    for chunk in losses.chunks_exact(L::WIDTH) {
+        let losses = L::load(chunk);
+        max = losses.max_bits_into(max);
+        min = losses.sub_bits(smallest).min_bits_into(min);
+    }
+    (max.reduce_max_bits(), min.reduce_min_bits())
+}
+
+#[inline(always)]
+fn exact_sum<L: Lane>(losses: &[L::Real]) -> f64 {
+    let mut sum = L::Wide::splat(0.0);
+    for chunk in losses.chunks_exact(L::WIDTH) {
+        let (lower, upper) = L::load_widened(chunk);
+        sum = sum + lower;
+        if L::HALVES == 2 {
+            sum = sum + upper;
+        }
+    }
+    sum.reduce_exact_sum()
+}
+
+impl<T: Constants> Job for AddLosses<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let Self { total, losses } = self;
+        let wide = losses.len() / <T::WideLane<I>>::WIDTH * <T::WideLane<I>>::WIDTH;
+        let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
+        let (a, b) = (
+            extremes::<T::WideLane<I>>(spans),
+            extremes::<T::Lane<I>>(rest),
+        );
+        let (max, min) = (a.0.max(b.0), a.1.min(b.1));
+        if max >= T::INFINITY.pattern() {
+            // No finite loss matters any more.
+            total.add([T::of_pattern(max).as_f64(), 0.0]);
             return;
         }
+        // All losses are below 2^top, and multiples of 2^last.
+        let top = T::exponent(max) + 1;
+        let last = T::exponent(min) - T::FRACTION_BITS;
         let cut_at = top + SPAN_LOG2 - 53;
-        if L::Real::FRACTION_BITS < 52 && last >= cut_at {
-            self.add([sum.reduce_exact_sum(), 0.0]);
-        } else if last >= cut_at - 1 + SPAN_LOG2 - 53 {
-            let mut sums = [L::Wide::splat(0.0); 2];
-            for chunk in losses.chunks_exact(L::WIDTH) {
-                let (lower, upper) = L::load(chunk).widen();
-                add_parts(lower, cut_at, &mut sums);
-                if L::HALVES == 2 {
-                    add_parts(upper, cut_at, &mut sums);
-                }
-            }
-            let [upper, lower] = sums;
-            self.add([upper.reduce_exact_sum(), lower.reduce_exact_sum()]);
+        let narrow = T::FRACTION_BITS < 52;
+        if narrow && last >= cut_at {
+            let sum = exact_sum::<T::WideLane<I>>(spans) + exact_sum::<T::Lane<I>>(rest);
+            total.add([sum, 0.0]);
+            return;
+        }
+        if narrow && min + 1 < T::MIN_POSITIVE.pattern() {
+            total.take_subnormals(losses);
+        }
+        if top <= 1000 && last >= cut_at - 1 + SPAN_LOG2 - 53 {
+            total.add_cuts::<T::Lane<I>, 2>(losses, cut_at);
+        } else if narrow {
+            total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
         } else {
-            self.add_spread::<L>(losses, cut_at);
-        }
-    }
-
-    /// For exponents that spread too far for one cut.
-    #[inline(always)]
-    fn add_spread<L: Lane>(&mut self, losses: &[L::Real], cut_at: i32) {
-        let mut sums = [L::Wide::splat(0.0); CUTS];
-        for chunk in losses.chunks_exact(L::WIDTH) {
-            let (lower, upper) = L::load(chunk).widen();
-            self.add_cuts(lower, cut_at, &mut sums);
-            if L::HALVES == 2 {
-                self.add_cuts(upper, cut_at, &mut sums);
-            }
-        }
-        for sum in sums {
-            self.add_to_state([sum.reduce_exact_sum(), 0.0]);
-        }
-    }
-
-    /// Adds the parts of each cut to their sum, and what is left by itself.
-    #[inline(always)]
-    fn add_cuts<W: Lane<Real = f64>>(&mut self, mut whole: W, mut at: i32, sums: &mut [W; CUTS]) {
-        for sum in sums {
-            let (upper, lower) = cut(whole, at);
-            *sum = *sum + upper;
-            whole = lower;
-            at += SPAN_LOG2 - 53;
-        }
-        if W::any(whole.abs().greater(W::splat(0.0))) {
-            let mut elements = [0.0; MAX_WIDTH];
-            whole.store(&mut elements);
-            for pair in elements.as_chunks().0 {
-                self.add_to_state(*pair);
+            let state = total.state();
+            for loss in losses {
+                state.add_exact(loss.as_f64(), 0);
             }
         }
     }
 }
 
+/// Adds the parts of each cut to their sum, and the remainder to the last.
 #[inline(always)]
-fn add_parts<W: Lane<Real = f64>>(whole: W, at: i32, sums: &mut [W; 2]) {
-    let (upper, lower) = cut(whole, at);
-    *sums = [sums[0] + upper, sums[1] + lower];
+fn add_parts<W: Lane<Real = f64>, const N: usize>(mut whole: W, mut at: i32, sums: &mut [W; N]) {
+    let Some((last, others)) = sums.split_last_mut() else {
+        return;
+    };
+    for sum in others {
+        let (upper, lower) = cut(whole, at);
+        *sum = *sum + upper;
+        whole = lower;
+        at += SPAN_LOG2 - 53;
+    }
+    *last = *last + whole;
 }
 
 /// Rounds to multiples of 2^`at`; the parts add up to the whole. Below the

@@ -197,6 +197,12 @@ impl<L: Lane> Lane for Pair<L> {
         (Pair(first.0, second.0), Pair(first.1, second.1))
     }
     #[inline(always)]
+    fn load_widened(from: &[L::Real]) -> (Self::Wide, Self::Wide) {
+        let (low, high) = from.split_at_checked(L::WIDTH).unwrap_or((from, &[]));
+        let (first, second) = (L::load_widened(low), L::load_widened(high));
+        (Pair(first.0, second.0), Pair(first.1, second.1))
+    }
+    #[inline(always)]
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self {
         Self(L::narrow(low.0, high.0), L::narrow(low.1, high.1))
     }

@@ -18,10 +18,15 @@ impl Isa for Portable {
     fn run<J: Job>(self, job: J) -> J::Output {
         job.run(self)
     }
+    #[inline(never)]
+    fn apart<J: Job>(self, job: J) -> J::Output {
+        job.run(self)
+    }
 }
 
 /// `wide`'s `mul_add` rounds once only where the target has the instruction at
-/// compile time; elsewhere each lane takes the scalar definition.
+/// compile time; elsewhere each lane takes the scalar definition, in a function
+/// of its own: a kernel has thirty of them.
 macro_rules! fma_lanes {
     ($a:expr, $b:expr, $c:expr, $vector:ident, $scalar:path) => {{
         cfg_if::cfg_if! {
@@ -31,11 +36,15 @@ macro_rules! fma_lanes {
             ))] {
                 $a.mul_add($b, $c)
             } else {
-                let (a, b, mut c) = ($a.to_array(), $b.to_array(), $c.to_array());
-                for ((a, b), c) in a.iter().zip(&b).zip(&mut c) {
-                    *c = $scalar(*a, *b, *c);
+                #[inline(never)]
+                fn emulated(a: &$vector, b: &$vector, c: &$vector) -> $vector {
+                    let (a, b, mut c) = (a.to_array(), b.to_array(), c.to_array());
+                    for ((a, b), c) in a.iter().zip(&b).zip(&mut c) {
+                        *c = $scalar(*a, *b, *c);
+                    }
+                    $vector::new(c)
                 }
-                $vector::new(c)
+                emulated(&$a, &$b, &$c)
             }
         }
     }};
@@ -178,7 +187,7 @@ macro_rules! portable_lane {
             }
             #[inline(always)]
             fn apart<J: Job>(self, job: J) -> J::Output {
-                super::run_apart(Portable, job)
+                Portable.apart(job)
             }
             #[inline(always)]
             fn reduce_exact_sum(self) -> $real {
@@ -195,7 +204,7 @@ portable_lane!(
     u32,
     8,
     23,
-    super::scalar::fma_f32,
+    super::scalar::fma_by_f64,
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
     |v| {
         let [a, b, c, d, e, f, g, h] = v.to_array().map(f64::from);

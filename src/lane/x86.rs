@@ -104,20 +104,6 @@ impl Avx512 {
 
 macro_rules! isa {
     ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
-        impl $token {
-            /// `run` that is never inlined.
-            #[inline(always)]
-            fn apart<J: Job>(self, job: J) -> J::Output {
-                #[target_feature(enable = $features)]
-                #[inline(never)]
-                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
-                    job.run(isa)
-                }
-                // SAFETY: the token proves that the features are there.
-                unsafe { with_features(self, job) }
-            }
-        }
-
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
@@ -128,6 +114,16 @@ macro_rules! isa {
             #[inline(always)]
             fn run<J: Job>(self, job: J) -> J::Output {
                 #[target_feature(enable = $features)]
+                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
+                    job.run(isa)
+                }
+                // SAFETY: the token proves that the features are there.
+                unsafe { with_features(self, job) }
+            }
+            #[inline(always)]
+            fn apart<J: Job>(self, job: J) -> J::Output {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
                 fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
                     job.run(isa)
                 }
@@ -171,7 +167,7 @@ macro_rules! lane {
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
-     widen: $widen:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(crate) struct $lane($vector);
@@ -325,11 +321,11 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn reduce_max_bits(self) -> u64 {
-                self.to_array().iter().fold(0, |max, x| max.max(u64::from(x.to_bits())))
+                u64::from(self.to_array().iter().fold(0, |max: $unsigned, x| max.max(x.to_bits())))
             }
             #[inline(always)]
             fn reduce_min_bits(self) -> u64 {
-                self.to_array().iter().fold(u64::MAX, |min, x| min.min(u64::from(x.to_bits())))
+                u64::from(self.to_array().iter().fold($unsigned::MAX, |min, x| min.min(x.to_bits())))
             }
             #[inline(always)]
             fn exceeds_bits(self, limit: Self) -> bool {
@@ -342,6 +338,15 @@ macro_rules! lane {
             #[inline(always)]
             fn widen(self) -> ($wide, $wide) {
                 let (low, high) = unsafe { $widen(self.0) };
+                ($wide(low), $wide(high))
+            }
+            #[inline(always)]
+            fn load_widened(from: &[$real]) -> ($wide, $wide) {
+                if from.len() < $width {
+                    return Self::load(from).widen();
+                }
+                // SAFETY: the slice holds `WIDTH` elements.
+                let (low, high) = unsafe { $load_widened(from.as_ptr()) };
                 ($wide(low), $wide(high))
             }
             #[inline(always)]
@@ -384,7 +389,7 @@ lane! {
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
-    widen: widen_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
+    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -399,7 +404,7 @@ lane! {
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
     exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
-    widen: widen_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
+    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
@@ -414,7 +419,7 @@ lane! {
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
     exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
-    widen: widen_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
+    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
@@ -429,7 +434,7 @@ lane! {
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
     exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
-    widen: widen_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
+    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
 #[inline(always)]
@@ -621,6 +626,33 @@ unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
             _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v)),
         )
     }
+}
+/// From memory each half takes one operation instead of three.
+#[inline(always)]
+unsafe fn load_widened_ps256(from: *const f32) -> (__m256d, __m256d) {
+    unsafe {
+        (
+            _mm256_cvtps_pd(_mm_loadu_ps(from)),
+            _mm256_cvtps_pd(_mm_loadu_ps(from.add(4))),
+        )
+    }
+}
+#[inline(always)]
+unsafe fn load_widened_ps512(from: *const f32) -> (__m512d, __m512d) {
+    unsafe {
+        (
+            _mm512_cvtps_pd(_mm256_loadu_ps(from)),
+            _mm512_cvtps_pd(_mm256_loadu_ps(from.add(8))),
+        )
+    }
+}
+#[inline(always)]
+unsafe fn load_widened_pd256(from: *const f64) -> (__m256d, __m256d) {
+    unsafe { (_mm256_loadu_pd(from), _mm256_setzero_pd()) }
+}
+#[inline(always)]
+unsafe fn load_widened_pd512(from: *const f64) -> (__m512d, __m512d) {
+    unsafe { (_mm512_loadu_pd(from), _mm512_setzero_pd()) }
 }
 #[inline(always)]
 unsafe fn narrow_ps256(low: __m256d, high: __m256d) -> __m256 {

@@ -1,0 +1,136 @@
+//! What is compiled with this crate, once: a function for each operation on each
+//! element type.
+//!
+//! `Bce<T>` is generic, so its methods are compiled by the crates that call them.
+//! Without this layer so were the vector code: in each of them anew, and at its
+//! optimisation level.
+
+use crate::blocks::{
+    ALL, CHECK, DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, MAX_WIDTH, Outputs, Part, SUM, Walk,
+};
+use crate::dispatch::Backend;
+use crate::error::Error;
+use crate::kernel::{Identity, LogSigmoid, Logit, Plain, Pointwise, Shaped, Sigmoid, Softplus};
+use crate::lane::scalar::Scalar;
+use crate::lane::{Constants, Isa, Real};
+use crate::total::Total;
+
+/// A call whose lengths agree and whose options are valid.
+pub struct Call<'a, T> {
+    pub(crate) backend: Backend,
+    /// What the options make of the formulas, if anything.
+    pub(crate) shaped: Option<Shaped<T>>,
+    pub(crate) inputs: Inputs<'a, T>,
+    pub(crate) outputs: Outputs<'a, T>,
+    pub(crate) total: &'a mut Total,
+}
+
+impl<T: Constants> Call<'_, T> {
+    #[inline(always)]
+    pub(crate) fn walk<P: Pointwise<T>, const WHAT: u8>(self, function: P) -> Result<(), Error> {
+        let Self {
+            backend,
+            inputs,
+            mut outputs,
+            total,
+            ..
+        } = self;
+        let result = if backend == Backend::Scalar {
+            Scalar
+                .run(Part::<_, _, WHAT> {
+                    function,
+                    inputs,
+                    outputs: outputs.part(0, inputs.z.len()),
+                    total: Some(total),
+                    start: 0,
+                })
+                .map(drop)
+        } else if inputs.z.len() < MAX_WIDTH {
+            let part = Part::<_, _, ALL> {
+                function: function.any(),
+                inputs,
+                outputs: outputs.part(0, inputs.z.len()),
+                total: (WHAT & SUM != 0).then_some(total),
+                start: 0,
+            };
+            backend.run(part)?.map(drop)
+        } else {
+            backend.run(Walk::<_, _, WHAT> {
+                function,
+                inputs,
+                outputs: &mut outputs,
+                total,
+            })?
+        };
+        if result.is_err() {
+            outputs.poison();
+        }
+        result
+    }
+}
+
+macro_rules! operations {
+    ($($name:ident = $what:expr;)*) => {
+        /// The operations on one element type.
+        pub trait Entries: Sized {
+            $(fn $name(call: Call<'_, Self>) -> Result<(), Error>;)*
+            /// The sum of the values themselves.
+            fn total(call: Call<'_, Self>) -> Result<(), Error>;
+            fn sigmoid(call: Call<'_, Self>) -> Result<(), Error>;
+            fn log_sigmoid(call: Call<'_, Self>) -> Result<(), Error>;
+            fn softplus(call: Call<'_, Self>) -> Result<(), Error>;
+            fn logit(call: Call<'_, Self>) -> Result<(), Error>;
+        }
+
+        operations!(@implement f32 $($name = $what;)*);
+        operations!(@implement f64 $($name = $what;)*);
+
+        impl<T: Real> Call<'_, T> {
+            /// The operation that computes `WHAT`.
+            #[inline(always)]
+            pub(crate) fn run<const WHAT: u8>(self) -> Result<(), Error> {
+                $(if WHAT == $what {
+                    return T::$name(self);
+                })*
+                const { assert!($(WHAT == $what)||*, "no such operation") };
+                Ok(())
+            }
+        }
+    };
+    (@implement $real:ident $($name:ident = $what:expr;)*) => {
+        impl Entries for $real {
+            $(fn $name(call: Call<'_, Self>) -> Result<(), Error> {
+                match call.shaped {
+                    None => call.walk::<_, { $what }>(Plain),
+                    Some(function) => call.walk::<_, { $what }>(function),
+                }
+            })*
+            fn total(call: Call<'_, Self>) -> Result<(), Error> {
+                call.walk::<_, SUM>(Identity)
+            }
+            fn sigmoid(call: Call<'_, Self>) -> Result<(), Error> {
+                call.walk::<_, LOSS>(Sigmoid)
+            }
+            fn log_sigmoid(call: Call<'_, Self>) -> Result<(), Error> {
+                call.walk::<_, LOSS>(LogSigmoid)
+            }
+            fn softplus(call: Call<'_, Self>) -> Result<(), Error> {
+                call.walk::<_, LOSS>(Softplus)
+            }
+            fn logit(call: Call<'_, Self>) -> Result<(), Error> {
+                call.walk::<_, LOSS>(Logit)
+            }
+        }
+    };
+}
+
+operations! {
+    check = CHECK;
+    loss = LOSS;
+    sum = SUM;
+    gradient = GRADIENT;
+    sum_gradient = SUM | GRADIENT;
+    mean_gradient = SUM | GRADIENT | DIVIDE;
+    gradient_hessian = GRADIENT | HESSIAN;
+    sum_gradient_hessian = SUM | GRADIENT | HESSIAN;
+}
