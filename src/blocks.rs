@@ -33,7 +33,7 @@ const PREFETCH_BYTES: usize = 2048;
 const STREAM_BYTES: usize = 16 << 20;
 
 /// The widest lane's elements, and as many as `Part` takes at a time.
-pub(crate) const MAX_WIDTH: usize = 64;
+pub(crate) const MAX_WIDTH: usize = 128;
 
 /// Targets and weights alone.
 pub(crate) const CHECK: u8 = 0;

@@ -122,16 +122,14 @@ pub(crate) struct AddLosses<'a, T> {
 /// The largest pattern, and the smallest of the patterns less 1: so 0, which is
 /// no obstacle to an exact sum, is the largest.
 #[inline(always)]
-fn extremes<L: Lane>(losses: &[L::Real]) -> (u64, u64) {
+fn extremes<L: Lane>(losses: &[L::Real], (mut max, mut min): (L::Single, L::Single)) -> (L::Single, L::Single) {
     let smallest = L::splat(L::Real::of_pattern(1));
-    let mut max = L::Single::splat(L::Real::ZERO);
-    let mut min = max.sub_bits(L::Single::splat(L::Real::of_pattern(1)));
     for chunk in losses.chunks_exact(L::WIDTH) {
         let losses = L::load(chunk);
         max = losses.max_bits_into(max);
         min = losses.sub_bits(smallest).min_bits_into(min);
     }
-    (max.reduce_max_bits(), min.reduce_min_bits())
+    (max, min)
 }
 
 #[inline(always)]
@@ -155,11 +153,11 @@ impl<T: Constants> Job for AddLosses<'_, T> {
         let Self { total, losses } = self;
         let wide = losses.len() / <T::WideLane<I>>::WIDTH * <T::WideLane<I>>::WIDTH;
         let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
-        let (a, b) = (
-            extremes::<T::WideLane<I>>(spans),
-            extremes::<T::Lane<I>>(rest),
-        );
-        let (max, min) = (a.0.max(b.0), a.1.min(b.1));
+        let zero = <T::Lane<I>>::splat(T::ZERO);
+        let all_ones = zero.sub_bits(<T::Lane<I>>::splat(T::of_pattern(1)));
+        let wide = extremes::<T::WideLane<I>>(spans, (zero, all_ones));
+        let (max, min) = extremes::<T::Lane<I>>(rest, wide);
+        let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
         if max >= T::INFINITY.pattern() {
             // No finite loss matters any more.
             total.add([T::of_pattern(max).as_f64(), 0.0]);
@@ -171,7 +169,10 @@ impl<T: Constants> Job for AddLosses<'_, T> {
         let cut_at = top + SPAN_LOG2 - 53;
         let narrow = T::FRACTION_BITS < 52;
         if narrow && last >= cut_at {
-            let sum = exact_sum::<T::WideLane<I>>(spans) + exact_sum::<T::Lane<I>>(rest);
+            let mut sum = exact_sum::<T::WideLane<I>>(spans);
+            if !rest.is_empty() {
+                sum += exact_sum::<T::Lane<I>>(rest);
+            }
             total.add([sum, 0.0]);
             return;
         }

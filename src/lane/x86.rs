@@ -103,12 +103,12 @@ impl Avx512 {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ident, $double:ident, $wide_single:ty, $wide_double:ty, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
-            type WideF32 = Pair<Pair<$single>>;
-            type WideF64 = Pair<Pair<$double>>;
+            type WideF32 = $wide_single;
+            type WideF64 = $wide_double;
             const STREAM_ALIGNMENT: usize = $alignment;
 
             #[inline(always)]
@@ -144,12 +144,22 @@ macro_rules! isa {
     };
 }
 
-isa!(Avx2, "avx2,fma", F32x8, F64x4, 32);
+isa!(
+    Avx2,
+    "avx2,fma",
+    F32x8,
+    F64x4,
+    Pair<Pair<F32x8>>,
+    Pair<Pair<F64x4>>,
+    32
+);
 isa!(
     Avx512,
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
     F64x8,
+    Pair<Pair<Pair<F32x16>>>,
+    Pair<Pair<Pair<F64x8>>>,
     64
 );
 
@@ -166,7 +176,7 @@ macro_rules! lane {
      greater: $greater:ident, equal: $equal:ident, select: $select:ident, any: $any:ident,
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
-     max_int: $max_int:ident, min_int: $min_int:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
+     max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
      widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -182,15 +192,6 @@ macro_rules! lane {
             #[inline(always)]
             fn neg(self) -> Self {
                 self.xor_bits(Self::splat(-0.0))
-            }
-        }
-
-        impl $lane {
-            #[inline(always)]
-            fn to_array(self) -> [$real; $width] {
-                let mut elements = [0.0; $width];
-                self.store(&mut elements);
-                elements
             }
         }
 
@@ -321,11 +322,11 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn reduce_max_bits(self) -> u64 {
-                u64::from(self.to_array().iter().fold(0, |max: $unsigned, x| max.max(x.to_bits())))
+                u64::from(unsafe { $reduce_max($to_int(self.0)) })
             }
             #[inline(always)]
             fn reduce_min_bits(self) -> u64 {
-                u64::from(self.to_array().iter().fold($unsigned::MAX, |min, x| min.min(x.to_bits())))
+                u64::from(unsafe { $reduce_min($to_int(self.0)) })
             }
             #[inline(always)]
             fn exceeds_bits(self, limit: Self) -> bool {
@@ -388,7 +389,7 @@ lane! {
     select_negative: select_negative_ps256,
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
-    exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
+    reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
     widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
@@ -403,7 +404,7 @@ lane! {
     select_negative: select_negative_pd256,
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
-    exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
+    reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
     widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
@@ -418,7 +419,7 @@ lane! {
     select_negative: select_negative_ps512,
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
-    exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
+    reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
     widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
@@ -433,7 +434,7 @@ lane! {
     select_negative: select_negative_pd512,
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
-    exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
+    reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
     widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
@@ -574,6 +575,32 @@ unsafe fn min_epu64_256(a: __m256i, b: __m256i) -> __m256i {
     }
 }
 
+#[inline(always)]
+unsafe fn reduce_max_epu32_256(v: __m256i) -> u32 {
+    unsafe {
+        let v = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+        let v = _mm_max_epu32(v, _mm_shuffle_epi32::<0b01_00_11_10>(v));
+        let v = _mm_max_epu32(v, _mm_shuffle_epi32::<0b10_11_00_01>(v));
+        _mm_cvtsi128_si32(v) as u32
+    }
+}
+#[inline(always)]
+unsafe fn reduce_min_epu32_256(v: __m256i) -> u32 {
+    // The complement's maximum.
+    unsafe { !reduce_max_epu32_256(_mm256_xor_si256(v, _mm256_set1_epi32(-1))) }
+}
+#[inline(always)]
+unsafe fn reduce_max_epu64_256(v: __m256i) -> u64 {
+    unsafe {
+        let v = max_epu64_256(v, _mm256_permute4x64_epi64::<0b01_00_11_10>(v));
+        let v = max_epu64_256(v, _mm256_shuffle_epi32::<0b01_00_11_10>(v));
+        _mm256_cvtsd_f64(_mm256_castsi256_pd(v)).to_bits()
+    }
+}
+#[inline(always)]
+unsafe fn reduce_min_epu64_256(v: __m256i) -> u64 {
+    unsafe { !reduce_max_epu64_256(_mm256_xor_si256(v, _mm256_set1_epi64x(-1))) }
+}
 #[inline(always)]
 unsafe fn exceeds_epu32_256(a: __m256i, limit: __m256i) -> bool {
     unsafe {
