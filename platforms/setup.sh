@@ -98,7 +98,8 @@ bare() {
         mkdir -p "$root/core/src"
         printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' > "$root/core/Cargo.toml"
         echo '#![no_std]' > "$root/core/src/lib.rs"
-        quietly env -u RUSTFLAGS RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        # Bitcode, without which programs cannot be optimised as a whole.
+        quietly env RUSTFLAGS=-Cembed-bitcode=yes RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
             CARGO_TARGET_DIR="$root/target" CARGO_PROFILE_RELEASE_PANIC=abort \
             /usr/bin/cargo build --manifest-path "$root/core/Cargo.toml" --release \
             -Zbuild-std=core --target "$target"
