@@ -74,6 +74,7 @@ pub mod machine {
 /// WebAssembly in a page, or Node, that offers `env.print`.
 #[cfg(target_arch = "wasm32")]
 pub mod machine {
+    #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         fn print(text: *const u8, length: usize);
     }
