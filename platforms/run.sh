@@ -66,6 +66,7 @@ firmware() {
 
 hashes_equal() {
     # Text after the hashes says so; nothing printed must not pass.
+    : > "$cache/difference"
     [ -s "$1" ] && diff "$1" tests/hashes.txt > "$cache/difference" ||
         { head -n 20 "$cache/difference"; echo "$2: hashes differ"; exit 1; }
     echo "$2: $(wc -l < "$1") hashes as committed"
