@@ -5,6 +5,8 @@
 #     platforms/run.sh wasm32 | wasm32-simd128                                 the hashes, under Node
 #     platforms/run.sh cortex-m4f | cortex-m7 | cortex-m3 | cortex-m0          firmware: hashes, training
 #     platforms/run.sh riscv32                                                 builds, runs nothing
+#     platforms/run.sh firmware-size      Cortex-M4F: flash, stack, instructions an element
+#     platforms/run.sh no-panic           no panic in an image of every public function: host, Cortex-M4F
 #     platforms/run.sh deny | features
 #
 # Installs what it needs (setup.sh: Debian 12, root). Built files go below $CARGO_TARGET_DIR.
@@ -26,15 +28,16 @@ x86() {
     platforms/setup.sh emulators
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $1"
     # Says which backends there are, so that a run on the wrong machine fails.
-    cargo test --release --test hashes -- --nocapture | tee "$cache/hashes.log"
+    # With all features, as elsewhere in CI: one build serves every CPU.
+    cargo test --release --all-features --test hashes -- --nocapture | tee "$cache/hashes.log"
     if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$cache/hashes.log"; else ! grep -q '^avx' "$cache/hashes.log"; fi
     # The example's test starts programs of its own.
-    cargo test --release --lib --test backends --test contract --test loss_sum --test properties
+    cargo test --release --all-features --lib --test backends --test contract --test loss_sum --test properties
 }
 
 native() {
-    cargo test --release --test hashes -- --nocapture
-    cargo test --release
+    cargo test --release --all-features --test hashes -- --nocapture
+    cargo test --release --all-features
 }
 
 aarch64() {
@@ -63,16 +66,18 @@ firmware() {
 
 hashes_equal() {
     # Text after the hashes says so; nothing printed must not pass.
+    : > "$cache/difference"
     [ -s "$1" ] && diff "$1" tests/hashes.txt > "$cache/difference" ||
         { head -n 20 "$cache/difference"; echo "$2: hashes differ"; exit 1; }
     echo "$2: $(wc -l < "$1") hashes as committed"
 }
 
 cortex() {
-    target=$1 machine=$2
-    platforms/setup.sh emulators
+    target=$1 machine=$2 board=${3:-}
+    platforms/setup.sh emulators arm
     emulate() {
-        timeout 600 qemu-system-arm -M "$machine" -nographic -monitor none -serial none \
+        # shellcheck disable=SC2086
+        timeout 600 qemu-system-arm -M "$machine" $board -nographic -monitor none -serial none \
             -semihosting-config enable=on,target=native -kernel "$1"
     }
     firmware "$target" hashes
@@ -91,6 +96,50 @@ cortex() {
     diff "$cache/train.txt" "$cache/train-host.txt"
     echo "$machine: trained to the same bits as the host"
     arm-none-eabi-size "$program"
+}
+
+# One image an operation; its size less that of the image of none is the operation's.
+firmware_size() {
+    platforms/setup.sh emulators arm
+    none=
+    for operation in none loss gradient sum_gradient; do
+        export OPERATION=$operation
+        firmware thumbv7em-none-eabihf measure
+        flash=$(arm-none-eabi-size "$program" | awk 'NR == 2 { print $1 + $2 }')
+        : "${none:=$flash}"
+        printf '%s: flash %d, ' "$operation" $((flash - none))
+        # A clock of instructions instead of time.
+        timeout 60 qemu-system-arm -M mps2-an386 -icount shift=0 -nographic -monitor none -serial none \
+            -semihosting-config enable=on,target=native -kernel "$program"
+    done
+}
+
+# What an image names that can panic.
+panics() {
+    symbols=$(nm -C "$1")
+    echo "$symbols" | grep -q ' main$' || { echo "$1: no symbols"; exit 1; }
+    echo "$symbols" | grep -E 'panick|rust_begin_unwind|_fail'
+}
+
+no_panic() {
+    export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/bare"
+    bare="--quiet --release --manifest-path tests/bare/Cargo.toml"
+    # shellcheck disable=SC2086
+    cargo build $bare
+    ! panics "$CARGO_TARGET_DIR/release/bare" || { echo "host: something can panic"; exit 1; }
+    platforms/setup.sh bare
+    cross bare
+    target=thumbv7em-none-eabihf
+    export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=/usr/lib/llvm-22/bin/ld.lld
+    export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS="--sysroot=$sysroot -Clink-arg=--entry=main -Clink-arg=--gc-sections"
+    # shellcheck disable=SC2086
+    "$CARGO" build $bare --target $target
+    ! panics "$CARGO_TARGET_DIR/$target/release/bare" || { echo "$target: something can panic"; exit 1; }
+    # The test of the test.
+    # shellcheck disable=SC2086
+    "$CARGO" rustc $bare --target $target -- --cfg planted_panic
+    panics "$CARGO_TARGET_DIR/$target/release/bare" > /dev/null || { echo "a planted panic is not found"; exit 1; }
+    echo "no panic on the host and on $target; a planted one is found"
 }
 
 wasm() {
@@ -112,13 +161,16 @@ case ${1:-} in
     cortex-m4f) cortex thumbv7em-none-eabihf mps2-an386 ;;
     cortex-m7) cortex thumbv7em-none-eabihf mps2-an500 ;;
     cortex-m3) cortex thumbv7m-none-eabi mps2-an385 ;;
-    cortex-m0) cortex thumbv6m-none-eabi microbit ;;
+    # More flash than the board has: the hashes of all operations take 287 KiB.
+    cortex-m0) cortex thumbv6m-none-eabi microbit '-global nrf51-soc.flash-size=1048576' ;;
     riscv32)
         platforms/setup.sh bare
         cross bare
         CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
             "$CARGO" build --release --lib --target riscv32imafc-unknown-none-elf
         ;;
+    firmware-size) firmware_size ;;
+    no-panic) no_panic ;;
     deny)
         platforms/setup.sh deny
         "$cache/bin/cargo-deny" --all-features check licenses bans sources
@@ -127,5 +179,5 @@ case ${1:-} in
         platforms/setup.sh hack
         PATH=$cache/bin:$PATH cargo hack check --feature-powerset --no-dev-deps
         ;;
-    *) sed -n 's/^# \{0,1\}//; 2,9p' "$0" >&2; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 2,11p' "$0" >&2; exit 2 ;;
 esac

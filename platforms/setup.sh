@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs, on Debian 12 (x86-64, as root), what run.sh needs for the given groups of tools:
 #
-#     platforms/setup.sh [emulators] [compiler] [aarch64] [bare] [deny] [hack]      (none: all)
+#     platforms/setup.sh [emulators] [compiler] [aarch64] [bare] [arm] [deny] [hack]      (none: all)
 #
 # Debian's rustc-web is the cross compiler: it has its library's source as a package, from which
 # core is built for targets without a packaged standard library. Everything that is no Debian
@@ -62,6 +62,11 @@ compiler() {
     packages rustc-web cargo-web rust-web-src lld-22
 }
 
+# To look into images, and to link C with them.
+arm() {
+    packages gcc-arm-none-eabi binutils-arm-none-eabi
+}
+
 # The standard library of another architecture, unpacked instead of installed: it conflicts.
 aarch64() {
     compiler
@@ -98,7 +103,8 @@ bare() {
         mkdir -p "$root/core/src"
         printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' > "$root/core/Cargo.toml"
         echo '#![no_std]' > "$root/core/src/lib.rs"
-        quietly env -u RUSTFLAGS RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        # Bitcode, without which programs cannot be optimised as a whole.
+        quietly env RUSTFLAGS=-Cembed-bitcode=yes RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
             CARGO_TARGET_DIR="$root/target" CARGO_PROFILE_RELEASE_PANIC=abort \
             /usr/bin/cargo build --manifest-path "$root/core/Cargo.toml" --release \
             -Zbuild-std=core --target "$target"
@@ -120,10 +126,10 @@ tool() {
 deny() { tool cargo-deny $CARGO_DENY; }
 hack() { tool cargo-hack $CARGO_HACK; }
 
-[ $# -gt 0 ] || set -- emulators compiler aarch64 bare deny hack
+[ $# -gt 0 ] || set -- emulators compiler aarch64 bare arm deny hack
 for group; do
     case $group in
-        emulators | compiler | aarch64 | bare | deny | hack) "$group" ;;
+        emulators | compiler | aarch64 | bare | arm | deny | hack) "$group" ;;
         *) sed -n 's/^# \{0,1\}//; 2,8p' "$0" >&2; exit 2 ;;
     esac
 done

@@ -17,6 +17,13 @@
 //!
 //! `tests/backends.rs` holds every backend against `Scalar`.
 
+// Cortex-M with an FPU: of all hard-float Arm targets, those without 64-bit atomics.
+#[cfg(all(
+    target_arch = "arm",
+    target_abi = "eabihf",
+    not(target_has_atomic = "64")
+))]
+mod arm;
 pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;

@@ -18,6 +18,8 @@
  *     if (status != SOFT_BCE_OK)
  *         fprintf(stderr, "%s, at %zu\n", soft_bce_status_message(status), index);
  *
+ * Functions whose names end in _f32 take float, in _f64 double. Comments leave the ending out.
+ *
  * Rules that hold for every function:
  *
  *   - `n` is the number of elements of every array of the call, weights included. Arrays may be
@@ -65,6 +67,13 @@
  * The size of soft_bce_loss_sum.
  */
 #define SOFT_BCE_LOSS_SUM_BYTES 288
+
+/**
+ * A flag of options, for float alone: every loss, gradient and Hessian is the true value rounded
+ * once, to nearest even, at two to three times the cost; far more without FMA instructions for
+ * double. Excludes weights, pos_weight and label_smoothing.
+ */
+#define SOFT_BCE_EXACT 1
 
 /**
  * What became of a call. Values keep their meaning; later versions may add more.
@@ -193,7 +202,7 @@ typedef struct soft_bce_options_f32 {
      */
     float label_smoothing;
     /**
-     * For options to come: 0.
+     * 0, or SOFT_BCE_EXACT.
      */
     uint32_t flags;
     /**
@@ -235,7 +244,7 @@ typedef struct soft_bce_options_f64 {
      */
     double label_smoothing;
     /**
-     * For options to come: 0.
+     * 0, or SOFT_BCE_EXACT.
      */
     uint32_t flags;
     /**
@@ -495,6 +504,21 @@ soft_bce_status soft_bce_softplus_f64(const double *z, size_t n, double *out);
  * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
  */
 soft_bce_status soft_bce_logit_f64(const double *p, size_t n, double *z, size_t *bad_index);
+
+/**
+ * soft_bce_sigmoid_f32, each result rounded correctly.
+ */
+soft_bce_status soft_bce_exact_sigmoid_f32(const float *z, size_t n, float *p);
+
+/**
+ * soft_bce_log_sigmoid_f32, each result rounded correctly.
+ */
+soft_bce_status soft_bce_exact_log_sigmoid_f32(const float *z, size_t n, float *out);
+
+/**
+ * soft_bce_softplus_f32, each result rounded correctly.
+ */
+soft_bce_status soft_bce_exact_softplus_f32(const float *z, size_t n, float *out);
 
 /**
  * Makes `sum` the sum of nothing.

@@ -25,6 +25,11 @@ pub const SOFT_BCE_VERSION_PATCH: u32 = 0;
 pub const SOFT_BCE_LOSS_SUM_BYTES: usize = 288;
 const _: () = assert!(SOFT_BCE_LOSS_SUM_BYTES == bce::LossSum::BYTES);
 
+/// A flag of options, for float alone: every loss, gradient and Hessian is the true value rounded
+/// once, to nearest even, at two to three times the cost; far more without FMA instructions for
+/// double. Excludes weights, pos_weight and label_smoothing.
+pub const SOFT_BCE_EXACT: u32 = 1;
+
 /// What became of a call. Values keep their meaning; later versions may add more.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,9 +234,26 @@ fn backend(number: u32) -> Result<Option<bce::Backend>, Status> {
         .ok_or(SoftBceInvalidOption)
 }
 
+/// An element type, and what not all of them offer.
+trait Element: bce::Real {
+    fn exact(bce: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status>;
+}
+
+impl Element for f32 {
+    fn exact(bce: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status> {
+        Ok(bce.exact())
+    }
+}
+
+impl Element for f64 {
+    fn exact(_: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status> {
+        Err(SoftBceUnsupportedOptions)
+    }
+}
+
 /// The options of one element type, as C passes them.
 trait Options: Copy {
-    type Real: bce::Real;
+    type Real: Element;
     fn weights(&self) -> *const Self::Real;
     fn apply<'a>(&self, bce: Bce<'a, Self::Real>) -> Result<Bce<'a, Self::Real>, Status>;
 }
@@ -347,7 +369,7 @@ macro_rules! operations {
             /// Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
             /// [0, 1].
             pub label_smoothing: $real,
-            /// For options to come: 0.
+            /// 0, or SOFT_BCE_EXACT.
             pub flags: u32,
             /// A soft_bce_backend; 0, the fastest, unless you test or measure.
             pub backend: u32,
@@ -361,8 +383,11 @@ macro_rules! operations {
             }
 
             fn apply<'a>(&self, mut bce: Bce<'a, $real>) -> Result<Bce<'a, $real>, Status> {
-                if self.flags != 0 {
+                if self.flags & !SOFT_BCE_EXACT != 0 {
                     return Err(SoftBceInvalidOption);
+                }
+                if self.flags & SOFT_BCE_EXACT != 0 {
+                    bce = Element::exact(bce)?;
                 }
                 if self.pos_weight != 0.0 {
                     bce = bce.pos_weight(self.pos_weight);
@@ -699,6 +724,39 @@ operations!(
     soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
 );
+
+/// soft_bce_sigmoid_f32, each result rounded correctly.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_exact_sigmoid_f32(
+    z: *const f32,
+    n: usize,
+    p: *mut f32,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { elementwise::<OptionsF32>(z, n, p, core::ptr::null_mut(), bce::exact::sigmoid) }
+}
+
+/// soft_bce_log_sigmoid_f32, each result rounded correctly.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_exact_log_sigmoid_f32(
+    z: *const f32,
+    n: usize,
+    out: *mut f32,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { elementwise::<OptionsF32>(z, n, out, core::ptr::null_mut(), bce::exact::log_sigmoid) }
+}
+
+/// soft_bce_softplus_f32, each result rounded correctly.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn soft_bce_exact_softplus_f32(
+    z: *const f32,
+    n: usize,
+    out: *mut f32,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { elementwise::<OptionsF32>(z, n, out, core::ptr::null_mut(), bce::exact::softplus) }
+}
 
 impl LossSum {
     /// # Safety

@@ -222,10 +222,24 @@ static double target_f64(size_t i)
 BITS(float, f32)
 BITS(double, f64)
 
+static void exact_f32(void)
+{
+    soft_bce_options_f32 options = {NULL, 0, 0, SOFT_BCE_EXACT, 0};
+    soft_bce_status s;
+    run_f32("-- f32 exact\n", &options);
+    start(), s = soft_bce_exact_sigmoid_f32(z_f32, N, a_f32);
+    hash_arrays_f32(1), finish("sigmoid", s);
+    start(), s = soft_bce_exact_log_sigmoid_f32(z_f32, N, a_f32);
+    hash_arrays_f32(1), finish("log_sigmoid", s);
+    start(), s = soft_bce_exact_softplus_f32(z_f32, N, a_f32);
+    hash_arrays_f32(1), finish("softplus", s);
+}
+
 int main(void)
 {
     random_state = 0x9e3779b97f4a7c15u;
     all_f32();
+    exact_f32();
     all_f64();
     return failed;
 }

@@ -1,7 +1,5 @@
 /* The tests of one element type: included with REAL, NAME, EPSILON and HAS_EXACT set. */
 
-#define COUNT 400
-
 static void NAME(fill)(REAL *z, REAL *t, size_t n)
 {
     size_t i;
@@ -185,24 +183,13 @@ static void NAME(test_options)(void)
     }
     options.label_smoothing = 0;
 
-#ifdef SOFT_BCE_EXCESS
-    options.flags = SOFT_BCE_EXCESS;
-    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
-    for (i = 0; i < COUNT; i++) {
-        long double right = t[i] * softplus(-(long double)z[i]) +
-                            (1 - (long double)t[i]) * softplus(z[i]) - entropy(t[i]);
-        CHECK(close_to(out[i], right, (long double)plain[i], EPSILON));
-    }
     options.flags = SOFT_BCE_EXACT;
     REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL),
             HAS_EXACT ? SOFT_BCE_OK : SOFT_BCE_UNSUPPORTED_OPTIONS);
-    for (i = 0; HAS_EXACT && i < COUNT; i++) {
-        long double right = t[i] * softplus(-(long double)z[i]) +
-                            (1 - (long double)t[i]) * softplus(z[i]);
-        CHECK((double)fabsl((long double)out[i] - right) <= 0.26 * EPSILON * 2 * (double)right);
-    }
+    options.label_smoothing = (REAL)0.25;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
+    options.label_smoothing = 0;
     options.flags = 0;
-#endif
 
     for (backend = 0; backend <= SOFT_BCE_BACKEND_AVX512; backend++) {
         soft_bce_status status;
@@ -221,7 +208,7 @@ static void NAME(test_options)(void)
     options.backend = 5;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.backend = 0;
-    options.flags = 4;
+    options.flags = 2;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.flags = 0;
     options.pos_weight = -1;
@@ -425,4 +412,3 @@ static void NAME(test_misuse)(void)
 #undef EACH
 }
 
-#undef COUNT

@@ -37,13 +37,6 @@ static void *guarded(size_t bytes, int at_start)
     return at_start ? start + page : start + page + inner - bytes;
 }
 
-#ifdef SOFT_BCE_EXCESS
-static long double entropy(long double t)
-{
-    return (t > 0 ? -t * logl(t) : 0) + (t < 1 ? -(1 - t) * log1pl(-t) : 0);
-}
-#endif
-
 static long double softplus(long double z)
 {
     return (z > 0 ? z : 0) + log1pl(expl(-fabsl(z)));
@@ -62,6 +55,8 @@ static double uniform(void)
     return (double)(state >> 11) / 9007199254740992.0;
 }
 
+#define COUNT 400
+
 #define REAL float
 #define NAME(name) name##_f32
 #define EPSILON 1.1920929e-7
@@ -77,6 +72,62 @@ static double uniform(void)
 #define EPSILON 2.220446049250313e-16
 #define HAS_EXACT 0
 #include "elements.h"
+
+/* At most half a unit in the last place off, but for what long double cannot decide. */
+static int rounded_correctly(float ours, long double right)
+{
+    long double below = nextafterf(ours, -INFINITY), above = nextafterf(ours, INFINITY);
+    long double slack = fabsl(right) * 4 * 1.0842021724855044e-19L; /* 4 * 2^-63 */
+    return right >= (below + ours) / 2 - slack && right <= (above + ours) / 2 + slack;
+}
+
+static void test_exact(void)
+{
+    static float z[COUNT], t[COUNT], loss[COUNT], g[COUNT], h[COUNT], g2[COUNT], h2[COUNT];
+    soft_bce_options_f32 options = {NULL, 0, 0, SOFT_BCE_EXACT, 0};
+    soft_bce_loss_sum state;
+    double sum = 0, again = 0, mean = 0;
+    size_t i;
+    unsigned differ = 0;
+
+    fill_f32(z, t, COUNT);
+    OK(soft_bce_loss_f32(z, t, COUNT, &options, loss, NULL));
+    OK(soft_bce_gradient_hessian_f32(z, t, COUNT, &options, g, h, NULL));
+    OK(soft_bce_loss_sum_init(&state));
+    for (i = 0; i < COUNT; i++) {
+        long double x = z[i], y = t[i], e = expl(-fabsl(x)), s = 1 / (1 + expl(-x));
+        long double gradient = (x < 0 ? -y : 1 - y) + (x < 0 ? e : -e) / (1 + e);
+        CHECK(rounded_correctly(loss[i], y * softplus(-x) + (1 - y) * softplus(x)));
+        if (fabsl(gradient) > 1e-3L * fmaxl(s, y)) /* elsewhere long double itself cancels */
+            CHECK(rounded_correctly(g[i], gradient));
+        CHECK(rounded_correctly(h[i], e / ((1 + e) * (1 + e))));
+        OK(soft_bce_loss_sum_add(&state, loss[i]));
+    }
+    OK(soft_bce_loss_sum_value(&state, &again));
+    OK(soft_bce_sum_f32(z, t, COUNT, &options, &sum, NULL));
+    OK(soft_bce_mean_f32(z, t, COUNT, &options, &mean, NULL));
+    CHECK(sum == again && mean == sum / COUNT);
+    OK(soft_bce_sum_gradient_hessian_f32(z, t, COUNT, &options, g2, h2, &again, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0 && memcmp(h, h2, sizeof h) == 0 && again == sum);
+    memcpy(g2, z, sizeof z);
+    OK(soft_bce_gradient_in_place_f32(g2, t, COUNT, &options, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0);
+
+    OK(soft_bce_exact_sigmoid_f32(z, COUNT, g));
+    OK(soft_bce_exact_log_sigmoid_f32(z, COUNT, h));
+    OK(soft_bce_exact_softplus_f32(z, COUNT, g2));
+    OK(soft_bce_softplus_f32(z, COUNT, h2));
+    for (i = 0; i < COUNT; i++) {
+        CHECK(rounded_correctly(g[i], 1 / (1 + expl(-(long double)z[i]))));
+        CHECK(rounded_correctly(h[i], -softplus(-(long double)z[i])));
+        CHECK(rounded_correctly(g2[i], softplus(z[i])));
+        differ += g2[i] != h2[i];
+    }
+    CHECK(differ > 0); /* the default functions would not pass */
+    REFUSED(soft_bce_exact_sigmoid_f32(z, COUNT, z), SOFT_BCE_OVERLAP);
+    REFUSED(soft_bce_exact_log_sigmoid_f32(NULL, COUNT, h), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_exact_softplus_f32(z, COUNT, NULL), SOFT_BCE_NULL_POINTER);
+}
 
 static void test_loss_sum(void)
 {
@@ -181,6 +232,7 @@ int main(int argc, char **argv)
     test_targets_f64();
     test_misuse_f32();
     test_misuse_f64();
+    test_exact();
     test_loss_sum();
     test_names();
     printf("%lu checks, %lu failures, backend %d\n", checks, failures,

@@ -1,27 +1,29 @@
 //! What the programs here need of a machine: a start, a place to print to, an end that tells.
 #![cfg_attr(not(unix), no_std)]
 
-/// Makes a function from a writer to success the whole program.
+/// Makes a function of the crate's root, from a writer to success, the whole program.
 #[macro_export]
 macro_rules! program {
-    ($run:path) => {
+    ($program:ident) => {
         #[cfg(unix)]
         fn main() -> std::process::ExitCode {
-            $crate::hosted($run)
+            $crate::hosted($program)
         }
 
         #[cfg(all(target_arch = "arm", target_os = "none"))]
         mod start {
             #[$crate::machine::entry]
             fn main() -> ! {
-                $crate::machine::run($run)
+                $crate::machine::run(super::$program)
             }
         }
 
         #[cfg(target_arch = "wasm32")]
-        #[unsafe(no_mangle)]
-        extern "C" fn run() -> bool {
-            $run(&mut $crate::machine::Page)
+        mod start {
+            #[unsafe(no_mangle)]
+            extern "C" fn run() -> bool {
+                super::$program(&mut $crate::machine::Page)
+            }
         }
     };
 }
@@ -72,6 +74,7 @@ pub mod machine {
 /// WebAssembly in a page, or Node, that offers `env.print`.
 #[cfg(target_arch = "wasm32")]
 pub mod machine {
+    #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         fn print(text: *const u8, length: usize);
     }

@@ -31,6 +31,12 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
             target_arch = "aarch64",
         ))] {
             libm::fmaf(a, b, c)
+        } else if #[cfg(all(
+            target_arch = "arm",
+            target_abi = "eabihf",
+            not(target_has_atomic = "64"),
+        ))] {
+            super::arm::fma_f32(a, b, c)
         } else {
             /// Not inlined: a kernel has thirty of them.
             #[inline(never)]
