@@ -586,8 +586,9 @@ impl Certain {
     fn gradient(&self) -> f32 {
         if self.z.abs() < f32::from_bits((127 - 40) << 23) && self.t == Fixed::of(0.5) {
             // z/4 - z^3/48 + ...: less than z/4 by less than an `f64` shows.
-            let quarter = f64::from(self.z) * 0.25;
-            return f64::from_bits(quarter.to_bits().saturating_sub(1)) as f32;
+            let quarter = f64::from(self.z.abs()) * 0.25;
+            let below = f64::from_bits(quarter.to_bits().saturating_sub(1)) as f32;
+            return if self.z < 0.0 { -below } else { below };
         }
         let (negative, magnitude) = if self.z < 0.0 {
             self.q.difference(self.t)
