@@ -6,11 +6,9 @@
 #
 # Finds go to fuzz/corpus/TARGET, failing inputs to fuzz/artifacts/TARGET. Needs the nightly
 # toolchain, and fails without; installs the rest. SANITIZER=none builds faster, without
-# AddressSanitizer; FUZZ_DIR is the fuzz directory of another tree.
+# AddressSanitizer.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "${FUZZ_DIR:-$here}"
-seeds=$here/seeds
+cd "$(dirname "$0")"
 sanitizer=${SANITIZER:-address}
 targets=(oracle backends sums contract capi)
 
@@ -29,19 +27,19 @@ fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" "${@:2}"; }
 
 if [ "${1:-}" = minimise ]; then
     for target in "${targets[@]}"; do
-        mkdir -p "corpus/$target" "$seeds/$target"
-        cp -n "$seeds/$target"/* "corpus/$target/" 2> /dev/null || true
+        mkdir -p "corpus/$target" "seeds/$target"
+        cp -n "seeds/$target"/* "corpus/$target/" 2> /dev/null || true
         # Large inputs cost more than they add.
         find "corpus/$target" -size +2k -delete
         fuzz cmin "$target" -- -rss_limit_mb=4096
-        rm -f "$seeds/$target"/*
+        rm -f "seeds/$target"/*
         # The smallest, since the merge keeps hundreds of inputs.
         find "corpus/$target" -type f -printf '%s %p\n' | sort -n | awk '{ print $2 }' |
             awk -v all="$(find "corpus/$target" -type f | wc -l)" '
                 NR % (all > 60 ? int(all / 60) + 1 : 1) == 0' |
-            xargs -r cp -t "$seeds/$target"
+            xargs -r cp -t "seeds/$target"
     done
-    du -sh "$seeds"/*
+    du -sh seeds/*
     exit
 fi
 
@@ -55,14 +53,14 @@ fi
 fuzz build
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
-    count=$(find "$seeds/$target" -type f | wc -l)
+    count=$(find "seeds/$target" -type f | wc -l)
     if [ "$count" -eq 0 ]; then
         echo "no seeds for $target"
         exit 1
     fi
     printf '== %s, %d s from %d seeds\n' "$target" "$seconds" "$count"
     log=corpus/$target.log
-    if ! fuzz run "$target" "corpus/$target" "$seeds/$target" -- \
+    if ! fuzz run "$target" "corpus/$target" "seeds/$target" -- \
         -max_total_time="$seconds" -max_len=1024 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
         > "$log" 2>&1; then
         tail -n 60 "$log"

@@ -93,6 +93,7 @@ fn differences(a: &Results, b: &Results, small: f64) -> (usize, f64, f64) {
 }
 
 fn report(kind: &str, small: f64, of: impl Fn(Backend, u32) -> Results) {
+    let mut wrong = Vec::new();
     for (name, control) in ENVIRONMENTS {
         let default = of(Backend::Scalar, DEFAULT);
         let scalar = of(Backend::Scalar, control);
@@ -102,35 +103,43 @@ fn report(kind: &str, small: f64, of: impl Fn(Backend, u32) -> Results) {
             let (apart, ..) = differences(&scalar, &results, small);
             println!(
                 "{kind}, {name}, {}: {count} of {} differ from the default, by {absolute:.1e} at most, \
-                 relatively by {relative:.1e} where normal; {apart} differ from scalar; sum {:.1e} off",
+                 relatively by {relative:.1e} where well above subnormal; {apart} differ from scalar; sum {:.1e} off",
                 backend.name(),
                 results.elements.len(),
                 ((results.sum - default.sum) / default.sum).abs(),
             );
             // No NaN and no infinity appears, and nothing is far off.
-            assert!(results.elements.iter().all(|value| value.is_finite()));
-            assert!(results.sum.is_finite());
-            assert!(relative < 1e-3, "{name}, {}", backend.name());
+            let finite = results.elements.iter().all(|value| value.is_finite());
+            if !finite || !results.sum.is_finite() || relative >= 1e-3 {
+                wrong.push((name, backend.name()));
+            }
             if control == DEFAULT {
                 assert_eq!((count, apart), (0, 0));
             }
         }
     }
+    assert!(wrong.is_empty(), "not finite or far off: {wrong:?}");
     // Restored: the same as before.
     let [before, after] = [(); 2].map(|()| of(Backend::detect(), DEFAULT));
     assert_eq!(differences(&before, &after, small).0, 0);
 }
 
 #[test]
-fn results_stay_finite_and_close() {
+fn results_stay_finite_and_close_f32() {
     let (z, t) = inputs(110.0);
     let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
     let (z, t) = (single(&z), single(&t));
-    report("f32", f64::from(f32::MIN_POSITIVE), |backend, control| {
-        compute(backend, control, &z, &t)
-    });
+    report(
+        "f32",
+        4.0 * f64::from(f32::MIN_POSITIVE),
+        |backend, control| compute(backend, control, &z, &t),
+    );
+}
+
+#[test]
+fn results_stay_finite_and_close_f64() {
     let (z, t) = inputs(750.0);
-    report("f64", f64::MIN_POSITIVE, |backend, control| {
+    report("f64", 4.0 * f64::MIN_POSITIVE, |backend, control| {
         compute_double(backend, control, &z, &t)
     });
 }

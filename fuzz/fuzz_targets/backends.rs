@@ -132,8 +132,8 @@ fn check<F: Real>(input: &Input) {
         let result = F::run(input.operation, bce, z, t, outputs, &mut sum);
         let name = backend.name();
         assert_eq!(
-            result.map(|number| bits_of(number)),
-            number.map(|number| bits_of(number)),
+            result.map(bits_of),
+            number.map(bits_of),
             "{name}: {result:?} instead of {number:?}"
         );
         let written = match input.operation {
