@@ -103,14 +103,14 @@ fn report(kind: &str, small: f64, of: impl Fn(Backend, u32) -> Results) {
             let (apart, ..) = differences(&scalar, &results, small);
             println!(
                 "{kind}, {name}, {}: {count} of {} differ from the default, by {absolute:.1e} at most, \
-                 relatively by {relative:.1e} where well above subnormal; {apart} differ from scalar; sum {:.1e} off",
+                 relatively by {relative:.1e} from {small:.0e} on; {apart} differ from scalar; sum {:.1e} off",
                 backend.name(),
                 results.elements.len(),
                 ((results.sum - default.sum) / default.sum).abs(),
             );
             // No NaN and no infinity appears, and nothing is far off.
             let finite = results.elements.iter().all(|value| value.is_finite());
-            if !finite || !results.sum.is_finite() || relative >= 1e-3 {
+            if !finite || !results.sum.is_finite() || relative >= 1e-4 {
                 wrong.push((name, backend.name()));
             }
             if control == DEFAULT {
@@ -129,17 +129,15 @@ fn results_stay_finite_and_close_f32() {
     let (z, t) = inputs(110.0);
     let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
     let (z, t) = (single(&z), single(&t));
-    report(
-        "f32",
-        4.0 * f64::from(f32::MIN_POSITIVE),
-        |backend, control| compute(backend, control, &z, &t),
-    );
+    report("f32", 1e-30, |backend, control| {
+        compute(backend, control, &z, &t)
+    });
 }
 
 #[test]
 fn results_stay_finite_and_close_f64() {
     let (z, t) = inputs(750.0);
-    report("f64", 4.0 * f64::MIN_POSITIVE, |backend, control| {
+    report("f64", 1e-290, |backend, control| {
         compute_double(backend, control, &z, &t)
     });
 }
@@ -154,7 +152,7 @@ fn errors_are_reported_all_the_same() {
                 f32::NAN,
                 1.0 + f32::EPSILON,
                 -1.0,
-                -1e-38,
+                -2e-38,
                 f32::INFINITY,
                 -1e-45,
             ] {
