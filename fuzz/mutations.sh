@@ -50,7 +50,7 @@ for fault in "${faults[@]}"; do
     # A finding ends the run with another status than 0.
     if (cd "$copy/fuzz" && cargo +nightly fuzz run --sanitizer none --target-dir "$root/target/mutations/build" "$target" \
         "$(mktemp -d -p "$root/target/mutations")" seeds/"$target" -- \
-        -max_total_time="$limit" -max_len=1024 -timeout=120) >> "$log" 2>&1; then
+        -max_total_time="$limit" -max_len=1024 -len_control=0 -timeout=120) >> "$log" 2>&1; then
         echo "$name: NOT found by $target in $limit s"
         failed=1
     elif grep -q -E 'panicked at|ERROR: (libFuzzer|AddressSanitizer)' "$log"; then

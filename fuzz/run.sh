@@ -61,7 +61,7 @@ for target in "${targets[@]}"; do
     printf '== %s, %d s from %d seeds\n' "$target" "$seconds" "$count"
     log=corpus/$target.log
     if ! fuzz run "$target" "corpus/$target" "seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=1024 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
+        -max_total_time="$seconds" -max_len=1024 -len_control=0 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
         > "$log" 2>&1; then
         tail -n 60 "$log"
         echo "$target: FAILED"
