@@ -1,118 +1,182 @@
-//! Any bits as logits, targets and weights: every backend gives the outcome and the bits of
-//! `Scalar`, errors come exactly where the contract says, with outputs poisoned.
+//! Every backend gives, for every element of a slice, the bits that `Scalar` gives for that element
+//! alone, and sums and means that are those of these bits.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use soft_bce::{Backend, Bce, Error};
+use soft_bce::{Backend, Bce, Error, LossSum};
+use soft_bce_fuzz::{
+    Arrays, Elements, Function, Operation, Placed, Real, Target, Weight, bits, bits_of, divisor,
+    exact_sum,
+};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    elements: Vec<(Logit, Target, u32)>,
-    offset: u8,
-    weighted: bool,
-    pos_weight: Option<u8>,
-    smoothing: Option<u8>,
+    double: bool,
+    operation: Operation,
+    mode: Mode,
+    output_offsets: [u8; 2],
+    elements: Elements,
 }
 
-/// Half of the logits lie where results are neither 0 nor 1.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Logit {
-    Bits(u32),
-    Ordinary(i16),
-}
-
-/// Most targets are valid, so that most inputs get past the check.
-#[derive(Arbitrary, Debug, Clone, Copy)]
-enum Target {
-    Unit(u16),
-    Bits(u32, u8),
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values
-        .iter()
-        .map(|x| if x.is_nan() { f32::NAN } else { *x }.to_bits())
-        .collect()
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Mode {
+    Plain,
+    Weights,
+    Options {
+        weighted: bool,
+        pos_weight: Weight,
+        label_smoothing: Target,
+    },
+    Exact,
+    /// sigmoid and so on, which run on the fastest backend.
+    Slices(Function),
 }
 
 fuzz_target!(|input: Input| {
-    let start = usize::from(input.offset % 16).min(input.elements.len());
-    let elements = &input.elements[start..];
-    let z: Vec<f32> = elements
-        .iter()
-        .map(|(logit, ..)| match *logit {
-            Logit::Bits(bits) => f32::from_bits(bits),
-            Logit::Ordinary(steps) => f32::from(steps) / 256.0,
-        })
-        .collect();
-    let t: Vec<f32> = elements
-        .iter()
-        .map(|(_, target, _)| match *target {
-            Target::Unit(steps) => f32::from(steps) / 65535.0,
-            Target::Bits(bits, 0) => f32::from_bits(bits),
-            Target::Bits(bits, _) => f32::from_bits(bits % 0x3f80_0001),
-        })
-        .collect();
-    let w: Vec<f32> = elements
-        .iter()
-        .map(|(.., bits)| f32::from_bits(bits % 0x7f80_0002))
-        .collect();
-
-    let mut bce = Bce::new();
-    if input.weighted {
-        bce = bce.weights(&w);
-    }
-    if let Some(p) = input.pos_weight {
-        bce = bce.pos_weight(f32::from(p) / 16.0 + 0.01);
-    }
-    if let Some(alpha) = input.smoothing {
-        bce = bce.label_smoothing(f32::from(alpha) / 255.0);
-    }
-
-    let bad = (0..z.len()).find_map(|index| {
-        if !(0.0..=1.0).contains(&t[index]) {
-            Some((index, true))
-        } else if input.weighted && !(0.0..f32::INFINITY).contains(&w[index]) {
-            Some((index, false))
-        } else {
-            None
-        }
-    });
-
-    let mut reference = None;
-    for backend in Backend::available() {
-        let bce = bce.backend(backend).unwrap();
-        let (mut loss, mut g, mut h) = (z.clone(), z.clone(), z.clone());
-        let written = bce.loss(&z, &t, &mut loss);
-        let sum = bce.sum_gradient_hessian(&z, &t, &mut g, &mut h);
-        let mut in_place = z.clone();
-        let replaced = bce.gradient_in_place(&mut in_place, &t);
-        match (bad, sum) {
-            (None, Ok(sum)) => {
-                assert!(written.is_ok() && replaced.is_ok());
-                assert_eq!(bits(&g), bits(&in_place));
-                let all = (sum.to_bits(), sum.is_nan(), bits(&loss), bits(&g), bits(&h));
-                let reference = reference.get_or_insert_with(|| all.clone());
-                assert!(sum.is_nan() == reference.1 && (sum.is_nan() || all.0 == reference.0));
-                assert_eq!(
-                    (&all.2, &all.3, &all.4),
-                    (&reference.2, &reference.3, &reference.4)
-                );
-            }
-            (Some((index, target)), Err(error)) => {
-                match error {
-                    Error::TargetOutOfRange { index: found, .. } => {
-                        assert!(target && found == index)
-                    }
-                    Error::InvalidWeight { index: found, .. } => assert!(!target && found == index),
-                    other => panic!("{other}"),
-                }
-                assert!(written.is_err() && replaced.is_err());
-                assert!(loss.iter().chain(&g).chain(&h).all(|x| x.is_nan()));
-                assert_eq!(bits(&in_place), bits(&z));
-            }
-            (bad, sum) => panic!("{bad:?} but {sum:?}"),
-        }
+    match (input.mode, input.double) {
+        (Mode::Slices(function), true) => slices::<f64>(function, &input),
+        (Mode::Slices(function), false) => slices::<f32>(function, &input),
+        (_, true) => check::<f64>(&input),
+        (_, false) => check::<f32>(&input),
     }
 });
+
+/// None where the type lacks the mode.
+fn configure<'a, F: Real>(mode: Mode, weights: &'a [F]) -> Option<Bce<'a, F>> {
+    let bce = Bce::new();
+    match mode {
+        Mode::Plain => Some(bce),
+        Mode::Weights => Some(bce.weights(weights)),
+        Mode::Options {
+            weighted,
+            pos_weight,
+            label_smoothing,
+        } => {
+            let pos_weight: F = pos_weight.value();
+            let positive = pos_weight.to_f64() > 0.0;
+            let bce = bce
+                .pos_weight(if positive {
+                    pos_weight
+                } else {
+                    F::from_f64(3.0)
+                })
+                .label_smoothing(label_smoothing.value(F::from_f64(0.0)));
+            Some(if weighted { bce.weights(weights) } else { bce })
+        }
+        Mode::Exact => F::exact(bce),
+        Mode::Slices(_) => None,
+    }
+}
+
+fn weighted(mode: Mode) -> bool {
+    matches!(mode, Mode::Weights | Mode::Options { weighted: true, .. })
+}
+
+fn check<F: Real>(input: &Input) {
+    let Arrays { z, t, w } = input.elements.arrays::<F>();
+    let (z, t, w) = (z.get(), t.get(), w.get());
+    let zero = F::from_f64(0.0);
+
+    let mut expected = [const { Vec::new() }; 3];
+    for i in 0..z.len() {
+        let Some(bce) = configure(input.mode, &w[i..=i]) else {
+            return;
+        };
+        let bce = bce.backend(Backend::Scalar).unwrap();
+        let (mut loss, mut gradient, mut hessian) = ([zero], [zero], [zero]);
+        let (z, t) = (&z[i..=i], &t[i..=i]);
+        let mut sum = LossSum::new();
+        F::run(Operation::Loss, bce, z, t, [&mut loss, &mut []], &mut sum).unwrap();
+        let outputs = [&mut gradient[..], &mut hessian];
+        F::run(Operation::GradientHessian, bce, z, t, outputs, &mut sum).unwrap();
+        for (list, [value]) in expected.iter_mut().zip([loss, gradient, hessian]) {
+            list.push(value);
+        }
+    }
+    let [losses, mut gradients, hessians] = expected;
+    let Some(bce) = configure(input.mode, w) else {
+        return;
+    };
+    let total = exact_sum(losses.iter().map(|loss| loss.to_f64()));
+    let divisor = divisor(z.len(), weighted(input.mode).then_some(w));
+    if input.operation == Operation::MeanGradient
+        && let Some(divisor) = divisor
+    {
+        // The quotient of two f32 is rounded to f64 and then to f32 as if once.
+        let divisor = F::from_f64(divisor).to_f64();
+        for gradient in &mut gradients {
+            *gradient = F::from_f64(gradient.to_f64() / divisor);
+        }
+    }
+    let number = match input.operation {
+        Operation::Sum | Operation::SumGradient | Operation::SumGradientHessian => {
+            Ok(total.to_f64())
+        }
+        Operation::Mean | Operation::MeanGradient => divisor
+            .map(|divisor| total.to_f64() / divisor)
+            .ok_or(Error::Empty),
+        _ => Ok(0.0),
+    };
+
+    for backend in Backend::available() {
+        let bce = bce.backend(backend).unwrap();
+        let before = if input.operation == Operation::GradientInPlace {
+            z.to_vec()
+        } else {
+            vec![F::from_f64(7.0); z.len()]
+        };
+        let [mut first, mut second] = input.output_offsets.map(|at| Placed::new(&before, at));
+        let mut sum = LossSum::new();
+        let outputs = [first.get_mut(), second.get_mut()];
+        let result = F::run(input.operation, bce, z, t, outputs, &mut sum);
+        let name = backend.name();
+        assert_eq!(
+            result.map(bits_of),
+            number.map(bits_of),
+            "{name}: {result:?} instead of {number:?}"
+        );
+        let written = match input.operation {
+            Operation::Loss => [Some(&losses), None],
+            Operation::Gradient
+            | Operation::GradientInPlace
+            | Operation::SumGradient
+            | Operation::MeanGradient => [Some(&gradients), None],
+            Operation::GradientHessian | Operation::SumGradientHessian => {
+                [Some(&gradients), Some(&hessians)]
+            }
+            Operation::Sum | Operation::Mean | Operation::Accumulate => [None, None],
+        };
+        for (output, expected) in [first, second].iter().zip(written) {
+            output.assert_others_untouched();
+            let expected = expected.filter(|_| result.is_ok()).unwrap_or(&before);
+            assert_eq!(bits(output.get()), bits(expected), "{name}");
+        }
+        if input.operation == Operation::Accumulate {
+            assert_eq!(sum, total, "{name}");
+        }
+    }
+}
+
+/// A slice gives what its elements give alone, at any length and alignment.
+fn slices<F: Real>(function: Function, input: &Input) {
+    let Arrays { z, t, .. } = input.elements.arrays::<F>();
+    let from = if function == Function::Logit {
+        t.get()
+    } else {
+        z.get()
+    };
+    let mut alone = vec![F::from_f64(7.0); from.len()];
+    for (from, to) in from.chunks(1).zip(alone.chunks_mut(1)) {
+        let Some(result) = F::map(function, from, to) else {
+            return;
+        };
+        result.unwrap();
+    }
+    let mut together = Placed::new(&vec![F::from_f64(7.0); from.len()], input.output_offsets[0]);
+    if let Some(result) = F::map(function, from, together.get_mut()) {
+        result.unwrap();
+        together.assert_others_untouched();
+        assert_eq!(bits(together.get()), bits(&alone));
+    }
+}

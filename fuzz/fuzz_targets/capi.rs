@@ -1,0 +1,592 @@
+//! The C functions with whatever C may pass: the status that the header names, the bits of the Rust
+//! call where that is success, and nothing written where it is not.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use soft_bce::{Backend, Bce, Error};
+use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, Status};
+use soft_bce_fuzz::{Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of};
+use std::ffi::CStr;
+use std::ptr;
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    double: bool,
+    call: Call,
+    fault: Option<Fault>,
+    options: Option<Options>,
+    want_index: bool,
+    /// Any number, in any place: perhaps no target.
+    target: Option<(u16, Number)>,
+    weight: Option<(u16, Number)>,
+    elements: Elements,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Call {
+    Bce(Operation),
+    Map(Function),
+    Sum(Vec<SumCall>),
+    Message(i32),
+}
+
+/// What is wrong with the memory of the call.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Fault {
+    Null(u8),
+    Misaligned(u8),
+    Overlap,
+    Length(u8),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Options {
+    weighted: bool,
+    pos_weight: Option<Number>,
+    label_smoothing: Option<Number>,
+    flags: u8,
+    backend: u8,
+}
+
+#[derive(Arbitrary, Debug)]
+enum SumCall {
+    Init(u8),
+    Add(u8, Number),
+    Merge(u8, u8),
+    Damage(u8, u16, u8),
+    Read(u8),
+    Null,
+}
+
+/// One element type's structure and functions.
+trait Interface: Real {
+    type Options;
+    fn options(weights: *const Self, numbers: [Self; 2], flags: u32, backend: u32)
+    -> Self::Options;
+    /// # Safety
+    /// As the functions of the header; `written` are the two outputs.
+    unsafe fn call(
+        operation: Operation,
+        arrays: [*const Self; 2],
+        n: usize,
+        options: *const Self::Options,
+        written: [*mut Self; 2],
+        results: (*mut f64, *mut LossSum, *mut usize),
+    ) -> Status;
+    /// # Safety
+    /// As the functions of the header.
+    unsafe fn slice(
+        function: Function,
+        from: *const Self,
+        n: usize,
+        to: *mut Self,
+        bad_index: *mut usize,
+    ) -> Status;
+}
+
+macro_rules! interface {
+    ($real:ident, $options:ident,
+        $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
+        $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
+        $sum_gradient_hessian:ident $accumulate:ident
+        $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
+    ) => {
+        impl Interface for $real {
+            type Options = $options;
+
+            fn options(
+                weights: *const Self,
+                [pos_weight, label_smoothing]: [Self; 2],
+                flags: u32,
+                backend: u32,
+            ) -> $options {
+                $options {
+                    weights,
+                    pos_weight,
+                    label_smoothing,
+                    flags,
+                    backend,
+                }
+            }
+
+            unsafe fn call(
+                operation: Operation,
+                [z, t]: [*const Self; 2],
+                n: usize,
+                options: *const $options,
+                [first, second]: [*mut Self; 2],
+                (number, sum, bad): (*mut f64, *mut LossSum, *mut usize),
+            ) -> Status {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match operation {
+                        Operation::Loss => capi::$loss(z, t, n, options, first, bad),
+                        Operation::Sum => capi::$sum(z, t, n, options, number, bad),
+                        Operation::Mean => capi::$mean(z, t, n, options, number, bad),
+                        Operation::Gradient => capi::$gradient(z, t, n, options, first, bad),
+                        Operation::GradientInPlace => {
+                            capi::$gradient_in_place(first, t, n, options, bad)
+                        }
+                        Operation::SumGradient => {
+                            capi::$sum_gradient(z, t, n, options, first, number, bad)
+                        }
+                        Operation::MeanGradient => {
+                            capi::$mean_gradient(z, t, n, options, first, number, bad)
+                        }
+                        Operation::GradientHessian => {
+                            capi::$gradient_hessian(z, t, n, options, first, second, bad)
+                        }
+                        Operation::SumGradientHessian => capi::$sum_gradient_hessian(
+                            z, t, n, options, first, second, number, bad,
+                        ),
+                        Operation::Accumulate => capi::$accumulate(z, t, n, options, sum, bad),
+                    }
+                }
+            }
+
+            unsafe fn slice(
+                function: Function,
+                from: *const Self,
+                n: usize,
+                to: *mut Self,
+                bad: *mut usize,
+            ) -> Status {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match function {
+                        Function::Sigmoid => capi::$sigmoid(from, n, to),
+                        Function::LogSigmoid => capi::$log_sigmoid(from, n, to),
+                        Function::Softplus => capi::$softplus(from, n, to),
+                        _ => capi::$logit(from, n, to, bad),
+                    }
+                }
+            }
+        }
+    };
+}
+
+interface!(
+    f32, OptionsF32,
+    soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
+    soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
+    soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
+);
+interface!(
+    f64, OptionsF64,
+    soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
+    soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
+    soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
+);
+
+/// The number in the header of what the Rust call returned, and the index it names.
+fn status_of<T>(result: &Result<T, Error>) -> (Status, Option<usize>) {
+    match *result {
+        Ok(_) => (Status::SoftBceOk, None),
+        Err(Error::TargetOutOfRange { index, .. }) => {
+            (Status::SoftBceTargetOutOfRange, Some(index))
+        }
+        Err(Error::InvalidWeight { index, .. }) => (Status::SoftBceInvalidWeight, Some(index)),
+        Err(Error::InvalidOption { .. }) => (Status::SoftBceInvalidOption, None),
+        Err(Error::UnsupportedOptions { .. }) => (Status::SoftBceUnsupportedOptions, None),
+        Err(Error::Empty) => (Status::SoftBceEmpty, None),
+        Err(Error::BackendUnavailable { .. }) => (Status::SoftBceBackendUnavailable, None),
+        Err(Error::MalformedLossSum) => (Status::SoftBceMalformedLossSum, None),
+        // C has one length.
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+const NO_INDEX: usize = usize::MAX - 1;
+const SEVEN: f64 = 7.0;
+
+/// `pointer`, one byte on.
+fn misaligned<T>(pointer: *const T) -> *const T {
+    pointer.wrapping_byte_add(1)
+}
+
+fn placed_value<F: Real>(values: &mut [F], change: Option<(u16, Number)>) {
+    if let Some((at, number)) = change
+        && !values.is_empty()
+    {
+        let at = usize::from(at) % values.len();
+        values[at] = number.value();
+    }
+}
+
+fn check_bce<F: Interface>(input: &Input, operation: Operation) {
+    let Arrays { z, mut t, mut w } = input.elements.arrays::<F>();
+    placed_value(t.get_mut(), input.target);
+    placed_value(w.get_mut(), input.weight);
+    let in_place = operation == Operation::GradientInPlace;
+    let count = z.get().len();
+    let fresh = || {
+        let filler = Placed::new(&vec![F::from_f64(SEVEN); count], 3);
+        [if in_place { z.clone() } else { filler.clone() }, filler]
+    };
+
+    // The Rust call.
+    let zero = F::from_f64(0.0);
+    let numbers = input.options.map_or([zero; 2], |options| {
+        [options.pos_weight, options.label_smoothing]
+            .map(|number| number.map_or(zero, |number| number.value()))
+    });
+    let (flags, backend) = input.options.map_or((0, 0), |options| {
+        (
+            u32::from(options.flags / 224),
+            u32::from(options.backend % 6),
+        )
+    });
+    let weighted = input.options.is_some_and(|options| options.weighted);
+    let backends = [
+        Backend::Scalar,
+        Backend::Wide,
+        Backend::Avx2,
+        Backend::Avx512,
+    ];
+    let configured = || {
+        let mut bce = Bce::new();
+        if weighted {
+            bce = bce.weights(w.get());
+        }
+        // 0 stands for the default, as the header says.
+        if numbers[0].to_f64() != 0.0 {
+            bce = bce.pos_weight(numbers[0]);
+        }
+        if numbers[1].to_f64() != 0.0 {
+            bce = bce.label_smoothing(numbers[1]);
+        }
+        match backend {
+            0 => Ok(bce),
+            number => bce.backend(backends[number as usize - 1]),
+        }
+    };
+    let mut expected_outputs = fresh();
+    let mut expected_sum = soft_bce::LossSum::new();
+    let (expected, index, number) = if flags != 0 || backend > 4 {
+        (Status::SoftBceInvalidOption, None, None)
+    } else {
+        let [first, second] = &mut expected_outputs;
+        let result = configured().and_then(|bce| {
+            let outputs = [first.get_mut(), second.get_mut()];
+            F::run(operation, bce, z.get(), t.get(), outputs, &mut expected_sum)
+        });
+        let (status, index) = status_of(&result);
+        (status, index, result.ok())
+    };
+
+    // The C call.
+    let options = F::options(
+        if weighted {
+            w.get().as_ptr()
+        } else {
+            ptr::null()
+        },
+        numbers,
+        flags,
+        backend,
+    );
+    let mut outputs = fresh();
+    let mut sum = LossSum {
+        bytes: soft_bce::LossSum::new().to_bytes(),
+    };
+    let (mut result, mut bad_index) = (SEVEN, NO_INDEX);
+    let [first, second] = &mut outputs;
+    let mut arrays = [z.get().as_ptr(), t.get().as_ptr()];
+    let mut written = [first.get_mut().as_mut_ptr(), second.get_mut().as_mut_ptr()];
+    let mut options_pointer: *const F::Options = &options;
+    if input.options.is_none() {
+        options_pointer = ptr::null();
+    }
+    let mut number_pointer: *mut f64 = &mut result;
+    let mut sum_pointer: *mut LossSum = &mut sum;
+    let mut index_pointer: *mut usize = &mut bad_index;
+    if !input.want_index {
+        index_pointer = ptr::null_mut();
+    }
+    let mut n = count;
+
+    let (reads_z, outputs_used) = (!in_place, operation.outputs());
+    let mut fault = None;
+    match input.fault {
+        None => {}
+        Some(Fault::Null(which)) => match which % 6 {
+            0 if reads_z && n > 0 => {
+                arrays[0] = ptr::null();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            1 if n > 0 => {
+                arrays[1] = ptr::null();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            2 if outputs_used > 0 && n > 0 => {
+                written[0] = ptr::null_mut();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            3 if outputs_used > 1 && n > 0 => {
+                written[1] = ptr::null_mut();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            4 if returns_number(operation) => {
+                number_pointer = ptr::null_mut();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            5 if operation == Operation::Accumulate => {
+                sum_pointer = ptr::null_mut();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            _ => {}
+        },
+        Some(Fault::Misaligned(which)) => match which % 6 {
+            0 if reads_z && n > 0 => {
+                arrays[0] = misaligned(arrays[0]);
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            1 if n > 0 => {
+                arrays[1] = misaligned(arrays[1]);
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            2 if outputs_used > 0 && n > 0 => {
+                written[0] = misaligned(written[0]).cast_mut();
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            3 if input.options.is_some() => {
+                options_pointer = misaligned(options_pointer);
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            4 if returns_number(operation) => {
+                number_pointer = misaligned(number_pointer).cast_mut();
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            5 if input.want_index => {
+                index_pointer = misaligned(index_pointer).cast_mut();
+                fault = Some(Status::SoftBceMisaligned);
+            }
+            _ => {}
+        },
+        Some(Fault::Overlap) if outputs_used > 0 && n > 0 => {
+            // An output over the targets: the last element of the one is the first of the other.
+            written[0] = arrays[1].wrapping_add(n - 1).cast_mut();
+            fault = Some(Status::SoftBceOverlap);
+        }
+        Some(Fault::Length(which)) => {
+            n = [
+                usize::MAX,
+                usize::MAX / size_of::<F>(),
+                isize::MAX as usize / size_of::<F>() + 1,
+            ][usize::from(which % 3)];
+            fault = Some(Status::SoftBceLengthOverflow);
+        }
+        Some(_) => {}
+    }
+    // SAFETY: the pointers that are neither null nor misaligned are those of the arrays above, and
+    // lengths beyond theirs are more than the address space holds, so that nothing is accessed.
+    let status = unsafe {
+        F::call(
+            operation,
+            arrays,
+            n,
+            options_pointer,
+            written,
+            (number_pointer, sum_pointer, index_pointer),
+        )
+    };
+    outputs.iter().for_each(Placed::assert_others_untouched);
+    if let Some(fault) = fault {
+        assert_eq!(status, fault);
+        assert_eq!((result, bad_index), (SEVEN, NO_INDEX));
+        for (output, before) in outputs.iter().zip(fresh()) {
+            assert_eq!(bits(output.get()), bits(before.get()));
+        }
+        return;
+    }
+    assert_eq!(status, expected);
+    assert_eq!(
+        bad_index,
+        index.filter(|_| input.want_index).unwrap_or(NO_INDEX)
+    );
+    let number = number.filter(|_| returns_number(operation));
+    assert_eq!(bits_of(result), bits_of(number.unwrap_or(SEVEN)));
+    assert_eq!(sum.bytes, expected_sum.to_bytes());
+    for (output, expected) in outputs.iter().zip(&expected_outputs) {
+        assert_eq!(bits(output.get()), bits(expected.get()));
+    }
+}
+
+fn returns_number(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Sum
+            | Operation::Mean
+            | Operation::SumGradient
+            | Operation::MeanGradient
+            | Operation::SumGradientHessian
+    )
+}
+
+fn check_slice<F: Interface>(input: &Input, function: Function) {
+    // C has no exact functions.
+    let function = match function {
+        Function::ExactSigmoid => Function::Sigmoid,
+        Function::ExactLogSigmoid => Function::LogSigmoid,
+        Function::ExactSoftplus => Function::Softplus,
+        function => function,
+    };
+    let Arrays { z, mut t, .. } = input.elements.arrays::<F>();
+    placed_value(t.get_mut(), input.target);
+    let from = if function == Function::Logit { t } else { z };
+    let count = from.get().len();
+    let fresh = || Placed::new(&vec![F::from_f64(SEVEN); count], 5);
+    let (mut expected, mut out) = (fresh(), fresh());
+    let (mut status, index) =
+        status_of(&F::map(function, from.get(), expected.get_mut()).expect("not exact"));
+    let (mut reads, mut writes) = (from.get().as_ptr(), out.get_mut().as_mut_ptr());
+    let mut n = count;
+    let mut bad_index = NO_INDEX;
+    let mut failed = true;
+    match input.fault {
+        Some(Fault::Null(which)) if n > 0 => {
+            status = Status::SoftBceNullPointer;
+            if which % 2 == 0 {
+                reads = ptr::null();
+            } else {
+                writes = ptr::null_mut();
+            }
+        }
+        Some(Fault::Misaligned(which)) if n > 0 => {
+            status = Status::SoftBceMisaligned;
+            if which % 2 == 0 {
+                reads = misaligned(reads);
+            } else {
+                writes = misaligned(writes).cast_mut();
+            }
+        }
+        Some(Fault::Overlap) if n > 0 => {
+            status = Status::SoftBceOverlap;
+            writes = reads.cast_mut();
+        }
+        Some(Fault::Length(_)) => {
+            status = Status::SoftBceLengthOverflow;
+            n = usize::MAX;
+        }
+        _ => failed = false,
+    }
+    // SAFETY: as in `check_bce`.
+    let returned = unsafe { F::slice(function, reads, n, writes, &mut bad_index) };
+    assert_eq!(returned, status);
+    out.assert_others_untouched();
+    if failed {
+        assert_eq!(bad_index, NO_INDEX);
+        assert_eq!(bits(out.get()), bits(fresh().get()));
+    } else {
+        assert_eq!(bad_index, index.unwrap_or(NO_INDEX));
+        assert_eq!(bits(out.get()), bits(expected.get()));
+    }
+}
+
+/// The functions on sums, beside `soft_bce::LossSum`.
+fn check_sums(calls: &[SumCall]) {
+    const COUNT: usize = 3;
+    let mut sums = [const {
+        LossSum {
+            bytes: [0; capi::SOFT_BCE_LOSS_SUM_BYTES],
+        }
+    }; COUNT];
+    let place = |which: u8| usize::from(which) % COUNT;
+    for call in calls {
+        let models = sums
+            .each_ref()
+            .map(|sum| soft_bce::LossSum::from_bytes(&sum.bytes));
+        let model = |which| models[place(which)].clone();
+        // SAFETY, for all calls: the pointers are null or those of places that exist.
+        match *call {
+            SumCall::Init(which) => {
+                let status = unsafe { capi::soft_bce_loss_sum_init(&mut sums[place(which)]) };
+                assert_eq!(status, Status::SoftBceOk);
+                let empty = soft_bce::LossSum::new().to_bytes();
+                assert_eq!(sums[place(which)].bytes, empty);
+            }
+            SumCall::Add(which, number) => {
+                let value: f64 = number.value();
+                let before = sums[place(which)].bytes;
+                let status = unsafe { capi::soft_bce_loss_sum_add(&mut sums[place(which)], value) };
+                let expected = model(which).map(|mut sum| {
+                    sum.add(value);
+                    sum.to_bytes()
+                });
+                assert_eq!(status, status_of(&expected).0);
+                assert_eq!(sums[place(which)].bytes, expected.unwrap_or(before));
+            }
+            SumCall::Merge(to, from) => {
+                let before = sums[place(to)].bytes;
+                let base = sums.as_mut_ptr();
+                // SAFETY: both places are in the array.
+                let status = unsafe {
+                    capi::soft_bce_loss_sum_merge(base.add(place(to)), base.add(place(from)))
+                };
+                let expected = model(from).and_then(|from| {
+                    let mut sum = model(to)?;
+                    sum.merge(&from);
+                    Ok(sum.to_bytes())
+                });
+                assert_eq!(status, status_of(&expected).0);
+                assert_eq!(sums[place(to)].bytes, expected.unwrap_or(before));
+            }
+            SumCall::Damage(which, at, flip) => {
+                sums[place(which)].bytes[usize::from(at) % capi::SOFT_BCE_LOSS_SUM_BYTES] ^= flip;
+            }
+            SumCall::Read(which) => {
+                let sum = &sums[place(which)];
+                let (mut count, mut value) = (u64::MAX - 1, SEVEN);
+                let (counted, read) = unsafe {
+                    (
+                        capi::soft_bce_loss_sum_count(sum, &mut count),
+                        capi::soft_bce_loss_sum_value(sum, &mut value),
+                    )
+                };
+                let (status, _) = status_of(&model(which));
+                assert_eq!((counted, read), (status, status));
+                let expected =
+                    model(which).map_or((u64::MAX - 1, SEVEN), |sum| (sum.count(), sum.to_f64()));
+                assert_eq!((count, bits_of(value)), (expected.0, bits_of(expected.1)));
+            }
+            SumCall::Null => {
+                let (mut count, mut value) = (0, 0.0);
+                let all = unsafe {
+                    [
+                        capi::soft_bce_loss_sum_init(ptr::null_mut()),
+                        capi::soft_bce_loss_sum_add(ptr::null_mut(), 1.0),
+                        capi::soft_bce_loss_sum_merge(ptr::null_mut(), ptr::null()),
+                        capi::soft_bce_loss_sum_count(ptr::null(), &mut count),
+                        capi::soft_bce_loss_sum_value(ptr::null(), &mut value),
+                    ]
+                };
+                assert_eq!(all, [Status::SoftBceNullPointer; 5]);
+            }
+        }
+    }
+}
+
+fn check<F: Interface>(input: &Input) {
+    match &input.call {
+        Call::Bce(operation) => check_bce::<F>(input, *operation),
+        Call::Sum(calls) => check_sums(calls),
+        Call::Message(status) => {
+            // SAFETY: the header says: never null, static, ends with 0.
+            let message = unsafe { CStr::from_ptr(capi::soft_bce_status_message(*status)) };
+            let known = (0..=Status::SoftBceInternalError as i32).contains(status);
+            assert_eq!(message != c"unknown status", known);
+        }
+        Call::Map(function) => check_slice::<F>(input, *function),
+    }
+}
+
+fuzz_target!(|input: Input| {
+    if input.double {
+        check::<f64>(&input);
+    } else {
+        check::<f32>(&input);
+    }
+});

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Builds all fuzz targets and runs each from the committed corpus.
+#
+#     fuzz/run.sh [SECONDS] [TARGET]...    30 seconds each, all targets
+#     fuzz/run.sh minimise                 takes what runs have found into the committed corpus
+#
+# Finds go to fuzz/corpus/TARGET, failing inputs to fuzz/artifacts/TARGET. Needs the nightly
+# toolchain, and fails without; installs the rest. SANITIZER=none builds faster, without
+# AddressSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")"
+sanitizer=${SANITIZER:-address}
+targets=(oracle backends sums contract capi)
+
+cargo +nightly --version
+command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz
+missing=()
+for package in libgmp-dev libmpfr-dev; do
+    dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+fi
+
+fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" "${@:2}"; }
+
+if [ "${1:-}" = minimise ]; then
+    for target in "${targets[@]}"; do
+        mkdir -p "corpus/$target" "seeds/$target"
+        cp -n "seeds/$target"/* "corpus/$target/" 2> /dev/null || true
+        # Large inputs cost more than they add.
+        find "corpus/$target" -size +2k -delete
+        fuzz cmin "$target" -- -rss_limit_mb=4096
+        rm -f "seeds/$target"/*
+        # The smallest, since the merge keeps hundreds of inputs.
+        find "corpus/$target" -type f -printf '%s %p\n' | sort -n | awk '{ print $2 }' |
+            awk -v all="$(find "corpus/$target" -type f | wc -l)" '
+                NR % (all > 60 ? int(all / 60) + 1 : 1) == 0' |
+            xargs -r cp -t "seeds/$target"
+    done
+    du -sh seeds/*
+    exit
+fi
+
+seconds=30
+if [[ ${1:-} =~ ^[0-9]+$ ]]; then
+    seconds=$1
+    shift
+fi
+[ $# -eq 0 ] || targets=("$@")
+
+fuzz build
+for target in "${targets[@]}"; do
+    mkdir -p "corpus/$target"
+    count=$(find "seeds/$target" -type f | wc -l)
+    if [ "$count" -eq 0 ]; then
+        echo "no seeds for $target"
+        exit 1
+    fi
+    printf '== %s, %d s from %d seeds\n' "$target" "$seconds" "$count"
+    log=corpus/$target.log
+    if ! fuzz run "$target" "corpus/$target" "seeds/$target" -- \
+        -max_total_time="$seconds" -max_len=1024 -len_control=0 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
+        > "$log" 2>&1; then
+        tail -n 60 "$log"
+        echo "$target: FAILED"
+        exit 1
+    fi
+    grep -E 'cov: ' "$log" | tail -n 1
+    grep -E 'number_of_executed_units' "$log"
+done

@@ -1,0 +1,178 @@
+//! What happens where the caller has changed the floating-point environment. The crate promises
+//! results for the default one alone; SECURITY.md says what is known of the others, from here:
+//! `cargo test --test environment -- --nocapture` prints it.
+#![cfg(target_arch = "x86_64")]
+
+use soft_bce::{Backend, Bce, Error};
+use std::arch::asm;
+use std::hint::black_box;
+
+const DEFAULT: u32 = 0x1f80;
+const ENVIRONMENTS: [(&str, u32); 6] = [
+    ("default", DEFAULT),
+    ("results flushed (FTZ)", DEFAULT | 1 << 15),
+    (
+        "operands flushed too (FTZ, DAZ)",
+        DEFAULT | 1 << 15 | 1 << 6,
+    ),
+    ("rounded down", DEFAULT | 1 << 13),
+    ("rounded up", DEFAULT | 2 << 13),
+    ("rounded to zero", DEFAULT | 3 << 13),
+];
+
+/// Runs the call with MXCSR as given, and puts back the default.
+#[inline(never)]
+fn under<R>(control: u32, call: impl FnOnce() -> R) -> R {
+    // SAFETY: loads the control register from memory that lives through the statement; exceptions
+    // stay masked. The compiler takes the default for granted: the call is kept between the two
+    // statements, its inputs and outputs are opaque to it, and the default is restored.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &control) };
+    let result = black_box(call());
+    // SAFETY: as above.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &DEFAULT) };
+    result
+}
+
+/// Losses, gradients, Hessians, and their sum.
+#[derive(Clone)]
+struct Results {
+    elements: Vec<f64>,
+    sum: f64,
+}
+
+fn compute(backend: Backend, control: u32, z: &[f32], t: &[f32]) -> Results {
+    let bce = Bce::new().backend(backend).unwrap();
+    let mut outputs = [(); 3].map(|()| vec![0.0; z.len()]);
+    let sum = under(control, || {
+        let (z, t) = black_box((z, t));
+        let [loss, gradient, hessian] = &mut outputs;
+        bce.loss(z, t, loss).unwrap();
+        bce.sum_gradient_hessian(z, t, gradient, hessian).unwrap()
+    });
+    let elements = outputs.concat().into_iter().map(f64::from).collect();
+    Results { elements, sum }
+}
+
+fn compute_double(backend: Backend, control: u32, z: &[f64], t: &[f64]) -> Results {
+    let bce = Bce::new().backend(backend).unwrap();
+    let mut outputs = [(); 3].map(|()| vec![0.0; z.len()]);
+    let sum = under(control, || {
+        let (z, t) = black_box((z, t));
+        let [loss, gradient, hessian] = &mut outputs;
+        bce.loss(z, t, loss).unwrap();
+        bce.sum_gradient_hessian(z, t, gradient, hessian).unwrap()
+    });
+    Results {
+        elements: outputs.concat(),
+        sum,
+    }
+}
+
+/// Logits from -`reach` to `reach`, targets of every kind.
+fn inputs(reach: f64) -> (Vec<f64>, Vec<f64>) {
+    const COUNT: usize = 4001;
+    let z = |i: usize| (i as f64 / (COUNT - 1) as f64 - 0.5) * 2.0 * reach;
+    let t = |i: usize| [0.0, 1.0, 0.5, 0.3, 1e-40][i % 5];
+    ((0..COUNT).map(z).collect(), (0..COUNT).map(t).collect())
+}
+
+/// The largest differences: absolute, and relative where the magnitude is at least `small`.
+fn differences(a: &Results, b: &Results, small: f64) -> (usize, f64, f64) {
+    let pairs = a.elements.iter().zip(&b.elements);
+    let differing = pairs.clone().filter(|(a, b)| a.to_bits() != b.to_bits());
+    let absolute = pairs.clone().map(|(a, b)| (a - b).abs());
+    let relative = pairs
+        .filter(|(a, _)| a.abs() >= small)
+        .map(|(a, b)| (a - b).abs() / a.abs());
+    let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+    (
+        differing.count(),
+        largest(&mut { absolute }),
+        largest(&mut { relative }),
+    )
+}
+
+fn report(kind: &str, small: f64, of: impl Fn(Backend, u32) -> Results) {
+    let mut wrong = Vec::new();
+    for (name, control) in ENVIRONMENTS {
+        let default = of(Backend::Scalar, DEFAULT);
+        let scalar = of(Backend::Scalar, control);
+        for backend in Backend::available() {
+            let results = of(backend, control);
+            let (count, absolute, relative) = differences(&default, &results, small);
+            let (apart, ..) = differences(&scalar, &results, small);
+            println!(
+                "{kind}, {name}, {}: {count} of {} differ from the default, by {absolute:.1e} at most, \
+                 relatively by {relative:.1e} from {small:.0e} on; {apart} differ from scalar; sum {:.1e} off",
+                backend.name(),
+                results.elements.len(),
+                ((results.sum - default.sum) / default.sum).abs(),
+            );
+            // No NaN and no infinity appears, and nothing is far off.
+            let finite = results.elements.iter().all(|value| value.is_finite());
+            if !finite || !results.sum.is_finite() || relative >= 1e-4 {
+                wrong.push((name, backend.name()));
+            }
+            if control == DEFAULT {
+                assert_eq!((count, apart), (0, 0));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not finite or far off: {wrong:?}");
+    // Restored: the same as before.
+    let [before, after] = [(); 2].map(|()| of(Backend::detect(), DEFAULT));
+    assert_eq!(differences(&before, &after, small).0, 0);
+}
+
+#[test]
+fn results_stay_finite_and_close_f32() {
+    let (z, t) = inputs(110.0);
+    let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let (z, t) = (single(&z), single(&t));
+    report("f32", 1e-30, |backend, control| {
+        compute(backend, control, &z, &t)
+    });
+}
+
+#[test]
+fn results_stay_finite_and_close_f64() {
+    let (z, t) = inputs(750.0);
+    report("f64", 1e-290, |backend, control| {
+        compute_double(backend, control, &z, &t)
+    });
+}
+
+#[test]
+fn errors_are_reported_all_the_same() {
+    let mut accepted = Vec::new();
+    for (name, control) in ENVIRONMENTS {
+        for backend in Backend::available() {
+            let bce = Bce::new().backend(backend).unwrap();
+            for bad in [
+                f32::NAN,
+                1.0 + f32::EPSILON,
+                -1.0,
+                -2e-38,
+                f32::INFINITY,
+                -1e-45,
+            ] {
+                let z = [0.5_f32; 600];
+                let mut t = [0.25; 600];
+                t[577] = bad;
+                let result = under(control, || black_box(bce).sum(&z, black_box(&t)));
+                match result {
+                    Err(Error::TargetOutOfRange { index: 577, value }) => {
+                        assert!(value == f64::from(bad) || bad.is_nan() || bad == -1e-45);
+                    }
+                    // Flushed, a negative subnormal is -0, which is a target.
+                    Ok(_) if bad == -1e-45 => accepted.push((name, backend.name())),
+                    other => panic!("{name}, {}, {bad:e}: {other:?}", backend.name()),
+                }
+            }
+        }
+    }
+    println!("-1e-45 is taken for a target: {accepted:?}");
+    let flushing = "operands flushed too (FTZ, DAZ)";
+    assert!(accepted.iter().all(|(name, _)| *name == flushing));
+    assert_eq!(accepted.len(), Backend::available().count());
+}
