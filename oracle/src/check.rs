@@ -43,6 +43,8 @@ pub const SUBNORMAL_BUDGET: f64 = 1.0;
 const MARGIN: f64 = 0.01;
 /// A smaller error is no candidate for the worst.
 const NOTABLE: f64 = 0.01;
+/// Nor is one that exceeds the worst so far by less: the estimates are no closer.
+const RESOLUTION: f64 = 1e-6;
 /// Width of a histogram bin in ULP.
 pub const BIN: f64 = 0.1;
 const BINS: usize = 41;
@@ -134,9 +136,6 @@ pub struct Checker<F> {
     job: Job,
     tally: Tally,
     errors: Vec<f64>,
-    /// The fast reference's error at the worst case so far. MPFR's differs in the last places: a
-    /// run of equal errors would be decided one by one if it were compared with that.
-    worst_estimate: f64,
     format: std::marker::PhantomData<F>,
 }
 
@@ -147,7 +146,6 @@ impl<F: Fast> Checker<F> {
             job,
             tally: Tally::default(),
             errors: Vec::new(),
-            worst_estimate: NOTABLE,
             format: std::marker::PhantomData,
         }
     }
@@ -175,8 +173,6 @@ impl<F: Fast> Checker<F> {
         // A subnormal value may be rounded up to a normal number.
         let highest_subnormal = F::from_f64(2.0_f64.powi(F::MIN_EXPONENT)).step(4).to_f64();
         let subnormal_budget = budget.min(SUBNORMAL_BUDGET);
-        // One candidate for the worst a batch: errors may rise from element to element.
-        let mut candidate = None;
         for (i, error) in errors.iter_mut().enumerate() {
             let subnormal = batch.computed[i].to_f64().abs() <= highest_subnormal;
             let limit = if subnormal { subnormal_budget } else { budget } - margin;
@@ -184,14 +180,18 @@ impl<F: Fast> Checker<F> {
             let passed = *error <= limit;
             if !passed {
                 *error = self.decide(batch, i);
-            } else if *error > self.worst_estimate {
-                self.worst_estimate = *error;
-                candidate = Some(i);
             }
             self.tally.histogram[((*error / BIN) as usize).min(BINS - 1)] += 1;
         }
-        if let Some(i) = candidate {
-            self.decide(batch, i);
+        // The largest first: errors may rise from element to element. Decided again, if the estimate
+        // was too large.
+        while let Some((i, _)) = errors
+            .iter()
+            .enumerate()
+            .filter(|&(_, &error)| error > self.tally.worst_ulp().max(NOTABLE) + RESOLUTION)
+            .max_by(|a, b| a.1.total_cmp(b.1))
+        {
+            errors[i] = self.decide(batch, i);
         }
         self.tally.elements += errors.len() as u64;
         self.errors = errors;

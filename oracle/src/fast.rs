@@ -241,6 +241,13 @@ impl Formula for Gradient {
             tail
         };
         let falling = k.positive.scaled(p.unit);
+        // A plain target is exact: not to be taken for one below its binade.
+        let exact = k.sum.to_f64() == 1.0 && k.sum.rest() == 0.0;
+        let falling = if exact {
+            falling * N::new(1.0 + 8.0 * f64::EPSILON)
+        } else {
+            falling
+        };
         let larger = if rising.to_f64() > falling.to_f64() {
             rising
         } else {

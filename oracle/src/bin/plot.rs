@@ -12,14 +12,14 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rayon::prelude::*;
 use soft_bce_oracle::budget::Mode;
 use soft_bce_oracle::cases;
-use soft_bce_oracle::check::{Checker, Requirement};
+use soft_bce_oracle::check::{Checker, Requirement, Tally};
 use soft_bce_oracle::fast::Batch;
 use soft_bce_oracle::mpfr::{Function, Options};
 use soft_bce_oracle::subject::{Element, Subject};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// Writes ulp-f32.svg and ulp-f64.svg.
+/// Writes ulp-f32.svg and ulp-f64.svg; fails if a result misses its budget.
 #[derive(Parser)]
 struct Arguments {
     /// Where to.
@@ -69,7 +69,7 @@ fn worst_by_bin<F: Element>(
     subject: &Subject,
     limit: f64,
     arguments: &Arguments,
-) -> Result<Vec<f64>, soft_bce::Error> {
+) -> Result<Vec<Tally>, soft_bce::Error> {
     let width = 2.0 * place(limit) / BINS as f64;
     (0..BINS)
         .into_par_iter()
@@ -88,7 +88,7 @@ fn worst_by_bin<F: Element>(
                 weights: &[],
                 computed: &computed,
             });
-            Ok(checker.finish().worst_ulp())
+            Ok(checker.finish())
         })
         .collect()
 }
@@ -151,7 +151,12 @@ fn draw_panel(
     Ok(())
 }
 
-fn draw<F: Element>(limit: f64, arguments: &Arguments, path: &Path) -> Result<(), Box<dyn Error>> {
+fn draw<F: Element>(
+    limit: f64,
+    arguments: &Arguments,
+    path: &Path,
+) -> Result<bool, Box<dyn Error>> {
+    let mut kept = true;
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let root = root.titled(
@@ -164,17 +169,29 @@ fn draw<F: Element>(limit: f64, arguments: &Arguments, path: &Path) -> Result<()
     )?;
     for (function, area) in FUNCTIONS.into_iter().zip(root.split_evenly((2, 3))) {
         let subject = Subject::new::<F>(function, Mode::Default, Options::PLAIN)?;
-        let worst = worst_by_bin::<F>(&subject, limit, arguments)?;
+        let tallies = worst_by_bin::<F>(&subject, limit, arguments)?;
+        let worst: Vec<f64> = tallies.iter().map(Tally::worst_ulp).collect();
+        for tally in &tallies {
+            if let Err(message) = tally.verdict() {
+                println!("{} {}: {message}", function.name(), F::NAME);
+                kept = false;
+            }
+        }
         draw_panel(&area, &subject, limit, &worst)?;
     }
     root.present()?;
-    Ok(())
+    Ok(kept)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.folder)?;
     // Beyond, every tail is 0.
-    draw::<f32>(115.0, &arguments, &arguments.folder.join("ulp-f32.svg"))?;
-    draw::<f64>(760.0, &arguments, &arguments.folder.join("ulp-f64.svg"))
+    let single = draw::<f32>(115.0, &arguments, &arguments.folder.join("ulp-f32.svg"))?;
+    let double = draw::<f64>(760.0, &arguments, &arguments.folder.join("ulp-f64.svg"))?;
+    if single && double {
+        Ok(())
+    } else {
+        Err("a result missed its budget".into())
+    }
 }
