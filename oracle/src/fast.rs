@@ -241,13 +241,12 @@ impl Formula for Gradient {
             tail
         };
         let falling = k.positive.scaled(p.unit);
-        // A plain target is exact: not to be taken for one below its binade.
+        // A plain target is exact, even on a binade edge.
         let exact = k.sum.to_f64() == 1.0 && k.sum.rest() == 0.0;
-        let falling = if exact {
-            falling * N::new(1.0 + 8.0 * f64::EPSILON)
-        } else {
-            falling
-        };
+        let (rising, falling) = (
+            strict(rising),
+            if exact { falling } else { strict(falling) },
+        );
         let larger = if rising.to_f64() > falling.to_f64() {
             rising
         } else {
@@ -272,7 +271,7 @@ impl Formula for Gradient {
         } else {
             value
         };
-        (value, Some(if hard { value } else { larger }))
+        (value, Some(if hard { strict(value) } else { larger }))
     }
 }
 impl Formula for Hessian {
@@ -313,8 +312,7 @@ impl Verdict for ErrorsOf {
     #[inline(always)]
     fn judge<F: Format, N: Number>(computed: F, estimate: &Estimate) -> f64 {
         let c = computed.to_f64();
-        // Rounded down, so that a true value just below a binade edge is judged by the finer ULP.
-        let scale = estimate.scale.abs() * (1.0 - 4.0 * f64::EPSILON);
+        let scale = estimate.scale.abs();
         let exponent = ((scale.to_bits() >> 52) as i64 & 0x7ff) - 1023;
         let unit_exponent = ((estimate.unit.to_bits() >> 52) as i64) - 1023;
         let lowest = i64::from(F::MIN_EXPONENT) + unit_exponent;
@@ -378,7 +376,7 @@ fn run<F: Format, N: Number, V: Verdict>(
         Function::Logit => {
             for ((error, p), computed) in errors.iter_mut().zip(batch.z).zip(batch.computed) {
                 let value = N::logit(p.to_f64());
-                *error = V::judge::<F, N>(*computed, &guarded::<N>(value, value, 1.0));
+                *error = V::judge::<F, N>(*computed, &guarded::<N>(value, strict(value), 1.0));
             }
         }
     }
@@ -417,6 +415,12 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
             errors[i] = V::judge::<F, N>(computed[i], &estimate::<N, M>(z[i].to_f64(), &k));
         }
     }
+}
+
+/// Towards zero, so that a true value just below a binade edge is judged by the finer ULP.
+#[inline(always)]
+fn strict<N: Number>(scale: N) -> N {
+    scale * N::new(1.0 - 4.0 * f64::EPSILON)
 }
 
 #[inline(always)]
@@ -472,7 +476,7 @@ fn estimate<N: Number, M: Formula>(z: f64, k: &Coefficients<N>) -> Estimate {
     let (value, scale) = M::apply(&pieces, k);
     Estimate {
         signed_zero: M::SIGNED_ZERO,
-        ..guarded::<N>(value, scale.unwrap_or(value), unit)
+        ..guarded::<N>(value, scale.unwrap_or_else(|| strict(value)), unit)
     }
 }
 

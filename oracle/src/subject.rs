@@ -116,7 +116,7 @@ impl Subject {
     /// Checks it on `count` elements of all four generators.
     pub fn check<F: Element>(&self, count: u64, seed: u64) -> Result<Tally, Error> {
         let mut checker = Checker::<F>::new(self.job);
-        let mut computed = vec![F::from_f64(0.0); cases::BATCH];
+        let mut computed = [F::from_f64(0.0); cases::BATCH];
         let mut outcome = Ok(());
         let weighted = self.mode == Mode::Options;
         cases::for_each_batch::<F>(self.job.function, count, seed, |inputs| {
