@@ -33,6 +33,12 @@ pub trait Fast: Format {
 
     /// Writes 0 where the result is the correctly rounded one and NaN where the reference cannot tell.
     fn misroundings(function: Function, options: Options, batch: Batch<Self>, errors: &mut [f64]);
+
+    /// How many elements the first step of the exact mode is expected to leave to its slower steps:
+    /// those within 2^-39 of a midpoint, relative to the result (gradient and sigmoid: to the result
+    /// plus the smaller of s and 1 - s). It is the same criterion on a closer value, so that single
+    /// elements may differ, but hardly their number.
+    fn near_midpoints(function: Function, batch: Batch<Self>) -> u64;
 }
 
 impl Fast for f32 {
@@ -47,6 +53,9 @@ impl Fast for f32 {
             retry_in_double_double(function, options, batch, errors);
         }
     }
+    fn near_midpoints(function: Function, batch: Batch<Self>) -> u64 {
+        near_midpoints_f32(function, batch)
+    }
 }
 
 impl Fast for f64 {
@@ -58,6 +67,9 @@ impl Fast for f64 {
     /// There is no exact mode for f64: MPFR decides all.
     fn misroundings(_: Function, _: Options, _: Batch<Self>, errors: &mut [f64]) {
         errors.fill(f64::NAN);
+    }
+    fn near_midpoints(_: Function, _: Batch<Self>) -> u64 {
+        0
     }
 }
 
@@ -118,6 +130,19 @@ fn misroundings_closely(
     run::<f32, DoubleDouble, MisroundingsOf>(function, options, batch, errors);
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn near_midpoints_f32(function: Function, batch: Batch<f32>) -> u64 {
+    match function {
+        Function::Loss => near_midpoints_of::<Loss>(batch),
+        Function::Gradient => near_midpoints_of::<Gradient>(batch),
+        Function::Hessian => near_midpoints_of::<Hessian>(batch),
+        Function::Sigmoid => near_midpoints_of::<Sigmoid>(batch),
+        Function::LogSigmoid => near_midpoints_of::<LogSigmoid>(batch),
+        Function::Softplus => near_midpoints_of::<Softplus>(batch),
+        Function::Logit => 0,
+    }
+}
+
 /// The arithmetic of a reference.
 pub trait Number:
     Copy
@@ -173,9 +198,15 @@ struct Estimate {
     rest: f64,
     scale: f64,
     unit: f64,
+    signed_zero: bool,
 }
 
 trait Formula {
+    /// Whether a zero has to have the sign of the true value.
+    const SIGNED_ZERO: bool = true;
+    /// Whether it is a difference of sigmoid and target, the smaller of the two tails being rounded.
+    const OF_SIGMOID: bool = false;
+
     fn apply<N: Number>(pieces: &Pieces<N>, coefficients: &Coefficients<N>) -> (N, Option<N>);
 }
 
@@ -194,6 +225,8 @@ impl Formula for Loss {
     }
 }
 impl Formula for Gradient {
+    const SIGNED_ZERO: bool = false;
+    const OF_SIGMOID: bool = true;
     #[inline(always)]
     fn apply<N: Number>(p: &Pieces<N>, k: &Coefficients<N>) -> (N, Option<N>) {
         let tail = k.sum * p.tail;
@@ -208,6 +241,12 @@ impl Formula for Gradient {
             tail
         };
         let falling = k.positive.scaled(p.unit);
+        // A plain target is exact, even on a binade edge.
+        let exact = k.sum.to_f64() == 1.0 && k.sum.rest() == 0.0;
+        let (rising, falling) = (
+            strict(rising),
+            if exact { falling } else { strict(falling) },
+        );
         let larger = if rising.to_f64() > falling.to_f64() {
             rising
         } else {
@@ -232,7 +271,7 @@ impl Formula for Gradient {
         } else {
             value
         };
-        (value, Some(if hard { value } else { larger }))
+        (value, Some(if hard { strict(value) } else { larger }))
     }
 }
 impl Formula for Hessian {
@@ -242,6 +281,7 @@ impl Formula for Hessian {
     }
 }
 impl Formula for Sigmoid {
+    const OF_SIGMOID: bool = true;
     #[inline(always)]
     fn apply<N: Number>(p: &Pieces<N>, _: &Coefficients<N>) -> (N, Option<N>) {
         (if p.up { p.damp.scaled(p.unit) } else { p.tail }, None)
@@ -272,8 +312,7 @@ impl Verdict for ErrorsOf {
     #[inline(always)]
     fn judge<F: Format, N: Number>(computed: F, estimate: &Estimate) -> f64 {
         let c = computed.to_f64();
-        // Rounded down, so that a true value just below a binade edge is judged by the finer ULP.
-        let scale = estimate.scale.abs() * (1.0 - 4.0 * f64::EPSILON);
+        let scale = estimate.scale.abs();
         let exponent = ((scale.to_bits() >> 52) as i64 & 0x7ff) - 1023;
         let unit_exponent = ((estimate.unit.to_bits() >> 52) as i64) - 1023;
         let lowest = i64::from(F::MIN_EXPONENT) + unit_exponent;
@@ -286,7 +325,9 @@ impl Verdict for ErrorsOf {
         let per_ulp = f64::from_bits(((i64::from(F::PRECISION) - 1 - clamped + 1023) as u64) << 52);
         let difference = (c * estimate.unit - estimate.value) - estimate.rest;
         let error = difference.abs() * per_ulp;
-        let wrong_zero = c == 0.0 && c.is_sign_negative() != estimate.value.is_sign_negative();
+        let wrong_zero = estimate.signed_zero
+            && c == 0.0
+            && c.is_sign_negative() != estimate.value.is_sign_negative();
         if wrong_zero { f64::NAN } else { error }
     }
 }
@@ -335,7 +376,7 @@ fn run<F: Format, N: Number, V: Verdict>(
         Function::Logit => {
             for ((error, p), computed) in errors.iter_mut().zip(batch.z).zip(batch.computed) {
                 let value = N::logit(p.to_f64());
-                *error = V::judge::<F, N>(*computed, &guarded::<N>(value, value, 1.0));
+                *error = V::judge::<F, N>(*computed, &guarded::<N>(value, strict(value), 1.0));
             }
         }
     }
@@ -355,12 +396,7 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
     );
     if options == Options::PLAIN && batch.weights.is_empty() {
         for i in 0..length {
-            let target = t[i].to_f64();
-            let k = Coefficients {
-                negative: N::one_minus(target),
-                positive: N::new(target),
-                sum: N::new(1.0),
-            };
+            let k = plain(t[i].to_f64());
             errors[i] = V::judge::<F, N>(computed[i], &estimate::<N, M>(z[i].to_f64(), &k));
         }
     } else {
@@ -381,9 +417,14 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
     }
 }
 
+/// Towards zero, so that a true value just below a binade edge is judged by the finer ULP.
 #[inline(always)]
-fn estimate<N: Number, M: Formula>(z: f64, k: &Coefficients<N>) -> Estimate {
-    let up = z > 0.0;
+fn strict<N: Number>(scale: N) -> N {
+    scale * N::new(1.0 - 4.0 * f64::EPSILON)
+}
+
+#[inline(always)]
+fn pieces<N: Number>(z: f64) -> Pieces<N> {
     let (e, unit) = N::exp_minus(z.abs());
     // Where the unit is not 1, e is below every bit of the 1 it would be added to.
     let small = unit != 1.0;
@@ -392,17 +433,51 @@ fn estimate<N: Number, M: Formula>(z: f64, k: &Coefficients<N>) -> Estimate {
     } else {
         N::new(1.0) / (N::new(1.0) + e)
     };
-    let log = if small { e } else { N::log1p(e) };
-    let pieces = Pieces {
-        up,
+    Pieces {
+        up: z > 0.0,
         unit,
         damp,
         magnitude: N::new(z.abs()).scaled(unit),
-        log,
+        log: if small { e } else { N::log1p(e) },
         tail: e * damp,
-    };
+    }
+}
+
+/// The factors of an element without options.
+#[inline(always)]
+fn plain<N: Number>(target: f64) -> Coefficients<N> {
+    Coefficients {
+        negative: N::one_minus(target),
+        positive: N::new(target),
+        sum: N::new(1.0),
+    }
+}
+
+#[inline(always)]
+fn near_midpoints_of<M: Formula>(batch: Batch<f32>) -> u64 {
+    // The bound of the first step of `soft_bce`'s exact functions.
+    const BOUND: f64 = 1.0 / (1_u64 << 39) as f64;
+    let mut count = 0;
+    for (&z, &t) in batch.z.iter().zip(batch.t) {
+        let pieces = pieces::<f64>(f64::from(z));
+        let (value, _) = M::apply(&pieces, &plain(f64::from(t)));
+        let size = value.abs() + if M::OF_SIGMOID { pieces.tail } else { 0.0 };
+        let (below, above) = ((value - BOUND * size) as f32, (value + BOUND * size) as f32);
+        let open = z.is_finite() && below.to_bits() != above.to_bits();
+        count += u64::from(open);
+    }
+    count
+}
+
+#[inline(always)]
+fn estimate<N: Number, M: Formula>(z: f64, k: &Coefficients<N>) -> Estimate {
+    let pieces = pieces::<N>(z);
+    let unit = pieces.unit;
     let (value, scale) = M::apply(&pieces, k);
-    guarded::<N>(value, scale.unwrap_or(value), unit)
+    Estimate {
+        signed_zero: M::SIGNED_ZERO,
+        ..guarded::<N>(value, scale.unwrap_or_else(|| strict(value)), unit)
+    }
 }
 
 #[inline(always)]
@@ -414,6 +489,7 @@ fn guarded<N: Number>(value: N, scale: N, unit: f64) -> Estimate {
         rest: value.rest(),
         scale: scale.to_f64(),
         unit,
+        signed_zero: true,
     }
 }
 

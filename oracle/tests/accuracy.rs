@@ -2,11 +2,9 @@
 //!
 //! `SEED=n` repeats a run, `CASES=n` sets its length, `PLANT=fault` shows it red.
 
-use soft_bce::Real;
 use soft_bce_oracle::budget::Mode;
-use soft_bce_oracle::fast::Fast;
 use soft_bce_oracle::mpfr::{Function, Options};
-use soft_bce_oracle::subject::Subject;
+use soft_bce_oracle::subject::{Element, Subject};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| {
@@ -15,7 +13,7 @@ fn number(name: &str) -> Option<u64> {
     })
 }
 
-fn check<F: Fast + Real>(function: Function, mode: Mode, options: Options, cases: u64) {
+fn check<F: Element>(function: Function, mode: Mode, options: Options, cases: u64) {
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
     let subject = Subject::new::<F>(function, mode, options).expect("a budget");
     let tally = subject
@@ -41,28 +39,34 @@ fn check<F: Fast + Real>(function: Function, mode: Mode, options: Options, cases
     }
 }
 
-macro_rules! default_mode {
-    ($($test:ident: $format:ty, $function:ident;)*) => {$(
+macro_rules! without_options {
+    ($($test:ident: $format:ty, $mode:ident, $function:ident;)*) => {$(
         #[test]
         fn $test() {
-            check::<$format>(Function::$function, Mode::Default, Options::PLAIN, 10_000_000);
+            check::<$format>(Function::$function, Mode::$mode, Options::PLAIN, 10_000_000);
         }
     )*};
 }
 
-default_mode! {
-    f32_loss: f32, Loss;
-    f32_gradient: f32, Gradient;
-    f32_hessian: f32, Hessian;
-    f32_sigmoid: f32, Sigmoid;
-    f32_log_sigmoid: f32, LogSigmoid;
-    f32_softplus: f32, Softplus;
-    f32_logit: f32, Logit;
-    f64_loss: f64, Loss;
-    f64_gradient: f64, Gradient;
-    f64_hessian: f64, Hessian;
-    f64_sigmoid: f64, Sigmoid;
-    f64_log_sigmoid: f64, LogSigmoid;
-    f64_softplus: f64, Softplus;
-    f64_logit: f64, Logit;
+without_options! {
+    f32_loss: f32, Default, Loss;
+    f32_gradient: f32, Default, Gradient;
+    f32_hessian: f32, Default, Hessian;
+    f32_sigmoid: f32, Default, Sigmoid;
+    f32_log_sigmoid: f32, Default, LogSigmoid;
+    f32_softplus: f32, Default, Softplus;
+    f32_logit: f32, Default, Logit;
+    f64_loss: f64, Default, Loss;
+    f64_gradient: f64, Default, Gradient;
+    f64_hessian: f64, Default, Hessian;
+    f64_sigmoid: f64, Default, Sigmoid;
+    f64_log_sigmoid: f64, Default, LogSigmoid;
+    f64_softplus: f64, Default, Softplus;
+    f64_logit: f64, Default, Logit;
+    exact_loss: f32, Exact, Loss;
+    exact_gradient: f32, Exact, Gradient;
+    exact_hessian: f32, Exact, Hessian;
+    exact_sigmoid: f32, Exact, Sigmoid;
+    exact_log_sigmoid: f32, Exact, LogSigmoid;
+    exact_softplus: f32, Exact, Softplus;
 }

@@ -3,7 +3,7 @@
 use rug::Float;
 use soft_bce_oracle::budget::{self, Mode};
 use soft_bce_oracle::cases::{self, Inputs};
-use soft_bce_oracle::check::{Checker, Job, Requirement, Tally};
+use soft_bce_oracle::check::{Checker, Job, Requirement, SUBNORMAL_BUDGET, Tally};
 use soft_bce_oracle::fast::{Batch, Fast};
 use soft_bce_oracle::fault::Fault;
 use soft_bce_oracle::format::Format;
@@ -494,5 +494,17 @@ fn truth_is_never_skipped_for_special_values() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn the_readme_has_the_table_of_budgets() {
+    let readme = include_str!("../../README.md");
+    assert!(budget::table(budget::DOCUMENT).lines().count() > 2);
+    assert_eq!(budget::table(readme), budget::table(budget::DOCUMENT));
+    for document in [readme, budget::DOCUMENT] {
+        let one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
+        let sentence = format!("within {SUBNORMAL_BUDGET} unit of the subnormal spacing");
+        assert!(one_line.contains(&sentence), "no {sentence:?}");
     }
 }

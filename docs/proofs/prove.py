@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Runs every proof of this folder with Gappa, on the constants of src/coeffs.rs.
+
+Fails if one is not proven, or if there is none. Needs Gappa (Debian: apt-get install gappa).
+"""
+
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+COEFFICIENTS = HERE.parents[1] / "src" / "coeffs.rs"
+
+
+def constants():
+    """The `single` module: NAME for a scalar, NAME_0, NAME_1, ... for an array."""
+    source = COEFFICIENTS.read_text()
+    module = re.search(r"mod single \{(.*?)\n\}", source, re.DOTALL).group(1)
+    lines = []
+    for name, value in re.findall(r"const (\w+): [^=]+= (.*?);\n", module, re.DOTALL):
+        patterns = re.findall(r"from_bits\(0x([0-9a-f_]+)\)", value)
+        for i, pattern in enumerate(patterns):
+            number = struct.unpack(">f", bytes.fromhex(pattern.replace("_", "")))[0]
+            index = f"_{i}" if value.startswith("[") else ""
+            lines.append(f"{name}{index} = {number.hex()};")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    proofs = sorted(HERE.glob("*.gappa"))
+    header = constants()
+    failed = 0
+    for proof in proofs:
+        # A constant that a proof does not use is no reason to warn.
+        command = ["gappa", "-Wno-unbound-variable"]
+        result = subprocess.run(command, input=header + proof.read_text(), text=True, capture_output=True)
+        proven = result.returncode == 0
+        failed += not proven
+        print(f"{proof.name}: {'proven' if proven else 'NOT PROVEN'}")
+        if not proven:
+            print(result.stdout + result.stderr)
+    print(f"{len(proofs) - failed} of {len(proofs)} proven")
+    return 1 if failed or not proofs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
