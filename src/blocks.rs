@@ -14,7 +14,7 @@
 //! not once for every combination of outputs.
 
 use crate::error::Error;
-use crate::kernel::{Point, Pointwise};
+use crate::kernel::{Begun, Point, Pointwise};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::total::{AddLosses, Total};
 
@@ -32,8 +32,11 @@ const PREFETCH_BYTES: usize = 2048;
 /// Outputs of at least this size are stored past the caches.
 const STREAM_BYTES: usize = 16 << 20;
 
-/// The widest lane's elements, and as many as `Part` takes at a time.
+/// The widest lane's elements.
 pub(crate) const MAX_WIDTH: usize = 128;
+
+/// Elements that `Part` takes at a time; fewer in a call are all its work.
+pub(crate) const PART: usize = 64;
 
 /// Targets and weights alone.
 pub(crate) const CHECK: u8 = 0;
@@ -132,6 +135,16 @@ impl<T: Constants> Outputs<'_, T> {
     }
 
     #[inline(always)]
+    pub(crate) fn whole(&mut self) -> Outputs<'_, T> {
+        Outputs {
+            loss: self.loss,
+            gradient: self.gradient,
+            hessian: self.hessian,
+            divisor: self.divisor,
+        }
+    }
+
+    #[inline(always)]
     pub(crate) fn part(&mut self, start: usize, length: usize) -> Outputs<'_, T> {
         let range = start..start + length;
         Outputs {
@@ -157,6 +170,7 @@ fn step<L: Lane, P: Pointwise<L::Real>, const FULL: bool>(
     z: L,
     t: Option<L>,
     weight: Option<L>,
+    begun: Option<Begun<L>>,
     seen: &mut Extremes<L::Single>,
 ) -> Point<L> {
     seen.minus_a = z
@@ -165,7 +179,10 @@ fn step<L: Lane, P: Pointwise<L::Real>, const FULL: bool>(
     if let Some(t) = t {
         seen.target = t.max_bits_into(seen.target);
     }
-    let mut point = function.at::<L, FULL>(z, t.unwrap_or(z));
+    let mut point = match begun {
+        Some(begun) => function.finish::<L, FULL>(z, t.unwrap_or(z), begun),
+        None => function.at::<L, FULL>(z, t.unwrap_or(z)),
+    };
     if let Some(weight) = weight {
         seen.weight = weight.max_bits_into(seen.weight);
         point.loss = weigh(point.loss, weight);
@@ -193,6 +210,11 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8>(
     let mut loss_chunks = outputs.loss.chunks_exact_mut(L::WIDTH);
     let mut gradient_chunks = outputs.gradient.chunks_exact_mut(L::WIDTH);
     let mut hessian_chunks = outputs.hessian.chunks_exact_mut(L::WIDTH);
+    let mut z_ahead = inputs.z.chunks_exact(L::WIDTH);
+    let Some(first) = z_ahead.next() else {
+        return seen.judge();
+    };
+    let mut begun = function.begin::<L, false>(L::load(first));
     for z_chunk in inputs.z.chunks_exact(L::WIDTH) {
         prefetch::<I, L>(isa, z_chunk, ahead);
         let z = L::load(z_chunk);
@@ -209,7 +231,12 @@ fn apply<I: Isa, L: Lane, P: Pointwise<L::Real>, const WHAT: u8>(
             prefetch::<I, L>(isa, chunk, ahead);
             weight = Some(L::load(chunk));
         }
-        let point = step::<L, P, false>(function, z, t, weight, &mut seen);
+        let next = match z_ahead.next() {
+            Some(chunk) => function.begin::<L, false>(L::load(chunk)),
+            None => begun,
+        };
+        let point = step::<L, P, false>(function, z, t, weight, Some(begun), &mut seen);
+        begun = next;
         if WHAT & (LOSS | SUM) != 0 {
             let Some(chunk) = loss_chunks.next() else {
                 break;
@@ -268,53 +295,107 @@ pub(crate) struct Part<'a, T: Constants, P, const WHAT: u8> {
 }
 
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
-    /// Up to `MAX_WIDTH` elements; beyond them `losses` gets zeros.
+    /// The first lane of the inputs, with a partial load and partial stores where
+    /// they are shorter. `losses` gets zeros for what is missing.
+    #[inline(always)]
+    fn lane<I: Isa, const FULL: bool>(
+        function: P,
+        inputs: Inputs<'_, T>,
+        to: Outputs<'_, T>,
+        losses: Option<&mut [T]>,
+        seen: &mut Extremes<T::Lane<I>>,
+    ) {
+        let mut point = step::<T::Lane<I>, P, FULL>(
+            function,
+            <T::Lane<I>>::load(inputs.z),
+            P::READS_TARGET.then(|| <T::Lane<I>>::load(inputs.t)),
+            inputs.weights.map(<T::Lane<I>>::load),
+            None,
+            seen,
+        );
+        if WHAT & DIVIDE != 0
+            && let Some(divisor) = to.divisor
+        {
+            point.gradient = point.gradient / <T::Lane<I>>::splat(divisor);
+        }
+        if WHAT & SUM != 0
+            && let Some(losses) = losses
+        {
+            let real = <T::Lane<I>>::first(inputs.z.len());
+            <T::Lane<I>>::select(real, point.loss, <T::Lane<I>>::splat(T::ZERO)).store(losses);
+        }
+        for (what, value, to) in [
+            (LOSS, point.loss, to.loss),
+            (GRADIENT, point.gradient, to.gradient),
+            (HESSIAN, point.hessian, to.hessian),
+        ] {
+            if WHAT & what != 0 && !to.is_empty() {
+                value.store(to);
+            }
+        }
+    }
+
+    /// Does it all where it fits into one lane, and needs neither the full kernel
+    /// nor a closer look; else says so.
+    #[inline(always)]
+    fn fits_one_lane<I: Isa>(&mut self, isa: I) -> bool {
+        const WIDEST: usize = 16;
+        let count = self.inputs.z.len();
+        let width = <T::Lane<I>>::WIDTH;
+        if width == 1 || count == 0 || count > width {
+            return false;
+        }
+        let mut losses = [T::ZERO; WIDEST];
+        let mut seen = Extremes::<T::Lane<I>>::nothing();
+        let wanted = self.total.is_some().then_some(&mut losses[..]);
+        let outputs = self.outputs.whole();
+        Self::lane::<I, false>(self.function, self.inputs, outputs, wanted, &mut seen);
+        let seen = seen.judge();
+        if seen.beyond || seen.suspect {
+            return false;
+        }
+        self.add(isa, count, &mut losses);
+        true
+    }
+
+    /// Up to `PART` elements.
     #[inline(always)]
     fn lane_by_lane<I: Isa, const FULL: bool>(
         &mut self,
         from: usize,
         length: usize,
-        losses: &mut [T; MAX_WIDTH],
+        losses: &mut [T; PART],
     ) -> Seen {
-        let width = <T::Lane<I>>::WIDTH;
-        let inputs = self.inputs.part(from, length);
-        let to = self.outputs.part(from, length);
         let mut seen = Extremes::<T::Lane<I>>::nothing();
-        let mut at = 0;
-        while at < length {
-            let load = |from: &[T]| <T::Lane<I>>::load(from.get(at..).unwrap_or(&[]));
-            let mut point = step::<T::Lane<I>, P, FULL>(
+        for at in (0..length).step_by(<T::Lane<I>>::WIDTH) {
+            Self::lane::<I, FULL>(
                 self.function,
-                load(inputs.z),
-                P::READS_TARGET.then(|| load(inputs.t)),
-                inputs.weights.map(load),
+                self.inputs.part(from + at, length - at),
+                self.outputs.part(from + at, length - at),
+                losses.get_mut(at..),
                 &mut seen,
             );
-            if WHAT & DIVIDE != 0
-                && let Some(divisor) = to.divisor
-            {
-                point.gradient = point.gradient / <T::Lane<I>>::splat(divisor);
-            }
-            if WHAT & SUM != 0 {
-                let real = <T::Lane<I>>::first(length - at);
-                let loss = <T::Lane<I>>::select(real, point.loss, <T::Lane<I>>::splat(T::ZERO));
-                loss.store(losses.get_mut(at..).unwrap_or(&mut []));
-            }
-            for (what, value, to) in [
-                (LOSS, point.loss, &mut *to.loss),
-                (GRADIENT, point.gradient, &mut *to.gradient),
-                (HESSIAN, point.hessian, &mut *to.hessian),
-            ] {
-                if WHAT & what != 0
-                    && let Some(to) = to.get_mut(at..)
-                    && !to.is_empty()
-                {
-                    value.store(to);
-                }
-            }
-            at += width;
         }
         seen.judge()
+    }
+
+    /// Adds the first losses to the total, if there is one; those of the last lane
+    /// behind them are zeros.
+    #[inline(always)]
+    fn add<I: Isa>(&mut self, isa: I, length: usize, losses: &mut [T]) {
+        if WHAT & SUM == 0 {
+            return;
+        }
+        let Some(total) = &mut self.total else { return };
+        if let (1, Some(loss)) = (length, losses.first()) {
+            total.add([loss.as_f64(), 0.0]);
+            return;
+        }
+        let losses = losses.get_mut(..length.next_multiple_of(<T::Lane<I>>::WIDTH));
+        isa.apart(AddLosses {
+            total,
+            losses: losses.unwrap_or(&mut []),
+        });
     }
 
     /// The first invalid target or weight among suspect elements.
@@ -330,12 +411,15 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) -> Result<bool, Error> {
+        if self.fits_one_lane(isa) {
+            return Ok(false);
+        }
         let count = self.inputs.z.len();
         let mut full = false;
         let mut from = 0;
         while from < count {
-            let length = (count - from).min(MAX_WIDTH);
-            let mut losses = [T::ZERO; MAX_WIDTH];
+            let length = (count - from).min(PART);
+            let mut losses = [T::ZERO; PART];
             let mut seen = Seen {
                 beyond: true,
                 suspect: false,
@@ -350,19 +434,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
             if seen.suspect {
                 self.check(from, length)?;
             }
-            if WHAT & SUM != 0
-                && let Some(total) = &mut self.total
-            {
-                if let (1, [loss, ..]) = (length, losses) {
-                    total.add([loss.as_f64(), 0.0]);
-                } else {
-                    let losses = losses.get_mut(..length.next_multiple_of(<T::Lane<I>>::WIDTH));
-                    isa.apart(AddLosses {
-                        total,
-                        losses: losses.unwrap_or(&mut []),
-                    });
-                }
-            }
+            self.add(isa, length, &mut losses);
             from += length;
         }
         Ok(full)
@@ -411,7 +483,11 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
         if WHAT & SUM != 0 {
             outputs.loss = losses;
         }
-        apply::<I, T::WideLane<I>, P, WHAT>(isa, self.function, inputs, outputs, stream)
+        if WHAT & (GRADIENT | HESSIAN) != 0 {
+            apply::<I, T::GradientLane<I>, P, WHAT>(isa, self.function, inputs, outputs, stream)
+        } else {
+            apply::<I, T::WideLane<I>, P, WHAT>(isa, self.function, inputs, outputs, stream)
+        }
     }
 
     #[inline(always)]

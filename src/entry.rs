@@ -6,7 +6,7 @@
 //! optimisation level.
 
 use crate::blocks::{
-    ALL, CHECK, DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, MAX_WIDTH, Outputs, Part, SUM, Walk,
+    ALL, CHECK, DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, PART, Part, SUM, Walk,
 };
 use crate::dispatch::Backend;
 use crate::error::Error;
@@ -40,16 +40,16 @@ impl<T: Constants> Call<'_, T> {
                 .run(Part::<_, _, WHAT> {
                     function,
                     inputs,
-                    outputs: outputs.part(0, inputs.z.len()),
+                    outputs: outputs.whole(),
                     total: Some(total),
                     start: 0,
                 })
                 .map(drop)
-        } else if inputs.z.len() < MAX_WIDTH {
+        } else if inputs.z.len() < PART {
             let part = Part::<_, _, ALL> {
                 function: function.any(),
                 inputs,
-                outputs: outputs.part(0, inputs.z.len()),
+                outputs: outputs.whole(),
                 total: (WHAT & SUM != 0).then_some(total),
                 start: 0,
             };

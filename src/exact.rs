@@ -34,7 +34,7 @@ use crate::blocks::{DIVIDE, GRADIENT, HESSIAN, LOSS, MAX_WIDTH, SUM};
 use crate::coeffs::{double, exact};
 use crate::entry::{Call, Entries};
 use crate::error::Error;
-use crate::kernel::{Plain, Point, Pointwise, horner, limit, nan_like, splat};
+use crate::kernel::{Begun, Plain, Point, Pointwise, horner, limit, nan_like, splat};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::slices::map;
 
@@ -673,10 +673,8 @@ impl<T: Constants, const WHAT: u8> Job for Resolve<'_, T, WHAT> {
             if !<T::Lane<I>>::load(undecided).exceeds_bits(zero) {
                 continue;
             }
-            let (z_halves, t_halves) = (
-                <T::Lane<I>>::load_widened(z),
-                <T::Lane<I>>::load_widened(t),
-            );
+            let (z_halves, t_halves) =
+                (<T::Lane<I>>::load_widened(z), <T::Lane<I>>::load_widened(t));
             let low = careful::<_, WHAT>(z_halves.0, t_halves.0);
             let high = if <T::Lane<I>>::HALVES == 2 {
                 careful::<_, WHAT>(z_halves.1, t_halves.1)
@@ -745,7 +743,7 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for Exact<WHAT> {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, _: Begun<L>) -> Point<L> {
         if T::FRACTION_BITS != f32::FRACTION_BITS {
             // `Bce::exact` exists for f32 alone; this is never reached.
             return Plain.at::<L, FULL>(z, t);
@@ -810,7 +808,7 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, _: Begun<L>) -> Point<L> {
         let target = if self.at_one { T::ONE } else { T::ZERO };
         let mut point = Exact::<WHAT>.at::<L, FULL>(z, splat(target));
         if self.at_one {

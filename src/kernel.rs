@@ -34,6 +34,28 @@ pub(crate) struct Point<L> {
     pub(crate) hessian: L,
 }
 
+/// e = e^-|z| and what its last rounding left out. The walk begins with the next
+/// elements before it finishes these, so that the CPU finds independent chains.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun<L> {
+    e: L,
+    low: L,
+}
+
+impl<L: Lane> Begun<L> {
+    #[inline(always)]
+    fn nothing() -> Self {
+        let zero = splat(L::Real::ZERO);
+        Self { e: zero, low: zero }
+    }
+
+    #[inline(always)]
+    fn new<const FULL: bool>(minus_a: L) -> Self {
+        let (e, low) = exp::<L, FULL>(minus_a);
+        Self { e, low }
+    }
+}
+
 /// A function of logit and target that the walk over slices can apply.
 pub(crate) trait Pointwise<T: Constants>: Copy {
     /// Whether the target is read (and checked) or fixed by the function itself.
@@ -43,7 +65,17 @@ pub(crate) trait Pointwise<T: Constants>: Copy {
     /// The function that computes all of a `Point`, with the same bits.
     type Any: Pointwise<T>;
     fn any(self) -> Self::Any;
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L>;
+    /// The first half of `at`.
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        let _ = z;
+        Begun::nothing()
+    }
+    /// The second half of `at`.
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L>;
+    #[inline(always)]
+    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+        self.finish::<L, FULL>(z, t, self.begin::<L, FULL>(z))
+    }
 }
 
 #[inline(always)]
@@ -117,6 +149,44 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     (L::select(below, subnormal, normal), low)
 }
 
+/// A number as a sum; `low` is 0 unless `COMPENSATED`.
+#[derive(Clone, Copy)]
+struct Sum<L> {
+    high: L,
+    low: L,
+}
+
+impl<L: Lane> Sum<L> {
+    #[inline(always)]
+    fn rounded(self) -> L {
+        if L::Real::COMPENSATED {
+            self.high + self.low
+        } else {
+            self.high
+        }
+    }
+
+    /// `linear` + self, rounded once or, not compensated, twice.
+    #[inline(always)]
+    fn plus<const FULL: bool>(self, linear: L) -> L {
+        let sum = linear + self.high;
+        if !L::Real::COMPENSATED {
+            return sum;
+        }
+        // What the addition lost (Knuth's two-sum), exactly.
+        let back = sum - linear;
+        let lost = (linear - (sum - back)) + (self.high - back);
+        let rounded = sum + (self.low + lost);
+        if FULL {
+            // What an infinite sum lost is NaN.
+            let infinite = sum.equal(splat(L::Real::INFINITY));
+            L::select(infinite, sum, rounded)
+        } else {
+            rounded
+        }
+    }
+}
+
 /// log1p(e) for e in [0, 1], normal or zero, where `low` is what e lacks.
 ///
 /// Not compensated: e + e (e P(e)), whose last rounding is that of e plus less
@@ -127,16 +197,22 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
 /// halves are larger than their sum, and softplus lost up to 4.1 ULP (f64) and
 /// 2.3 ULP (f32) near z = 0.
 #[inline(always)]
-fn log1p<L: Lane>(e: L, low: L) -> L {
+fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
     let tail = horner(L::Real::LOG1P, e);
     if !L::Real::COMPENSATED {
-        return (tail * e).fma(e, e);
+        return Sum {
+            high: (tail * e).fma(e, e),
+            low: splat(L::Real::ZERO),
+        };
     }
     let half = e * splat(L::Real::HALF);
     let high = half.neg_fma(e, e);
     let rest = half.neg_fma(e, e - high);
     let rest = (e * e * tail).fma(e, rest);
-    high + low.fma(splat::<L>(L::Real::ONE) - half, rest)
+    Sum {
+        high,
+        low: low.fma(splat::<L>(L::Real::ONE) - half, rest),
+    }
 }
 
 /// 1/(1 + e) = sigmoid(a) for e in [0, 1], as c + c w/e: `w` is 0 unless
@@ -152,7 +228,8 @@ struct Complement<L> {
 
 impl<L: Lane> Complement<L> {
     #[inline(always)]
-    fn new(e: L, low: L) -> Self {
+    fn new(begun: Begun<L>) -> Self {
+        let Begun { e, low } = begun;
         let one = splat::<L>(L::Real::ONE);
         let c = one / (one + e);
         // 1 - c (1 + e), with one rounding.
@@ -177,11 +254,11 @@ impl<L: Lane> Complement<L> {
         }
     }
 
-    /// from - q.
+    /// from + low - q, where `low` counts only if `COMPENSATED`.
     #[inline(always)]
-    fn subtract_q(self, from: L) -> L {
+    fn subtract_q(self, from: L, low: L) -> L {
         let from = if L::Real::COMPENSATED {
-            self.c.neg_fma(self.w, from)
+            from + self.c.neg_fma(self.w, low)
         } else {
             from
         };
@@ -189,63 +266,62 @@ impl<L: Lane> Complement<L> {
     }
 }
 
-/// What follows from e = e^-|z|.
-struct Tail<L: Lane> {
-    log1p: L,
-    complement: Complement<L>,
-    /// Beyond FAST_LIMIT log1p(e), q and q - q^2 all round to e.
-    tiny: L::Mask,
-    e: L,
+/// `ordinary` but beyond FAST_LIMIT, where log1p(e), q and q - q^2 all round to e.
+#[inline(always)]
+fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L {
+    if FULL {
+        let mask = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
+        L::select(mask, tiny, ordinary)
+    } else {
+        ordinary
+    }
 }
 
-#[inline(always)]
-fn tail<L: Lane, const FULL: bool>(minus_a: L) -> Tail<L> {
-    let (e, low) = exp::<L, FULL>(minus_a);
-    let tiny = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
-    if !FULL {
-        return Tail {
-            log1p: log1p(e, low),
-            complement: Complement::new(e, low),
-            tiny,
-            e,
-        };
-    }
-    let zero = splat(L::Real::ZERO);
-    let (ordinary, low) = (L::select(tiny, zero, e), L::select(tiny, zero, low));
-    Tail {
-        log1p: L::select(tiny, e, log1p(ordinary, low)),
-        complement: Complement::new(ordinary, low),
-        tiny,
-        e,
-    }
+/// What follows from e = e^-|z|.
+struct Tail<L> {
+    minus_a: L,
+    e: L,
+    log1p: Sum<L>,
+    complement: Complement<L>,
 }
 
 impl<L: Lane> Tail<L> {
     #[inline(always)]
-    fn unless_tiny<const FULL: bool>(&self, tiny: L, ordinary: L) -> L {
-        if FULL {
-            L::select(self.tiny, tiny, ordinary)
-        } else {
-            ordinary
+    fn new<const FULL: bool>(minus_a: L, begun: Begun<L>) -> Self {
+        let zero = splat(L::Real::ZERO);
+        let ordinary = Begun {
+            e: unless_tiny::<L, FULL>(minus_a, zero, begun.e),
+            low: unless_tiny::<L, FULL>(minus_a, zero, begun.low),
+        };
+        let log1p = log1p(ordinary.e, ordinary.low);
+        Self {
+            minus_a,
+            e: begun.e,
+            log1p: Sum {
+                high: unless_tiny::<L, FULL>(minus_a, begun.e, log1p.high),
+                low: unless_tiny::<L, FULL>(minus_a, zero, log1p.low),
+            },
+            complement: Complement::new(ordinary),
         }
     }
 
     /// e/(1 + e).
     #[inline(always)]
     fn q<const FULL: bool>(&self) -> L {
-        self.unless_tiny::<FULL>(self.e, self.complement.q())
+        unless_tiny::<L, FULL>(self.minus_a, self.e, self.complement.q())
     }
 
-    /// from - e/(1 + e).
+    /// from + low - e/(1 + e).
     #[inline(always)]
-    fn subtract_q<const FULL: bool>(&self, from: L) -> L {
-        self.unless_tiny::<FULL>(from - self.e, self.complement.subtract_q(from))
+    fn subtract_q<const FULL: bool>(&self, from: L, low: L) -> L {
+        let tiny = from - self.e;
+        unless_tiny::<L, FULL>(self.minus_a, tiny, self.complement.subtract_q(from, low))
     }
 
     #[inline(always)]
     fn hessian<const FULL: bool>(&self) -> L {
         let q = self.complement.q();
-        self.unless_tiny::<FULL>(self.e, q.neg_fma(q, q))
+        unless_tiny::<L, FULL>(self.minus_a, self.e, q.neg_fma(q, q))
     }
 }
 
@@ -285,21 +361,27 @@ impl<T: Constants> Pointwise<T> for Plain {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
+    }
+    #[inline(always)]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
         let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
         let minus_a = z.or_bits(splat(T::SIGN_BIT));
-        let tail = tail::<L, FULL>(minus_a);
+        let tail = Tail::new::<FULL>(minus_a, begun);
 
-        // What the loss is proportional to far out, and the gradient but for its sign.
+        // What the loss is proportional to far out, and the gradient but for its sign; and
+        // what its rounding lost.
         let near = z.select_negative(t, one - t);
         let linear = t.neg_fma(z, z.max_or(zero));
         let linear = limit::<L, FULL>(minus_a, near, linear);
+        let near_low = z.select_negative(zero, (one - near) - t);
         let gradient = tail
-            .subtract_q::<FULL>(near)
+            .subtract_q::<FULL>(near, near_low)
             .xor_bits(z.and_bits(splat(T::SIGN_BIT)));
 
         Point {
-            loss: nan_like::<L, FULL>(z, linear + tail.log1p),
+            loss: nan_like::<L, FULL>(z, tail.log1p.plus::<FULL>(linear)),
             gradient: nan_like::<L, FULL>(z, gradient),
             hessian: nan_like::<L, FULL>(z, tail.hessian::<FULL>()),
         }
@@ -329,8 +411,12 @@ impl<T: Constants> Pointwise<T> for Softplus {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
-        Plain.at::<L, FULL>(z, splat(T::ZERO))
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
+    }
+    #[inline(always)]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
+        Plain.finish::<L, FULL>(z, splat(T::ZERO), begun)
     }
 }
 
@@ -345,10 +431,15 @@ impl<T: Constants> Pointwise<T> for Sigmoid {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
-        let point = Plain.at::<L, FULL>(z, splat(T::ZERO));
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
+    }
+    #[inline(always)]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
+        let point = Plain.finish::<L, FULL>(z, splat(T::ZERO), begun);
         Point {
-            loss: point.gradient,
+            // Not -0 where e^z is 0.
+            loss: point.gradient.abs(),
             ..point
         }
     }
@@ -365,8 +456,12 @@ impl<T: Constants> Pointwise<T> for LogSigmoid {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
-        let point = Plain.at::<L, FULL>(z, splat(T::ONE));
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
+    }
+    #[inline(always)]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
+        let point = Plain.finish::<L, FULL>(z, splat(T::ONE), begun);
         Point {
             loss: -point.loss,
             ..point
@@ -396,13 +491,17 @@ impl<T: Constants> Pointwise<T> for Shaped<T> {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
+    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
+        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
+    }
+    #[inline(always)]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
         if self.pos_weight == T::ONE && self.smoothing == T::ZERO {
-            return Plain.at::<L, FULL>(z, t);
+            return Plain.finish::<L, FULL>(z, t, begun);
         }
         let sign_bit = splat(T::SIGN_BIT);
         let minus_a = z.or_bits(sign_bit);
-        let tail = tail::<L, FULL>(minus_a);
+        let tail = Tail::new::<FULL>(minus_a, begun);
 
         let t = splat::<L>(self.smoothing).fma(splat::<L>(T::HALF) - t, t);
         let negative = splat::<L>(T::ONE) - t;
@@ -416,7 +515,7 @@ impl<T: Constants> Pointwise<T> for Shaped<T> {
             .xor_bits(z.and_bits(sign_bit));
 
         Point {
-            loss: nan_like::<L, FULL>(z, weight.fma(tail.log1p, linear)),
+            loss: nan_like::<L, FULL>(z, weight.fma(tail.log1p.rounded(), linear)),
             gradient: nan_like::<L, FULL>(z, gradient),
             hessian: nan_like::<L, FULL>(z, weight * tail.hessian::<FULL>()),
         }
@@ -466,7 +565,7 @@ impl<T: Constants> Pointwise<T> for Logit {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L) -> Point<L> {
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L, _: Begun<L>) -> Point<L> {
         let (zero, one, half) = (splat::<L>(T::ZERO), splat::<L>(T::ONE), splat::<L>(T::HALF));
         let upper = p.greater(half);
         let m = L::select(upper, one - p, p);
@@ -503,7 +602,7 @@ impl<T: Constants> Pointwise<T> for Identity {
     }
 
     #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L) -> Point<L> {
+    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, _: Begun<L>) -> Point<L> {
         Point {
             loss: z,
             gradient: z,

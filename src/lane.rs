@@ -54,6 +54,8 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// As many of them side by side as hide the latency.
     type WideLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// The same where gradients and Hessians are computed.
+    type GradientLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
 
     const ZERO: Self;
     const HALF: Self;
@@ -114,6 +116,7 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
 impl Constants for f32 {
     type Lane<I: Isa> = I::F32;
     type WideLane<I: Isa> = I::WideF32;
+    type GradientLane<I: Isa> = I::GradientF32;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -173,6 +176,7 @@ impl Constants for f32 {
 impl Constants for f64 {
     type Lane<I: Isa> = I::F64;
     type WideLane<I: Isa> = I::WideF64;
+    type GradientLane<I: Isa> = I::GradientF64;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -337,7 +341,9 @@ pub trait Isa: Copy {
     type F32: Lane<Real = f32, Wide = Self::F64, Single = Self::F32>;
     type F64: Lane<Real = f64, Wide = Self::F64, Single = Self::F64>;
     type WideF32: Lane<Real = f32, Single = Self::F32>;
+    type GradientF32: Lane<Real = f32, Single = Self::F32>;
     type WideF64: Lane<Real = f64, Single = Self::F64>;
+    type GradientF64: Lane<Real = f64, Single = Self::F64>;
     /// Bytes from which an address counts as aligned for `stream`.
     const STREAM_ALIGNMENT: usize = 1;
 

@@ -101,14 +101,13 @@ impl Total {
         let mut sums = [L::Wide::splat(0.0); N];
         for chunk in losses.chunks_exact(L::WIDTH) {
             let (lower, upper) = L::load_widened(chunk);
-            add_parts(lower, cut_at, &mut sums);
+            sums = add_parts(lower, cut_at, sums);
             if L::HALVES == 2 {
-                add_parts(upper, cut_at, &mut sums);
+                sums = add_parts(upper, cut_at, sums);
             }
         }
-        for pair in sums.chunks(2) {
-            let part = |i: usize| pair.get(i).map_or(0.0, |sum| sum.reduce_exact_sum());
-            self.add([part(0), part(1)]);
+        for sum in sums {
+            self.add_to_state([sum.reduce_exact_sum(), 0.0]);
         }
     }
 }
@@ -122,7 +121,10 @@ pub(crate) struct AddLosses<'a, T> {
 /// The largest pattern, and the smallest of the patterns less 1: so 0, which is
 /// no obstacle to an exact sum, is the largest.
 #[inline(always)]
-fn extremes<L: Lane>(losses: &[L::Real], (mut max, mut min): (L::Single, L::Single)) -> (L::Single, L::Single) {
+fn extremes<L: Lane>(
+    losses: &[L::Real],
+    (mut max, mut min): (L::Single, L::Single),
+) -> (L::Single, L::Single) {
     let smallest = L::splat(L::Real::of_pattern(1));
     for chunk in losses.chunks_exact(L::WIDTH) {
         let losses = L::load(chunk);
@@ -155,8 +157,8 @@ impl<T: Constants> Job for AddLosses<'_, T> {
         let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
         let zero = <T::Lane<I>>::splat(T::ZERO);
         let all_ones = zero.sub_bits(<T::Lane<I>>::splat(T::of_pattern(1)));
-        let wide = extremes::<T::WideLane<I>>(spans, (zero, all_ones));
-        let (max, min) = extremes::<T::Lane<I>>(rest, wide);
+        let seen = extremes::<T::WideLane<I>>(spans, (zero, all_ones));
+        let (max, min) = extremes::<T::Lane<I>>(rest, seen);
         let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
         if max >= T::INFINITY.pattern() {
             // No finite loss matters any more.
@@ -180,7 +182,10 @@ impl<T: Constants> Job for AddLosses<'_, T> {
             total.take_subnormals(losses);
         }
         if top <= 1000 && last >= cut_at - 1 + SPAN_LOG2 - 53 {
-            total.add_cuts::<T::Lane<I>, 2>(losses, cut_at);
+            // The losses may just have changed, and `spans` with them.
+            let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
+            total.add_cuts::<T::WideLane<I>, 2>(spans, cut_at);
+            total.add_cuts::<T::Lane<I>, 2>(rest, cut_at);
         } else if narrow {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
         } else {
@@ -194,17 +199,22 @@ impl<T: Constants> Job for AddLosses<'_, T> {
 
 /// Adds the parts of each cut to their sum, and the remainder to the last.
 #[inline(always)]
-fn add_parts<W: Lane<Real = f64>, const N: usize>(mut whole: W, mut at: i32, sums: &mut [W; N]) {
-    let Some((last, others)) = sums.split_last_mut() else {
-        return;
-    };
-    for sum in others {
-        let (upper, lower) = cut(whole, at);
-        *sum = *sum + upper;
-        whole = lower;
-        at += SPAN_LOG2 - 53;
+fn add_parts<W: Lane<Real = f64>, const N: usize>(
+    mut whole: W,
+    mut at: i32,
+    mut sums: [W; N],
+) -> [W; N] {
+    for (i, sum) in sums.iter_mut().enumerate() {
+        if i + 1 == N {
+            *sum = *sum + whole;
+        } else {
+            let (upper, lower) = cut(whole, at);
+            *sum = *sum + upper;
+            whole = lower;
+            at += SPAN_LOG2 - 53;
+        }
     }
-    *last = *last + whole;
+    sums
 }
 
 /// Rounds to multiples of 2^`at`; the parts add up to the whole. Below the

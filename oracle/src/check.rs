@@ -9,7 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
-    /// At most so many ULP; of a subnormal result at most [`SUBNORMAL_BUDGET`].
+    /// At most so many ULP; of a subnormal result at most [`SUBNORMAL_BUDGET`], of a loss
+    /// [`SUBNORMAL_LOSS_BUDGET`].
     Within(f64),
     /// The nearest value, ties to even, the sign of a zero included.
     CorrectlyRounded,
@@ -39,6 +40,15 @@ pub struct Case {
 
 /// What is allowed of a result below the normal range, in units of the subnormal spacing.
 pub const SUBNORMAL_BUDGET: f64 = 1.0;
+/// The same of a loss: it adds two terms of which each is rounded there.
+pub const SUBNORMAL_LOSS_BUDGET: f64 = 1.5;
+
+fn subnormal_budget(function: Function, budget: f64) -> f64 {
+    budget.min(match function {
+        Function::Loss => SUBNORMAL_LOSS_BUDGET,
+        _ => SUBNORMAL_BUDGET,
+    })
+}
 /// Cases this close to their budget, in ULP, are decided by MPFR.
 const MARGIN: f64 = 0.01;
 /// A smaller error is no candidate for the worst.
@@ -172,7 +182,7 @@ impl<F: Fast> Checker<F> {
         };
         // A subnormal value may be rounded up to a normal number.
         let highest_subnormal = F::from_f64(2.0_f64.powi(F::MIN_EXPONENT)).step(4).to_f64();
-        let subnormal_budget = budget.min(SUBNORMAL_BUDGET);
+        let subnormal_budget = subnormal_budget(function, budget);
         for (i, error) in errors.iter_mut().enumerate() {
             let subnormal = batch.computed[i].to_f64().abs() <= highest_subnormal;
             let limit = if subnormal { subnormal_budget } else { budget } - margin;
@@ -245,7 +255,7 @@ pub fn judge<F: Fast>(job: Job, input: Input, computed: F) -> (f64, bool) {
                 _ => false,
             };
             ulp <= if subnormal {
-                budget.min(SUBNORMAL_BUDGET)
+                subnormal_budget(function, budget)
             } else {
                 budget
             }

@@ -3,7 +3,9 @@
 use rug::Float;
 use soft_bce_oracle::budget::{self, Mode};
 use soft_bce_oracle::cases::{self, Inputs};
-use soft_bce_oracle::check::{Checker, Job, Requirement, SUBNORMAL_BUDGET, Tally};
+use soft_bce_oracle::check::{
+    Checker, Job, Requirement, SUBNORMAL_BUDGET, SUBNORMAL_LOSS_BUDGET, Tally,
+};
 use soft_bce_oracle::fast::{Batch, Fast};
 use soft_bce_oracle::fault::Fault;
 use soft_bce_oracle::format::Format;
@@ -504,7 +506,9 @@ fn the_readme_has_the_table_of_budgets() {
     assert_eq!(budget::table(readme), budget::table(budget::DOCUMENT));
     for document in [readme, budget::DOCUMENT] {
         let one_line = document.split_whitespace().collect::<Vec<_>>().join(" ");
-        let sentence = format!("within {SUBNORMAL_BUDGET} unit of the subnormal spacing");
+        let sentence = format!(
+            "within {SUBNORMAL_BUDGET} unit of the subnormal spacing, the loss within {SUBNORMAL_LOSS_BUDGET}"
+        );
         assert!(one_line.contains(&sentence), "no {sentence:?}");
     }
 }

@@ -13,6 +13,8 @@ impl Isa for Portable {
     type F64 = f64x4;
     type WideF32 = f32x8;
     type WideF64 = f64x4;
+    type GradientF32 = f32x8;
+    type GradientF64 = f64x4;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

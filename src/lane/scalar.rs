@@ -11,6 +11,8 @@ impl Isa for Scalar {
     type F64 = f64;
     type WideF32 = f32;
     type WideF64 = f64;
+    type GradientF32 = f32;
+    type GradientF64 = f64;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

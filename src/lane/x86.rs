@@ -103,12 +103,14 @@ impl Avx512 {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ident, $double:ident, $wide_single:ty, $wide_double:ty, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ident, $double:ident, $wide_single:ty, $gradient_single:ty, $wide_double:ty, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
             type WideF32 = $wide_single;
             type WideF64 = $wide_double;
+            type GradientF32 = $gradient_single;
+            type GradientF64 = $wide_double;
             const STREAM_ALIGNMENT: usize = $alignment;
 
             #[inline(always)]
@@ -150,6 +152,7 @@ isa!(
     F32x8,
     F64x4,
     Pair<Pair<F32x8>>,
+    Pair<Pair<F32x8>>,
     Pair<Pair<F64x4>>,
     32
 );
@@ -159,7 +162,8 @@ isa!(
     F32x16,
     F64x8,
     Pair<Pair<Pair<F32x16>>>,
-    Pair<Pair<Pair<F64x8>>>,
+    Pair<Pair<F32x16>>,
+    Pair<Pair<F64x8>>,
     64
 );
 

@@ -19,6 +19,8 @@ pub trait Bits: Real {
     fn from_corpus_bits(bits: u64) -> Self;
     /// Any NaN is the same: payloads are not promised.
     fn to_corpus_bits(self) -> u64;
+    /// `Bce::exact`, where the type has it.
+    fn exact(bce: Bce<'_, Self>) -> Option<Bce<'_, Self>>;
 }
 
 impl Bits for f32 {
@@ -35,6 +37,9 @@ impl Bits for f32 {
             self.to_bits()
         })
     }
+    fn exact(bce: Bce<'_, Self>) -> Option<Bce<'_, Self>> {
+        Some(bce.exact())
+    }
 }
 
 impl Bits for f64 {
@@ -50,6 +55,9 @@ impl Bits for f64 {
         } else {
             self.to_bits()
         }
+    }
+    fn exact(_: Bce<'_, Self>) -> Option<Bce<'_, Self>> {
+        None
     }
 }
 
@@ -216,12 +224,13 @@ const OPERATIONS: [&str; 9] = [
     "scalar",
 ];
 const SLICES: [&str; 4] = ["sigmoid", "log_sigmoid", "softplus", "logit"];
-const MODES: [&str; 5] = [
+const MODES: [&str; 6] = [
     "default",
     "weights",
     "pos_weight",
     "label_smoothing",
     "all_options",
+    "exact",
 ];
 
 fn hash_operation<T: Bits>(
@@ -293,7 +302,9 @@ pub fn hash_all<T: Bits>(
     let eighth = T::from_corpus_bits(number::<T>(false, -3, 0));
     for mode in MODES {
         for operation in OPERATIONS {
-            if operation == "scalar" && mode != "default" {
+            if operation == "scalar" && mode != "default"
+                || mode == "exact" && T::exact(Bce::new()).is_none()
+            {
                 continue;
             }
             let hash = hash_chunks(&|chunk, hash| {
@@ -306,6 +317,7 @@ pub fn hash_all<T: Bits>(
                         .weights(&chunk.weights)
                         .pos_weight(three)
                         .label_smoothing(eighth),
+                    "exact" => T::exact(bce).unwrap_or(bce),
                     _ => bce,
                 };
                 hash_operation(bce, operation, chunk, hash)
