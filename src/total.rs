@@ -95,6 +95,22 @@ impl Total {
         self.add_to_state([sum as f64 * f64::from_bits((1023 - 149) << 52), 0.0]);
     }
 
+    /// Adds the parts of one cut.
+    #[inline(always)]
+    fn add_halves<L: Lane>(&mut self, losses: &[L::Real], cut_at: i32) {
+        let mut sums = (L::Wide::splat(0.0), L::Wide::splat(0.0));
+        for chunk in losses.chunks_exact(L::WIDTH) {
+            let (first, second) = L::load_widened(chunk);
+            let (upper, lower) = cut(first, cut_at);
+            sums = (sums.0 + upper, sums.1 + lower);
+            if L::HALVES == 2 {
+                let (upper, lower) = cut(second, cut_at);
+                sums = (sums.0 + upper, sums.1 + lower);
+            }
+        }
+        self.add_to_state([sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]);
+    }
+
     /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
     #[inline(always)]
     fn add_cuts<L: Lane, const N: usize>(&mut self, losses: &[L::Real], cut_at: i32) {
@@ -184,8 +200,8 @@ impl<T: Constants> Job for AddLosses<'_, T> {
         if top <= 1000 && last >= cut_at - 1 + SPAN_LOG2 - 53 {
             // The losses may just have changed, and `spans` with them.
             let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
-            total.add_cuts::<T::WideLane<I>, 2>(spans, cut_at);
-            total.add_cuts::<T::Lane<I>, 2>(rest, cut_at);
+            total.add_halves::<T::WideLane<I>>(spans, cut_at);
+            total.add_halves::<T::Lane<I>>(rest, cut_at);
         } else if narrow {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
         } else {
