@@ -5,7 +5,7 @@
 //! | quantity | formula | computed as |
 //! |---|---|---|
 //! | loss | −t·ln s − (1 − t)·ln(1 − s) | max(z, 0) − t·z + log1p(e^−\|z\|) |
-//! | gradient by z | s − t | (step(z) − t) ∓ e/(1 + e), e = e^−\|z\| |
+//! | gradient by z | s − t | ±((z < 0 ? t : 1 − t) − e/(1 + e)), e = e^−\|z\| |
 //! | Hessian by z | s·(1 − s) | q − q², q = e/(1 + e) |
 //!
 //! The loss is convex in z, least where σ(z) = t, and worth there the entropy of
@@ -22,6 +22,10 @@
 //! assert_eq!(gradient[2], 0.0); // sigmoid(0) is the target
 //! # Ok::<(), soft_bce::Error>(())
 //! ```
+//!
+//! # Accuracy
+//!
+#![doc = include_str!("accuracy.md")]
 #![no_std]
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
