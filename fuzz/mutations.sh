@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Plants faults in a copy of the sources, one at a time, and requires that the target named finds
-# each within 60 seconds. Fails if one is not found, if a fault does not apply or does not compile,
-# or if the target fails on the sources as they are.
+# each within 60 seconds. Fails if one is not found, or if a fault does not apply or does not compile.
+# That the targets find nothing without a fault is for fuzz/run.sh to show.
 #
 #     fuzz/mutations.sh [NAME]...
 set -euo pipefail
@@ -20,12 +20,10 @@ faults=(
     'bad-index|capi|capi/src/lib.rs|s/bad_index\.write\(index\)/bad_index.write(index + 1)/'
 )
 
+# Times are new, so that cargo builds what differs from the run before.
+rm -rf "$copy"
 mkdir -p "$copy"
-refresh() {
-    rsync -a --delete --exclude target --exclude .git --exclude fuzz/corpus --exclude fuzz/artifacts \
-        "$root/" "$copy/"
-}
-command -v rsync > /dev/null || { apt-get update -qq && apt-get install -y -qq rsync > /dev/null; }
+git ls-files -z --cached --others --exclude-standard | tar --null -T - -c | tar -x -m -C "$copy"
 
 failed=0
 for fault in "${faults[@]}"; do
@@ -33,8 +31,10 @@ for fault in "${faults[@]}"; do
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then
         continue
     fi
-    refresh
-    perl -0777 -pi -e "$expression" "$copy/$file"
+    # The fault before this one goes away: the copy gets a new time too.
+    [ -z "${previous:-}" ] || cp "$root/$previous" "$copy/$previous"
+    previous=$file
+    perl -0777 -p -e "$expression" "$root/$file" > "$copy/$file"
     if cmp -s "$root/$file" "$copy/$file"; then
         echo "$name: the fault does not apply to $file"
         failed=1
@@ -53,8 +53,9 @@ for fault in "${faults[@]}"; do
         -max_total_time="$limit" -max_len=1024 -len_control=0 -timeout=120) >> "$log" 2>&1; then
         echo "$name: NOT found by $target in $limit s"
         failed=1
-    elif grep -q -E 'panicked at|ERROR: (libFuzzer|AddressSanitizer)' "$log"; then
-        echo "$name: found by $target after $((SECONDS - start)) s"
+    elif grep -q 'panicked at' "$log"; then
+        # Not a time-out or lack of memory: the target's own assertion, shown here.
+        echo "$name: found by $target after $((SECONDS - start)) s: $(grep -A 1 -m 1 'panicked at' "$log" | tail -n 1 | cut -c -100)"
     else
         echo "$name: $target did not run, see $log"
         failed=1

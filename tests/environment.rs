@@ -3,7 +3,7 @@
 //! `cargo test --test environment -- --nocapture` prints it.
 #![cfg(target_arch = "x86_64")]
 
-use soft_bce::{Backend, Bce, Error};
+use soft_bce::{Backend, Bce, Error, Real};
 use std::arch::asm;
 use std::hint::black_box;
 
@@ -40,32 +40,17 @@ struct Results {
     sum: f64,
 }
 
-fn compute(backend: Backend, control: u32, z: &[f32], t: &[f32]) -> Results {
+fn compute<T: Real + Into<f64>>(backend: Backend, control: u32, z: &[T], t: &[T]) -> Results {
     let bce = Bce::new().backend(backend).unwrap();
-    let mut outputs = [(); 3].map(|()| vec![0.0; z.len()]);
+    let mut outputs = [(); 3].map(|()| z.to_vec());
     let sum = under(control, || {
         let (z, t) = black_box((z, t));
         let [loss, gradient, hessian] = &mut outputs;
         bce.loss(z, t, loss).unwrap();
         bce.sum_gradient_hessian(z, t, gradient, hessian).unwrap()
     });
-    let elements = outputs.concat().into_iter().map(f64::from).collect();
+    let elements = outputs.concat().into_iter().map(Into::into).collect();
     Results { elements, sum }
-}
-
-fn compute_double(backend: Backend, control: u32, z: &[f64], t: &[f64]) -> Results {
-    let bce = Bce::new().backend(backend).unwrap();
-    let mut outputs = [(); 3].map(|()| vec![0.0; z.len()]);
-    let sum = under(control, || {
-        let (z, t) = black_box((z, t));
-        let [loss, gradient, hessian] = &mut outputs;
-        bce.loss(z, t, loss).unwrap();
-        bce.sum_gradient_hessian(z, t, gradient, hessian).unwrap()
-    });
-    Results {
-        elements: outputs.concat(),
-        sum,
-    }
 }
 
 /// Logits from -`reach` to `reach`, targets of every kind.
@@ -138,7 +123,7 @@ fn results_stay_finite_and_close_f32() {
 fn results_stay_finite_and_close_f64() {
     let (z, t) = inputs(750.0);
     report("f64", 1e-290, |backend, control| {
-        compute_double(backend, control, &z, &t)
+        compute(backend, control, &z, &t)
     });
 }
 

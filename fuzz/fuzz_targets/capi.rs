@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use soft_bce::{Backend, Bce, Error};
-use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, Status};
+use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, SOFT_BCE_EXACT as EXACT, Status};
 use soft_bce_fuzz::{Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of};
 use std::ffi::CStr;
 use std::ptr;
@@ -235,7 +235,8 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     });
     let (flags, backend) = input.options.map_or((0, 0), |options| {
         (
-            u32::from(options.flags / 224),
+            [0, 0, 0, 0, EXACT, EXACT, EXACT << 1, EXACT | EXACT << 1]
+                [usize::from(options.flags / 32)],
             u32::from(options.backend % 6),
         )
     });
@@ -246,8 +247,19 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         Backend::Avx2,
         Backend::Avx512,
     ];
+    let exact = flags & EXACT != 0;
+    let refused = if flags & !EXACT != 0 {
+        Some(Status::SoftBceInvalidOption)
+    } else if exact && F::exact(Bce::new()).is_none() {
+        Some(Status::SoftBceUnsupportedOptions)
+    } else {
+        (backend > 4).then_some(Status::SoftBceInvalidOption)
+    };
     let configured = || {
         let mut bce = Bce::new();
+        if exact {
+            bce = F::exact(bce).expect("refused otherwise");
+        }
         if weighted {
             bce = bce.weights(w.get());
         }
@@ -265,8 +277,8 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
     let mut expected_outputs = fresh();
     let mut expected_sum = soft_bce::LossSum::new();
-    let (expected, index, number) = if flags != 0 || backend > 4 {
-        (Status::SoftBceInvalidOption, None, None)
+    let (expected, index, number) = if let Some(status) = refused {
+        (status, None, None)
     } else {
         let [first, second] = &mut expected_outputs;
         let result = configured().and_then(|bce| {
