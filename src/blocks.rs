@@ -18,13 +18,12 @@ use crate::kernel::{Begun, Point, Pointwise};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::total::{AddLosses, Total};
 
-/// Elements per span: the buffer of losses is 2 or 4 KiB. On microcontrollers
-/// the stack matters more than the loop around the spans.
-pub(crate) const SPAN: usize = if cfg!(any(target_arch = "arm", target_arch = "riscv32")) {
-    64
-} else {
-    512
-};
+/// Microcontrollers, where `Scalar` is all there is: flash and stack matter more
+/// than a second kernel and blocks of losses.
+pub(crate) const SMALL: bool = cfg!(any(target_arch = "arm", target_arch = "riscv32"));
+
+/// Elements per span: the buffer of losses is 2 or 4 KiB.
+pub(crate) const SPAN: usize = if SMALL { 16 } else { 512 };
 
 /// How far ahead of the loads lines are asked for, in bytes.
 const PREFETCH_BYTES: usize = 2048;
@@ -36,7 +35,7 @@ const STREAM_BYTES: usize = 16 << 20;
 pub(crate) const MAX_WIDTH: usize = 128;
 
 /// Elements that `Part` takes at a time; fewer in a call are all its work.
-pub(crate) const PART: usize = 64;
+pub(crate) const PART: usize = if SMALL { 16 } else { 64 };
 
 /// Targets and weights alone.
 pub(crate) const CHECK: u8 = 0;
@@ -387,7 +386,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
             return;
         }
         let Some(total) = &mut self.total else { return };
-        if let (1, Some(loss)) = (length, losses.first()) {
+        if !SMALL && let (1, Some(loss)) = (length, losses.first()) {
             total.add([loss.as_f64(), 0.0]);
             return;
         }
@@ -415,7 +414,8 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
             return Ok(false);
         }
         let count = self.inputs.z.len();
-        let mut full = false;
+        // The full kernel alone gives the same bits.
+        let mut full = SMALL;
         let mut from = 0;
         while from < count {
             let length = (count - from).min(PART);
@@ -430,7 +430,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
             if seen.beyond {
                 seen = self.lane_by_lane::<I, true>(from, length, &mut losses);
             }
-            full = seen.beyond;
+            full = SMALL || seen.beyond;
             if seen.suspect {
                 self.check(from, length)?;
             }

@@ -418,6 +418,9 @@ impl Fixed {
     }
 
     const fn divided_by(self, divisor: u64) -> Self {
+        if divisor == 0 {
+            return Self::ZERO; // never; else a division could panic
+        }
         let mut quotient = [0; Self::LIMBS];
         let mut rest = 0;
         let mut i = Self::LIMBS;
@@ -661,15 +664,20 @@ impl<T: Constants, const WHAT: u8> Job for Resolve<'_, T, WHAT> {
     fn run<I: Isa>(self, _: I) {
         let width = <T::Lane<I>>::WIDTH;
         let zero = splat::<T::Lane<I>>(T::ZERO);
-        let inputs = self.z.chunks_exact(width).zip(self.t.chunks_exact(width));
-        let outputs = self
-            .loss
-            .chunks_exact_mut(width)
-            .zip(self.gradient.chunks_exact_mut(width))
-            .zip(self.hessian.chunks_exact_mut(width));
-        let undecided = self.undecided.chunks_exact(width);
-        for (((z, t), undecided), ((loss, gradient), hessian)) in inputs.zip(undecided).zip(outputs)
-        {
+        let (mut z, mut t) = (self.z.chunks_exact(width), self.t.chunks_exact(width));
+        let mut undecided = self.undecided.chunks_exact(width);
+        let mut loss = self.loss.chunks_exact_mut(width);
+        let mut gradient = self.gradient.chunks_exact_mut(width);
+        let mut hessian = self.hessian.chunks_exact_mut(width);
+        // Zipped, they divide by `width` where that is not inlined.
+        while let (Some(z), Some(t), Some(undecided), Some(loss), Some(gradient), Some(hessian)) = (
+            z.next(),
+            t.next(),
+            undecided.next(),
+            loss.next(),
+            gradient.next(),
+            hessian.next(),
+        ) {
             if !<T::Lane<I>>::load(undecided).exceeds_bits(zero) {
                 continue;
             }

@@ -15,8 +15,10 @@
 //!   are cut again, and `f64` losses go to the accumulator one by one.
 //! * Subnormal `f32` losses are added up as integers: widening one costs a
 //!   microcode assist of more than a hundred cycles on some CPUs.
+//! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
+//!   which is software there.
 
-use crate::blocks::SPAN;
+use crate::blocks::{SMALL, SPAN};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::sum::LossSum;
 
@@ -27,7 +29,7 @@ const SPAN_LOG2: i32 = SPAN.ilog2() as i32;
 const PARTS: usize = 7;
 
 /// Two exact parts of a sum, until the large state is needed: from the second
-/// span on.
+/// span on; on microcontrollers the state alone.
 #[derive(Default)]
 pub(crate) struct Total {
     first: Option<[f64; 2]>,
@@ -57,8 +59,10 @@ impl Total {
 
     fn state(&mut self) -> &mut LossSum {
         let state = self.state.get_or_insert(const { LossSum::new() });
-        for part in self.first.take().into_iter().flatten() {
-            state.add_exact(part, 0);
+        if !SMALL {
+            for part in self.first.take().into_iter().flatten() {
+                state.add_exact(part, 0);
+            }
         }
         state
     }
@@ -67,8 +71,8 @@ impl Total {
     pub(crate) fn to_f64(&self) -> f64 {
         match (&self.state, self.first) {
             (Some(state), _) => state.to_f64(),
-            (None, Some([high, low])) => high + low,
-            (None, None) => 0.0,
+            (None, Some([high, low])) if !SMALL => high + low,
+            (None, _) => 0.0,
         }
     }
 
@@ -169,6 +173,13 @@ impl<T: Constants> Job for AddLosses<'_, T> {
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
         let Self { total, losses } = self;
+        if SMALL {
+            let state = total.state();
+            for loss in losses {
+                state.add_exact(loss.as_f64(), 0);
+            }
+            return;
+        }
         let wide = losses.len() / <T::WideLane<I>>::WIDTH * <T::WideLane<I>>::WIDTH;
         let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
         let zero = <T::Lane<I>>::splat(T::ZERO);
