@@ -59,8 +59,9 @@ pub struct Bce<'a, T: Real> {
     pub(crate) weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
-    /// A pointer, so that programs that never ask for it do not contain it.
+    /// Pointers, so that programs that never ask for them do not contain them.
     exact: Option<Run<T>>,
+    excess: Option<Run<T>>,
     backend: Option<Backend>,
 }
 
@@ -85,6 +86,7 @@ impl<'a, T: Real> Bce<'a, T> {
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
             exact: None,
+            excess: None,
             backend: None,
         }
     }
@@ -137,6 +139,41 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn label_smoothing(mut self, alpha: T) -> Self {
         self.label_smoothing = alpha;
+        self
+    }
+
+    /// Reports every loss above the least one that its target admits, which is the
+    /// target's entropy. The excess is the Kullback–Leibler divergence of σ(z) from t:
+    ///
+    /// ```text
+    /// excess = t ln(t/s) + (1 − t) ln((1 − t)/(1 − s)) >= 0
+    /// ```
+    ///
+    /// It is 0 where σ(z) is t, and for hard labels (t = 0 or 1) it is the loss itself. The
+    /// entropy does not depend on z: gradients and Hessians are those without this
+    /// option, to the bit. Sums and means are those of the excesses.
+    ///
+    /// It is the sum of two terms that are not negative, and keeps its precision where
+    /// loss less entropy would cancel: its error is of the order of what the last place of
+    /// s makes of it, or of its own last place (the budget is on the crate's page). `f32` is
+    /// computed in `f64`. Costs several times as much as the loss.
+    ///
+    /// Goes with [`weights`](Self::weights), which multiply it. With `pos_weight`,
+    /// `label_smoothing` or `exact` every call is [`Error::UnsupportedOptions`].
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (z, t) = ([0.0, 0.0, f64::INFINITY], [0.5, 0.25, 1.0]);
+    /// let mut excess = [0.0; 3];
+    /// Bce::new().excess().loss(&z, &t, &mut excess)?;
+    /// assert_eq!(excess[0], 0.0); // σ(0) is 1/2; the loss is ln 2
+    /// assert!((excess[1] - (0.25 * 0.5_f64.ln() + 0.75 * 1.5_f64.ln())).abs() < 1e-16);
+    /// assert_eq!(excess[2], 0.0);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn excess(mut self) -> Self {
+        self.excess = Some(T::excess);
         self
     }
 
@@ -470,7 +507,13 @@ impl<'a, T: Real> Bce<'a, T> {
                 value: smoothing.as_f64(),
             });
         }
-        if self.weights.is_none() && pos_weight == T::ONE && smoothing == T::ZERO {
+        let reshaped = pos_weight != T::ONE || smoothing != T::ZERO;
+        if self.excess.is_some() && (reshaped || self.exact.is_some()) {
+            return Err(Error::UnsupportedOptions {
+                reason: "excess() excludes exact(), pos_weight and label_smoothing",
+            });
+        }
+        if self.weights.is_none() && !reshaped {
             return Ok(None);
         }
         if self.exact.is_some() {
@@ -556,7 +599,7 @@ impl<'a, T: Real> Bce<'a, T> {
             outputs,
             total,
         };
-        match self.exact {
+        match self.exact.or(self.excess) {
             None => call.run::<WHAT>(),
             Some(run) => run(WHAT, call),
         }

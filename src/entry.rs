@@ -10,10 +10,13 @@ use crate::blocks::{
 };
 use crate::dispatch::Backend;
 use crate::error::Error;
+use crate::excess::Excess;
 use crate::kernel::{Identity, LogSigmoid, Logit, Plain, Pointwise, Shaped, Sigmoid, Softplus};
 use crate::lane::scalar::Scalar;
 use crate::lane::{Constants, Isa, Real};
 use crate::total::Total;
+
+const GRADIENT_HESSIAN: u8 = GRADIENT | HESSIAN;
 
 /// A call whose lengths agree and whose options are valid.
 pub struct Call<'a, T> {
@@ -67,6 +70,29 @@ impl<T: Constants> Call<'_, T> {
         }
         result
     }
+
+    /// As `walk`, but the same code whatever is asked for: for functions whose own
+    /// cost hides that of the memory.
+    #[inline(always)]
+    pub(crate) fn lane_by_lane<P: Pointwise<T>>(self, function: P, sum: bool) -> Result<(), Error> {
+        let mut outputs = self.outputs;
+        let part = Part::<_, _, ALL> {
+            function,
+            inputs: self.inputs,
+            outputs: outputs.whole(),
+            total: sum.then_some(self.total),
+            start: 0,
+        };
+        let result = if self.backend == Backend::Scalar {
+            Scalar.run(part)
+        } else {
+            self.backend.run(part)?
+        };
+        if result.is_err() {
+            outputs.poison();
+        }
+        result.map(drop)
+    }
 }
 
 macro_rules! operations {
@@ -80,6 +106,8 @@ macro_rules! operations {
             fn log_sigmoid(call: Call<'_, Self>) -> Result<(), Error>;
             fn softplus(call: Call<'_, Self>) -> Result<(), Error>;
             fn logit(call: Call<'_, Self>) -> Result<(), Error>;
+            /// The operation `what` of `Bce::excess`.
+            fn excess(what: u8, call: Call<'_, Self>) -> Result<(), Error>;
         }
 
         operations!(@implement f32 $($name = $what;)*);
@@ -120,6 +148,14 @@ macro_rules! operations {
             fn logit(call: Call<'_, Self>) -> Result<(), Error> {
                 call.walk::<_, LOSS>(Logit)
             }
+            fn excess(what: u8, call: Call<'_, Self>) -> Result<(), Error> {
+                match what {
+                    CHECK => Self::check(call),
+                    GRADIENT => Self::gradient(call),
+                    GRADIENT_HESSIAN => Self::gradient_hessian(call),
+                    _ => call.lane_by_lane(Excess, what & SUM != 0),
+                }
+            }
         }
     };
 }
@@ -131,6 +167,6 @@ operations! {
     gradient = GRADIENT;
     sum_gradient = SUM | GRADIENT;
     mean_gradient = SUM | GRADIENT | DIVIDE;
-    gradient_hessian = GRADIENT | HESSIAN;
+    gradient_hessian = GRADIENT_HESSIAN;
     sum_gradient_hessian = SUM | GRADIENT | HESSIAN;
 }

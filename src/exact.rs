@@ -165,14 +165,14 @@ fn quick<W: Lane<Real = f64>, const WHAT: u8, const FULL: bool>(z: W, t: W) -> B
 
 /// An unevaluated sum; `low` is of the order of `high`'s last place.
 #[derive(Clone, Copy)]
-struct Double<W> {
-    high: W,
-    low: W,
+pub(crate) struct Double<W> {
+    pub(crate) high: W,
+    pub(crate) low: W,
 }
 
 /// a + b, exactly.
 #[inline(always)]
-fn two_sum<W: Lane>(a: W, b: W) -> Double<W> {
+pub(crate) fn two_sum<W: Lane>(a: W, b: W) -> Double<W> {
     let high = a + b;
     let back = high - a;
     let low = (a - (high - back)) + (b - back);

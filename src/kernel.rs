@@ -151,9 +151,9 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
 
 /// A number as a sum; `low` is 0 unless `COMPENSATED`.
 #[derive(Clone, Copy)]
-struct Sum<L> {
-    high: L,
-    low: L,
+pub(crate) struct Sum<L> {
+    pub(crate) high: L,
+    pub(crate) low: L,
 }
 
 impl<L: Lane> Sum<L> {
@@ -278,16 +278,16 @@ fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L
 }
 
 /// What follows from e = e^-|z|.
-struct Tail<L> {
+pub(crate) struct Tail<L> {
     minus_a: L,
     e: L,
-    log1p: Sum<L>,
+    pub(crate) log1p: Sum<L>,
     complement: Complement<L>,
 }
 
 impl<L: Lane> Tail<L> {
     #[inline(always)]
-    fn new<const FULL: bool>(minus_a: L, begun: Begun<L>) -> Self {
+    pub(crate) fn new<const FULL: bool>(minus_a: L, begun: Begun<L>) -> Self {
         let zero = splat(L::Real::ZERO);
         let ordinary = Begun {
             e: unless_tiny::<L, FULL>(minus_a, zero, begun.e),
@@ -522,18 +522,17 @@ impl<T: Constants> Pointwise<T> for Shaped<T> {
     }
 }
 
-/// ln(y) for normal or subnormal y in (0, 1).
-///
-/// y = 2^k f with f within a factor sqrt(2) of 1; ln y = k ln 2 + ln f.
+/// k and g with y = 2^k (1 + g), for normal or subnormal y in (0, 1]: 1 + g is
+/// within a factor sqrt(2) of 1.
 #[inline(always)]
-fn ln<L: Lane>(y: L) -> L {
+pub(crate) fn split<L: Lane>(y: L) -> (L, L) {
     let one = splat::<L>(L::Real::ONE);
     let scale = splat(L::Real::SUBNORMAL_SCALE);
     let subnormal = splat::<L>(L::Real::MIN_POSITIVE).greater(y);
     let y = L::select(subnormal, y * scale, y);
     let sqrt_half = splat(L::Real::SQRT_HALF);
     let shifted = y.sub_bits(sqrt_half);
-    // k is negative: its exponent field plus the bias is an integer below 2^p,
+    // k is not positive: its exponent field plus the bias is an integer below 2^p,
     // which stands in the fraction of 2^p.
     let field = shifted.add_bits(one).exponent_to_low_bits();
     let k =
@@ -542,7 +541,13 @@ fn ln<L: Lane>(y: L) -> L {
     let f = shifted
         .and_bits(splat(L::Real::FRACTION))
         .add_bits(sqrt_half);
-    let g = f - one;
+    (k, f - one)
+}
+
+/// ln(y) = k ln 2 + ln(1 + g) for normal or subnormal y in (0, 1).
+#[inline(always)]
+fn ln<L: Lane>(y: L) -> L {
+    let (k, g) = split(y);
     let low = horner(L::Real::LN, g).fma(g * g, k * splat(L::Real::LN2_LO));
     k.fma(splat(L::Real::LN2_HI), low + g)
 }

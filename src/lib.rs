@@ -9,7 +9,7 @@
 //! | Hessian by z | s·(1 − s) | q − q², q = e/(1 + e) |
 //!
 //! The loss is convex in z, least where σ(z) = t, and worth there the entropy of
-//! t, not 0. The gradient is the plain difference s − t.
+//! t, not 0 ([`Bce::excess`] is the loss above that). The gradient is the plain difference s − t.
 //!
 //! ```
 //! use soft_bce::Bce;
@@ -37,6 +37,7 @@ mod dispatch;
 mod entry;
 mod error;
 pub mod exact;
+mod excess;
 mod kernel;
 mod lane;
 #[cfg(feature = "rayon")]

@@ -155,7 +155,15 @@ fn everything<T: Element>(backend: Backend, z: &[T], t: &[T], w: &[T]) -> Vec<u6
         .pos_weight(T::from_f64(3.0))
         .label_smoothing(T::from_f64(0.1));
     let mut all = Vec::new();
-    for bce in [plain, plain.weights(w), shaped, shaped.weights(w)] {
+    let excess = plain.excess();
+    for bce in [
+        plain,
+        plain.weights(w),
+        shaped,
+        shaped.weights(w),
+        excess,
+        excess.weights(w),
+    ] {
         let fresh = || vec![T::from_f64(7.0); z.len()];
         let (mut loss, mut g, mut h, mut again) = (fresh(), fresh(), fresh(), fresh());
         bce.loss(z, t, &mut loss).unwrap();

@@ -115,7 +115,10 @@ fn the_first_bad_target_is_named_and_no_result_survives() {
                     matches!(error, Error::TargetOutOfRange { index: i, value: v }
                         if *i == index && v.to_bits() == value.to_bits())
                 };
-                for (error, outputs) in outputs_after(&z, &t, Bce::new(), length) {
+                for (error, outputs) in outputs_after(&z, &t, Bce::new(), length)
+                    .into_iter()
+                    .chain(outputs_after(&z, &t, Bce::new().excess(), length))
+                {
                     assert!(named(&error), "{error:?}, {index} of {length}");
                     assert!(outputs.iter().all(|x| x.is_nan()));
                 }
@@ -201,6 +204,84 @@ fn options_out_of_range_are_named() {
                 ..
             }
         ));
+    }
+}
+
+/// The excess of `f64`; where `f32` has the same inputs, its excess is this one rounded.
+fn excess_of(z: f64, t: f64) -> f64 {
+    let (mut out, mut single) = ([7.0], [7.0]);
+    let inputs = (z as f32, t as f32);
+    Bce::new().excess().loss(&[z], &[t], &mut out).unwrap();
+    Bce::new()
+        .excess()
+        .loss(&[inputs.0], &[inputs.1], &mut single)
+        .unwrap();
+    if (f64::from(inputs.0), f64::from(inputs.1)) == (z, t) {
+        assert_eq!(single, [out[0] as f32], "{z}, {t}");
+    }
+    out[0]
+}
+
+#[test]
+fn excess_has_the_limits_of_the_loss_and_is_zero_at_the_minimum() {
+    for (z, t, excess) in [
+        (0.0, 0.5, 0.0),
+        (-0.0, 0.5, 0.0),
+        (INFINITY, 1.0, 0.0),
+        (INFINITY, 0.25, INFINITY),
+        (INFINITY, 0.0, INFINITY),
+        (-INFINITY, 0.0, 0.0),
+        (-INFINITY, 0.25, INFINITY),
+        (-INFINITY, 1.0, INFINITY),
+    ] {
+        assert_eq!(excess_of(z, t).to_bits(), f64::to_bits(excess), "{z}, {t}");
+    }
+    assert!(excess_of(f64::NAN, 0.5).is_nan());
+    assert_eq!(excess_of(f64::MAX, 0.0), f64::MAX);
+    assert_eq!(excess_of(f64::MIN, 0.0), 0.0);
+}
+
+#[test]
+fn excess_of_hard_labels_is_the_loss() {
+    for i in 0..4000_i32 {
+        let z = f64::from(i - 2000) * 0.4;
+        for t in [0.0, -0.0, 1.0] {
+            assert_eq!(excess_of(z, t), scalar::loss(z, t).unwrap(), "{z}, {t}");
+        }
+    }
+}
+
+#[test]
+fn excess_goes_with_weights_and_nothing_else() {
+    let (z, t, weights) = ([1.0_f32, f32::NAN], [0.25, 0.5], [3.0, 0.0]);
+    let alone = Bce::new().excess().sum(&z[..1], &t[..1]).unwrap();
+    let weighted = Bce::new().weights(&weights).excess();
+    assert_eq!(weighted.sum(&z, &t), Ok(f64::from(alone as f32 * 3.0)));
+    assert_eq!(
+        weighted.mean(&z, &t),
+        Ok(f64::from(alone as f32 * 3.0) / 3.0)
+    );
+
+    for refused in [
+        Bce::new().excess().pos_weight(2.0),
+        Bce::new().label_smoothing(0.5).excess(),
+        Bce::new().excess().exact(),
+        Bce::new().exact().excess(),
+    ] {
+        let (mut g, mut h) = ([7.0_f32; 2], [7.0; 2]);
+        for error in [
+            refused.sum(&z, &t).unwrap_err(),
+            refused.loss(&z, &t, &mut g).unwrap_err(),
+            refused.gradient(&z, &t, &mut g).unwrap_err(),
+            refused
+                .gradient_hessian(&z, &t, &mut g, &mut h)
+                .unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, Error::UnsupportedOptions { .. }),
+                "{error:?}"
+            );
+        }
     }
 }
 

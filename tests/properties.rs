@@ -70,6 +70,28 @@ proptest! {
         prop_assert!((g + mirrored).abs() <= 4e-16);
     }
 
+    /// Never negative, least at logit(t), the loss less the entropy, and with the same derivatives.
+    #[test]
+    fn excess_is_the_loss_above_the_entropy(z in -40.0..40.0_f64, t in 0.0..=1.0_f64, steps in -3..=3_i32) {
+        let near = logit(t);
+        let near = if near.is_finite() { near + f64::from(steps) * near.abs() * f64::EPSILON } else { z };
+        let (mut excess, mut g, mut h) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+        let (z, t) = ([z, near], [t; 2]);
+        Bce::new().excess().loss(&z, &t, &mut excess).unwrap();
+        let sum = Bce::new().excess().sum_gradient_hessian(&z, &t, &mut g, &mut h).unwrap();
+        prop_assert_eq!(sum, excess[0] + excess[1]);
+        let (mut plain_g, mut plain_h) = ([0.0; 2], [0.0; 2]);
+        Bce::new().gradient_hessian(&z, &t, &mut plain_g, &mut plain_h).unwrap();
+        prop_assert_eq!((g, h), (plain_g, plain_h));
+        let entropy = |x: f64| if x == 0.0 { 0.0 } else { -x * x.ln() };
+        let loss = scalar::loss(z[0], t[0]).unwrap();
+        let least = entropy(t[0]) + entropy(1.0 - t[0]);
+        prop_assert!(excess[0] >= 0.0 && excess[1] >= 0.0);
+        prop_assert!((excess[0] - (loss - least)).abs() <= 4e-15 * (1.0 + loss));
+        // s - t is a few ULP there, and the excess its square over 2 t (1 - t).
+        prop_assert!(excess[1] * t[0] * (1.0 - t[0]) <= 1e-28);
+    }
+
     #[test]
     fn options_follow_their_formulas(
         z in -20.0..20.0_f64, t in 0.0..=1.0_f64, p in 0.1..10.0_f64, alpha in 0.0..=1.0_f64, w in 0.0..5.0_f64,

@@ -76,6 +76,13 @@
 #define SOFT_BCE_EXACT 1
 
 /**
+ * A flag of options: every loss is reported above its least value for the target, the target's
+ * entropy: t ln(t/s) + (1 - t) ln((1 - t)/(1 - s)). Gradients and Hessians do not change. Excludes
+ * pos_weight, label_smoothing and SOFT_BCE_EXACT.
+ */
+#define SOFT_BCE_EXCESS 2
+
+/**
  * What became of a call. Values keep their meaning; later versions may add more.
  */
 enum soft_bce_status
@@ -202,7 +209,7 @@ typedef struct soft_bce_options_f32 {
      */
     float label_smoothing;
     /**
-     * 0, or SOFT_BCE_EXACT.
+     * 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
      */
     uint32_t flags;
     /**
@@ -244,7 +251,7 @@ typedef struct soft_bce_options_f64 {
      */
     double label_smoothing;
     /**
-     * 0, or SOFT_BCE_EXACT.
+     * 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
      */
     uint32_t flags;
     /**

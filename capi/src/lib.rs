@@ -29,6 +29,10 @@ const _: () = assert!(SOFT_BCE_LOSS_SUM_BYTES == bce::LossSum::BYTES);
 /// once, to nearest even, at two to three times the cost; far more without FMA instructions for
 /// double. Excludes weights, pos_weight and label_smoothing.
 pub const SOFT_BCE_EXACT: u32 = 1;
+/// A flag of options: every loss is reported above its least value for the target, the target's
+/// entropy: t ln(t/s) + (1 - t) ln((1 - t)/(1 - s)). Gradients and Hessians do not change. Excludes
+/// pos_weight, label_smoothing and SOFT_BCE_EXACT.
+pub const SOFT_BCE_EXCESS: u32 = 2;
 
 /// What became of a call. Values keep their meaning; later versions may add more.
 #[repr(i32)]
@@ -369,7 +373,7 @@ macro_rules! operations {
             /// Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
             /// [0, 1].
             pub label_smoothing: $real,
-            /// 0, or SOFT_BCE_EXACT.
+            /// 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
             pub flags: u32,
             /// A soft_bce_backend; 0, the fastest, unless you test or measure.
             pub backend: u32,
@@ -383,11 +387,14 @@ macro_rules! operations {
             }
 
             fn apply<'a>(&self, mut bce: Bce<'a, $real>) -> Result<Bce<'a, $real>, Status> {
-                if self.flags & !SOFT_BCE_EXACT != 0 {
+                if self.flags & !(SOFT_BCE_EXACT | SOFT_BCE_EXCESS) != 0 {
                     return Err(SoftBceInvalidOption);
                 }
                 if self.flags & SOFT_BCE_EXACT != 0 {
                     bce = Element::exact(bce)?;
+                }
+                if self.flags & SOFT_BCE_EXCESS != 0 {
+                    bce = bce.excess();
                 }
                 if self.pos_weight != 0.0 {
                     bce = bce.pos_weight(self.pos_weight);

@@ -189,6 +189,21 @@ static void NAME(test_options)(void)
     options.label_smoothing = (REAL)0.25;
     REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
     options.label_smoothing = 0;
+
+    options.flags = SOFT_BCE_EXCESS;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double y = t[i];
+        long double entropy = (y > 0 ? -y * logl(y) : 0) + (y < 1 ? -(1 - y) * log1pl(-y) : 0);
+        long double loss = y * softplus(-(long double)z[i]) + (1 - y) * softplus(z[i]);
+        CHECK(out[i] >= 0);
+        CHECK(close_to(out[i], loss - entropy, loss, 4 * EPSILON));
+    }
+    options.label_smoothing = (REAL)0.25;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
+    options.label_smoothing = 0;
+    options.flags = SOFT_BCE_EXCESS | SOFT_BCE_EXACT;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, out, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
     options.flags = 0;
 
     for (backend = 0; backend <= SOFT_BCE_BACKEND_AVX512; backend++) {
@@ -208,7 +223,7 @@ static void NAME(test_options)(void)
     options.backend = 5;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.backend = 0;
-    options.flags = 2;
+    options.flags = 4;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.flags = 0;
     options.pos_weight = -1;

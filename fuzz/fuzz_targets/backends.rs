@@ -29,6 +29,7 @@ enum Mode {
         label_smoothing: Target,
     },
     Exact,
+    Excess,
     /// sigmoid and so on, which run on the fastest backend.
     Slices(Function),
 }
@@ -65,6 +66,7 @@ fn configure<'a, F: Real>(mode: Mode, weights: &'a [F]) -> Option<Bce<'a, F>> {
             Some(if weighted { bce.weights(weights) } else { bce })
         }
         Mode::Exact => F::exact(bce),
+        Mode::Excess => Some(bce.excess()),
         Mode::Slices(_) => None,
     }
 }

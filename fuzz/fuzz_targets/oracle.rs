@@ -38,6 +38,9 @@ impl Promises {
             {
                 rows.push((function, Mode::Options, budget));
             }
+            if let Ok(budget) = budget(Mode::Excess) {
+                rows.push((function, Mode::Excess, budget));
+            }
             if F::exact(Bce::new()).is_some() && function != Function::Logit {
                 rows.push((function, Mode::Exact, Requirement::CorrectlyRounded));
             }
@@ -100,6 +103,7 @@ fn check<F: Real>(input: &Input, promises: &Promises) {
         options.pos_weight = if pos_weight > 0.0 { pos_weight } else { 3.0 };
         options.label_smoothing = input.label_smoothing.value(F::from_f64(0.0)).to_f64();
     }
+    options.excess = mode == Mode::Excess;
     let job = Job {
         function,
         options,
@@ -113,6 +117,9 @@ fn check<F: Real>(input: &Input, promises: &Promises) {
         .label_smoothing(F::from_f64(options.label_smoothing));
     if !weights.is_empty() {
         bce = bce.weights(weights);
+    }
+    if options.excess {
+        bce = bce.excess();
     }
     if mode == Mode::Exact {
         bce = F::exact(bce).expect("promised");

@@ -119,8 +119,8 @@ pub struct Real {
     pub value: Float,
     /// The true value is at most this far from `value`; zero where `value` is exact.
     pub radius: Float,
-    /// The number whose ULP measures the error: the value itself but for the gradient of a soft
-    /// target, which cancels. Rounded down, so that a binade edge is judged strictly.
+    /// The number whose ULP measures the error: the value itself but for the gradient and the excess
+    /// of a soft target, which cancel. Rounded down, so that a binade edge is judged strictly.
     pub scale: Float,
     /// Whether a result of zero has to have the sign of the value. Not for the gradient: it is a
     /// difference, and +0 where its terms round to the same number.
@@ -129,20 +129,23 @@ pub struct Real {
 
 /// Beyond this |z|, exp(-|z|) is below every bit of every other term, and only its sign matters.
 const EXP_CLAMP: f64 = 2000.0;
+/// The share of the gradient, 2^-shift, whose ULP is the least that measures an excess: of f32, which
+/// is computed in f64, and of f64.
+const EXCESS_SLOPE_SHIFT: [i32; 2] = [24, 0];
 const FIRST_PRECISION: u32 = 128;
 /// Enough to hold any sum of products of three f64 exactly, and to resolve any that is not exact.
 const LAST_PRECISION: u32 = 1 << 14;
 
 /// The true value, certain to 2^-32 ULP of `F`.
 pub fn truth<F: Format>(function: Function, input: Input, options: Options) -> Truth {
-    refine(function, input, options, |real| {
+    refine::<F>(function, input, options, |real| {
         real.radius.is_zero() || floor_log2(&real.radius) <= ulp_exponent::<F>(&real.scale) - 32
     })
 }
 
 /// The correctly rounded result (nearest, ties to even), certain.
 pub fn correctly_rounded<F: Format>(function: Function, input: Input, options: Options) -> F {
-    let truth = refine(function, input, options, |real| {
+    let truth = refine::<F>(function, input, options, |real| {
         let below = Float::with_val(real.value.prec() + 8, &real.value - &real.radius);
         let above = Float::with_val(real.value.prec() + 8, &real.value + &real.radius);
         F::from_float(&below).to_bits() == F::from_float(&above).to_bits()
@@ -169,7 +172,7 @@ pub fn ulp_exponent<F: Format>(x: &Float) -> i32 {
     floor_log2(x).clamp(F::MIN_EXPONENT, F::MAX_EXPONENT) - (F::PRECISION - 1)
 }
 
-fn refine(
+fn refine<F: Format>(
     function: Function,
     input: Input,
     options: Options,
@@ -180,7 +183,7 @@ fn refine(
     }
     let mut precision = FIRST_PRECISION;
     loop {
-        let real = evaluate(function, input, options, precision);
+        let real = evaluate::<F>(function, input, options, precision);
         if certain(&real) || precision >= LAST_PRECISION {
             let zero = real.value.is_zero() && real.radius.is_zero();
             return if zero {
@@ -216,6 +219,11 @@ fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
         };
     }
     let (for_negative, for_positive) = coefficients(input, options, FIRST_PRECISION);
+    if function == Function::Loss && options.excess && z == 0.0 && for_negative == for_positive {
+        return Some(Truth::Zero {
+            negative: Some(false),
+        });
+    }
     if z.is_finite() {
         return None;
     }
@@ -274,7 +282,7 @@ fn coefficients(input: Input, options: Options, precision: u32) -> (Float, Float
 /// The value at one precision. Each term is good to a few units of its own last place, and the terms
 /// are added up with their signs only where the function itself subtracts, so that the sum of their
 /// magnitudes times 2^(7 - precision) bounds the error.
-fn evaluate(function: Function, input: Input, options: Options, precision: u32) -> Real {
+fn evaluate<F: Format>(function: Function, input: Input, options: Options, precision: u32) -> Real {
     let number = |x: f64| Float::with_val(precision, x);
     if function == Function::Logit {
         let p = number(input.z);
@@ -321,15 +329,27 @@ fn evaluate(function: Function, input: Input, options: Options, precision: u32) 
             if !options.excess || a.is_zero() || b.is_zero() {
                 return relative(loss, precision, 1.0);
             }
-            // The minimum, at sigmoid(z) = b / (a + b).
-            let least = -(a.clone() * (a / &sum).ln() + b.clone() * (b / &sum).ln());
+            // The minimum, at sigmoid(z) = b / (a + b). The larger share's logarithm from the smaller:
+            // a rounded share next to 1 tells nothing of it.
+            let (small, large) = if a < b { (&a, &b) } else { (&b, &a) };
+            let share = small.clone() / &sum;
+            let least = -(share.clone().ln() * small + (-share).ln_1p() * large);
             let radius = (number(0.0) + &loss + &least) >> (precision as i32 - 9);
             let value = number(0.0) + &loss - least;
+            // At the minimum the excess is flat: it moves by up to twice the gradient, or by the square
+            // of the step, where the smaller of s and 1 - s moves by a step of 2^-53 of itself.
+            let step = tail.clone() >> 53;
+            let sigmoid = if up { 1 / divisor } else { tail };
+            let rising = number(0.0) + &sum * sigmoid;
+            let noise = (number(0.0) + &rising + &b) >> (precision as i32 - 7);
+            let gradient = ((rising - b).abs() - noise).max(&number(0.0));
+            let slope = (gradient + step) >> EXCESS_SLOPE_SHIFT[usize::from(F::PRECISION > 24)];
+            let lower = number(0.0) + &value - &radius;
             Real {
-                scale: loss,
-                value,
+                scale: lower.max(&slope),
+                value: value.max(&number(0.0)),
                 radius,
-                signed_zero: false,
+                signed_zero: true,
             }
         }
         Function::Gradient => {

@@ -93,6 +93,9 @@ impl Subject {
             .pos_weight(F::from_f64(options.pos_weight))
             .label_smoothing(F::from_f64(options.label_smoothing));
         let mut bce = (calls.bce)(bce);
+        if options.excess {
+            bce = bce.excess();
+        }
         if !weights.is_empty() {
             bce = bce.weights(weights);
         }

@@ -1,4 +1,5 @@
-//! soft-bce within `src/accuracy.md`, on 10 million elements per function, type and mode.
+//! soft-bce within `src/accuracy.md`, on 10 million elements per function, type and mode, of the
+//! excess on 300,000.
 //!
 //! `SEED=n` repeats a run, `CASES=n` sets its length, `PLANT=fault` shows it red.
 
@@ -69,4 +70,20 @@ without_options! {
     exact_sigmoid: f32, Exact, Sigmoid;
     exact_log_sigmoid: f32, Exact, LogSigmoid;
     exact_softplus: f32, Exact, Softplus;
+}
+
+const EXCESS: Options = Options {
+    excess: true,
+    ..Options::PLAIN
+};
+
+/// There is no fast reference: MPFR decides each.
+#[test]
+fn f32_excess() {
+    check::<f32>(Function::Loss, Mode::Excess, EXCESS, 300_000);
+}
+
+#[test]
+fn f64_excess() {
+    check::<f64>(Function::Loss, Mode::Excess, EXCESS, 300_000);
 }

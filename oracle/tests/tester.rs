@@ -353,16 +353,13 @@ fn fast_references_agree_with_mpfr() {
 }
 
 /// Inputs with their correctly rounded results.
-fn right_results<F: Fast>(function: Function) -> Vec<(Inputs<F>, Vec<F>)> {
+fn right_results<F: Fast>(function: Function, options: Options) -> Vec<(Inputs<F>, Vec<F>)> {
     let mut batches = Vec::new();
     cases::for_each_batch::<F>(function, 24_000, SEED, |inputs| {
         let right = (0..inputs.z.len())
             .map(|i| {
-                correctly_rounded(
-                    function,
-                    input_of(inputs, i, Options::PLAIN),
-                    Options::PLAIN,
-                )
+                let input = input_of(inputs, i, Options::PLAIN);
+                correctly_rounded(function, input, options)
             })
             .collect();
         batches.push((inputs.clone(), right));
@@ -401,15 +398,23 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
     let mut effective = Vec::new();
     for function in Function::ALL {
         let Ok(requirement) = budget::requirement(function, F::NAME, mode) else {
-            assert!(mode == Mode::Exact, "{function:?} has no budget");
+            let partial = match mode {
+                Mode::Exact => function == Function::Logit,
+                Mode::Excess => function != Function::Loss,
+                _ => false,
+            };
+            assert!(partial, "{function:?} has no budget");
             continue;
         };
         let job = Job {
             function,
-            options: Options::PLAIN,
+            options: Options {
+                excess: mode == Mode::Excess,
+                ..Options::PLAIN
+            },
             requirement,
         };
-        let batches = right_results(function);
+        let batches = right_results(function, job.options);
         let clean = check_with::<F>(job, &batches, None).unwrap_or_default();
         assert_eq!(
             clean.verdict(),
@@ -462,6 +467,33 @@ fn planted_faults_turn_f64_red() {
 #[test]
 fn planted_faults_turn_exact_red() {
     faults_turn_checks_red::<f32>(Mode::Exact);
+}
+
+#[test]
+fn planted_faults_turn_excess_red() {
+    faults_turn_checks_red::<f32>(Mode::Excess);
+    faults_turn_checks_red::<f64>(Mode::Excess);
+}
+
+/// What loss less entropy, in f64, is worth near the minimum.
+#[test]
+fn an_excess_that_cancels_is_noticed() {
+    let options = Options {
+        excess: true,
+        ..Options::PLAIN
+    };
+    let (z, t) = (0.7_f64, 0.668);
+    let (s, r) = (1.0 / (1.0 + (-z).exp()), 1.0 - t);
+    let loss = (1.0 + z.exp()).ln() - t * z;
+    let right = truth::<f64>(Function::Loss, plain(z, t), options);
+    let divergence = t * (t / s).ln() + r * (r / (1.0 - s)).ln();
+    assert!(ulp::error(loss + t * t.ln() + r * r.ln(), &right) > 100.0);
+    assert!(ulp::error(divergence, &right) > 100.0);
+    // And where the sigmoid is the target: nothing but 0 is right.
+    let minimum = truth::<f64>(Function::Loss, plain(0.0, 0.5), options);
+    assert_eq!(ulp::error(0.0, &minimum), 0.0);
+    assert_eq!(ulp::error(-0.0, &minimum), f64::INFINITY);
+    assert_eq!(ulp::error(f64::from_bits(5), &minimum), 5.0);
 }
 
 #[test]

@@ -224,13 +224,14 @@ const OPERATIONS: [&str; 9] = [
     "scalar",
 ];
 const SLICES: [&str; 4] = ["sigmoid", "log_sigmoid", "softplus", "logit"];
-const MODES: [&str; 6] = [
+const MODES: [&str; 7] = [
     "default",
     "weights",
     "pos_weight",
     "label_smoothing",
     "all_options",
     "exact",
+    "excess",
 ];
 
 fn hash_operation<T: Bits>(
@@ -318,6 +319,7 @@ pub fn hash_all<T: Bits>(
                         .pos_weight(three)
                         .label_smoothing(eighth),
                     "exact" => T::exact(bce).unwrap_or(bce),
+                    "excess" => bce.excess(),
                     _ => bce,
                 };
                 hash_operation(bce, operation, chunk, hash)
