@@ -357,6 +357,18 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
         true
     }
 
+    /// Whether any |z| is NaN or too large for the fast kernel. Asked before, since
+    /// that would take an assist for every subnormal number it makes.
+    #[inline(always)]
+    fn is_beyond<I: Isa>(&self, from: usize, length: usize) -> bool {
+        let mut seen = Extremes::<T::Lane<I>>::nothing();
+        for chunk in self.inputs.part(from, length).z.chunks(<T::Lane<I>>::WIDTH) {
+            let minus_a = <T::Lane<I>>::load(chunk).or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
+            seen.minus_a = seen.minus_a.max_bits(minus_a);
+        }
+        seen.judge().beyond
+    }
+
     /// Up to `PART` elements.
     #[inline(always)]
     fn lane_by_lane<I: Isa, const FULL: bool>(
@@ -414,23 +426,18 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
             return Ok(false);
         }
         let count = self.inputs.z.len();
-        // The full kernel alone gives the same bits.
-        let mut full = SMALL;
+        let mut full = false;
         let mut from = 0;
         while from < count {
             let length = (count - from).min(PART);
             let mut losses = [T::ZERO; PART];
-            let mut seen = Seen {
-                beyond: true,
-                suspect: false,
+            // The full kernel alone gives the same bits.
+            full = SMALL || self.is_beyond::<I>(from, length);
+            let seen = if full {
+                self.lane_by_lane::<I, true>(from, length, &mut losses)
+            } else {
+                self.lane_by_lane::<I, false>(from, length, &mut losses)
             };
-            if !full {
-                seen = self.lane_by_lane::<I, false>(from, length, &mut losses);
-            }
-            if seen.beyond {
-                seen = self.lane_by_lane::<I, true>(from, length, &mut losses);
-            }
-            full = SMALL || seen.beyond;
             if seen.suspect {
                 self.check(from, length)?;
             }
