@@ -9,9 +9,8 @@
 //!
 //! What is left goes through `Part`, which does everything for any number of
 //! elements, lane by lane with partial loads and stores: short calls, the rest
-//! behind the last span, and again the spans that need the full kernel, before
-//! anything is overwritten that this needs. It is compiled once for a function,
-//! not once for every combination of outputs.
+//! behind the last span, and what needs the full kernel. It is compiled once for a
+//! function, not once for every combination of outputs.
 
 use crate::error::Error;
 use crate::kernel::{Begun, Point, Pointwise};
@@ -297,31 +296,31 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
     /// The first lane of the inputs, with a partial load and partial stores where
     /// they are shorter. `losses` gets zeros for what is missing.
     #[inline(always)]
-    fn lane<I: Isa, const FULL: bool>(
+    fn lane<L: Lane<Real = T>, const FULL: bool>(
         function: P,
         inputs: Inputs<'_, T>,
         to: Outputs<'_, T>,
         losses: Option<&mut [T]>,
-        seen: &mut Extremes<T::Lane<I>>,
+        seen: &mut Extremes<L::Single>,
     ) {
-        let mut point = step::<T::Lane<I>, P, FULL>(
+        let mut point = step::<L, P, FULL>(
             function,
-            <T::Lane<I>>::load(inputs.z),
-            P::READS_TARGET.then(|| <T::Lane<I>>::load(inputs.t)),
-            inputs.weights.map(<T::Lane<I>>::load),
+            L::load(inputs.z),
+            P::READS_TARGET.then(|| L::load(inputs.t)),
+            inputs.weights.map(L::load),
             None,
             seen,
         );
         if WHAT & DIVIDE != 0
             && let Some(divisor) = to.divisor
         {
-            point.gradient = point.gradient / <T::Lane<I>>::splat(divisor);
+            point.gradient = point.gradient / L::splat(divisor);
         }
         if WHAT & SUM != 0
             && let Some(losses) = losses
         {
-            let real = <T::Lane<I>>::first(inputs.z.len());
-            <T::Lane<I>>::select(real, point.loss, <T::Lane<I>>::splat(T::ZERO)).store(losses);
+            let real = L::first(inputs.z.len());
+            L::select(real, point.loss, L::splat(T::ZERO)).store(losses);
         }
         for (what, value, to) in [
             (LOSS, point.loss, to.loss),
@@ -341,32 +340,19 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
         const WIDEST: usize = 16;
         let count = self.inputs.z.len();
         let width = <T::Lane<I>>::WIDTH;
-        if width == 1 || count == 0 || count > width {
+        if width == 1 || count == 0 || count > width || is_beyond::<I, T>(self.inputs.z) {
             return false;
         }
         let mut losses = [T::ZERO; WIDEST];
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         let wanted = self.total.is_some().then_some(&mut losses[..]);
         let outputs = self.outputs.whole();
-        Self::lane::<I, false>(self.function, self.inputs, outputs, wanted, &mut seen);
-        let seen = seen.judge();
-        if seen.beyond || seen.suspect {
+        Self::lane::<T::Lane<I>, false>(self.function, self.inputs, outputs, wanted, &mut seen);
+        if seen.judge().suspect {
             return false;
         }
         self.add(isa, count, &mut losses);
         true
-    }
-
-    /// Whether any |z| is NaN or too large for the fast kernel. Asked before, since
-    /// that would take an assist for every subnormal number it makes.
-    #[inline(always)]
-    fn is_beyond<I: Isa>(&self, from: usize, length: usize) -> bool {
-        let mut seen = Extremes::<T::Lane<I>>::nothing();
-        for chunk in self.inputs.part(from, length).z.chunks(<T::Lane<I>>::WIDTH) {
-            let minus_a = <T::Lane<I>>::load(chunk).or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
-            seen.minus_a = seen.minus_a.max_bits(minus_a);
-        }
-        seen.judge().beyond
     }
 
     /// Up to `PART` elements.
@@ -378,8 +364,8 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
         losses: &mut [T; PART],
     ) -> Seen {
         let mut seen = Extremes::<T::Lane<I>>::nothing();
-        for at in (0..length).step_by(<T::Lane<I>>::WIDTH) {
-            Self::lane::<I, FULL>(
+        for at in (0..length).step_by(<T::PartLane<I>>::WIDTH) {
+            Self::lane::<T::PartLane<I>, FULL>(
                 self.function,
                 self.inputs.part(from + at, length - at),
                 self.outputs.part(from + at, length - at),
@@ -417,22 +403,20 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
 }
 
 impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT> {
-    /// Whether the last elements needed the full kernel.
-    type Output = Result<bool, Error>;
+    type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) -> Result<bool, Error> {
+    fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
         if self.fits_one_lane(isa) {
-            return Ok(false);
+            return Ok(());
         }
         let count = self.inputs.z.len();
-        let mut full = false;
         let mut from = 0;
         while from < count {
             let length = (count - from).min(PART);
             let mut losses = [T::ZERO; PART];
             // The full kernel alone gives the same bits.
-            full = SMALL || self.is_beyond::<I>(from, length);
+            let full = SMALL || is_beyond::<I, T>(self.inputs.part(from, length).z);
             let seen = if full {
                 self.lane_by_lane::<I, true>(from, length, &mut losses)
             } else {
@@ -444,8 +428,20 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT>
             self.add(isa, length, &mut losses);
             from += length;
         }
-        Ok(full)
+        Ok(())
     }
+}
+
+/// Whether any |z| is NaN or too large for the fast kernel. Asked before, since
+/// that would take an assist for every subnormal number it makes.
+#[inline(always)]
+fn is_beyond<I: Isa, T: Constants>(z: &[T]) -> bool {
+    let mut seen = Extremes::<T::Lane<I>>::nothing();
+    for chunk in z.chunks(<T::Lane<I>>::WIDTH) {
+        let minus_a = <T::Lane<I>>::load(chunk).or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
+        seen.minus_a = seen.minus_a.max_bits(minus_a);
+    }
+    seen.judge().beyond
 }
 
 /// The first invalid target or weight.
@@ -497,6 +493,23 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
         }
     }
 
+    /// Whether the elements from `start` on need the full kernel, and for how many
+    /// of the next `length` that is so: a multiple of `unit`.
+    #[inline(always)]
+    fn alike<I: Isa>(&self, start: usize, length: usize, unit: usize) -> (bool, usize) {
+        // A loop: closures would not be inlined into vector code.
+        let mut first = None;
+        let mut alike = 0;
+        for z in self.inputs.part(start, length).z.chunks(unit) {
+            let beyond = is_beyond::<I, T>(z);
+            if *first.get_or_insert(beyond) != beyond {
+                break;
+            }
+            alike += z.len();
+        }
+        (first == Some(true), alike)
+    }
+
     #[inline(always)]
     fn part(&mut self, start: usize, length: usize) -> Part<'_, T, P::Any, ALL> {
         Part {
@@ -543,31 +556,50 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, W
 
         let mut start = 0;
         let mut losses = [T::ZERO; SPAN];
-        let mut full = false;
+        // Whether to look at the logits first: before the first span, and where some were beyond
+        // `FAST_LIMIT`, since the fast kernel would make subnormal numbers of them.
+        let mut cautious = true;
         while start < count {
             let left = count - start;
-            let mut length = left.min(SPAN) / width * width;
+            let span = left.min(SPAN) / width * width;
+            let mut length = span;
+            let mut full = true;
             if start < head {
                 length = head.min(left);
-            } else if length == 0 {
+            } else if span == 0 {
                 length = left;
-            } else if !full {
-                let losses = losses.get_mut(..length).unwrap_or(&mut []);
-                let seen = self.span::<I>(isa, start, length, losses, stream);
-                if !seen.beyond {
-                    if seen.suspect {
-                        invalid::<T, P>(self.inputs.part(start, length))
-                            .map_err(|error| error.shifted(start))?;
-                    }
-                    if WHAT & SUM != 0 {
-                        let total = &mut *self.total;
-                        isa.apart(AddLosses { total, losses });
-                    }
-                    start += length;
-                    continue;
+            } else {
+                full = false;
+                if cautious {
+                    (full, length) = self.alike::<I>(start, span, PART.max(width));
+                    cautious = full || length < span;
                 }
             }
-            full = isa.apart(self.part(start, length))?;
+            // Not before the first address aligned for streaming, nor behind the last lane.
+            let whole = length.is_multiple_of(width);
+            let losses = losses.get_mut(..length).unwrap_or(&mut []);
+            if full {
+                let mut part = self.part(start, length);
+                if WHAT & SUM != 0 && whole {
+                    part.total = None;
+                    part.outputs.loss = &mut *losses;
+                }
+                isa.apart(part)?;
+            } else {
+                let seen = self.span::<I>(isa, start, length, losses, stream);
+                if seen.beyond {
+                    cautious = true;
+                    continue;
+                }
+                if seen.suspect {
+                    invalid::<T, P>(self.inputs.part(start, length))
+                        .map_err(|error| error.shifted(start))?;
+                }
+            }
+            if WHAT & SUM != 0 && whole {
+                let total = &mut *self.total;
+                isa.apart(AddLosses { total, losses });
+            }
             start += length;
         }
         if stream {

@@ -39,15 +39,13 @@ impl<T: Constants> Call<'_, T> {
             ..
         } = self;
         let result = if backend == Backend::Scalar {
-            Scalar
-                .run(Part::<_, _, WHAT> {
-                    function,
-                    inputs,
-                    outputs: outputs.whole(),
-                    total: Some(total),
-                    start: 0,
-                })
-                .map(drop)
+            Scalar.run(Part::<_, _, WHAT> {
+                function,
+                inputs,
+                outputs: outputs.whole(),
+                total: Some(total),
+                start: 0,
+            })
         } else if inputs.z.len() < PART {
             let part = Part::<_, _, ALL> {
                 function: function.any(),
@@ -56,7 +54,7 @@ impl<T: Constants> Call<'_, T> {
                 total: (WHAT & SUM != 0).then_some(total),
                 start: 0,
             };
-            backend.run(part)?.map(drop)
+            backend.run(part)?
         } else {
             backend.run(Walk::<_, _, WHAT> {
                 function,
@@ -91,7 +89,7 @@ impl<T: Constants> Call<'_, T> {
         if result.is_err() {
             outputs.poison();
         }
-        result.map(drop)
+        result
     }
 }
 

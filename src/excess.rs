@@ -88,15 +88,20 @@ impl<T: Constants> Job for Lanes<'_, T> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
-        let z = <T::Lane<I>>::load(self.z).widen();
-        let t = <T::Lane<I>>::load(self.t).widen();
-        let low = excess(z.0, t.0);
-        let high = if <T::Lane<I>>::HALVES == 2 {
-            excess(z.1, t.1)
-        } else {
-            low
-        };
-        <T::Lane<I>>::narrow(low, high).store(self.excess);
+        let width = <T::Lane<I>>::WIDTH;
+        let (mut z, mut t) = (self.z.chunks_exact(width), self.t.chunks_exact(width));
+        let mut excesses = self.excess.chunks_exact_mut(width);
+        // Zipped, they divide by `width` where that is not inlined.
+        while let (Some(z), Some(t), Some(to)) = (z.next(), t.next(), excesses.next()) {
+            let (z, t) = (<T::Lane<I>>::load_widened(z), <T::Lane<I>>::load_widened(t));
+            let low = excess(z.0, t.0);
+            let high = if <T::Lane<I>>::HALVES == 2 {
+                excess(z.1, t.1)
+            } else {
+                low
+            };
+            <T::Lane<I>>::narrow(low, high).store(to);
+        }
     }
 }
 
@@ -121,14 +126,14 @@ impl<T: Constants> Pointwise<T> for Excess {
 
     #[inline(always)]
     fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
-        const WIDEST: usize = 16;
+        const WIDEST: usize = 32;
         const { assert!(L::WIDTH <= WIDEST) };
         let (mut z_values, mut t_values) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
         let mut excess = [T::ZERO; WIDEST];
         z.store(&mut z_values);
         t.store(&mut t_values);
         z.apart(Lanes {
-            z: &z_values,
+            z: z_values.get(..L::WIDTH).unwrap_or(&[]),
             t: &t_values,
             excess: &mut excess,
         });

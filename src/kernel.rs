@@ -118,7 +118,9 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let h = horner(L::Real::EXP, r).fma(r, one);
     let p = h.fma(r, one);
     let power = if FULL {
-        // `scale` would make subnormal numbers, at the cost of an assist each.
+        // `scale` would make subnormal numbers, at the cost of an assist each; so would `low`,
+        // which no one needs beyond `FAST_LIMIT`.
+        let rounded = rounded.max_or(rounder + splat(L::Real::LEAST_POWER_LOG2));
         one.add_bits(rounded.low_bits_to_exponent())
     } else {
         one.scale(rounded, k)
@@ -205,10 +207,12 @@ fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
             low: splat(L::Real::ZERO),
         };
     }
-    let half = e * splat(L::Real::HALF);
+    // Where e^2 would be subnormal, and cost an assist, it is far below e's last place.
+    let squared = e.max_or(splat(L::Real::LEAST_SQUARED));
+    let half = squared * splat(L::Real::HALF);
     let high = half.neg_fma(e, e);
-    let rest = half.neg_fma(e, e - high);
-    let rest = (e * e * tail).fma(e, rest);
+    let rest = half.neg_fma(squared, e - high);
+    let rest = (squared * squared * tail).fma(e, rest);
     Sum {
         high,
         low: low.fma(splat::<L>(L::Real::ONE) - half, rest),
@@ -289,8 +293,13 @@ impl<L: Lane> Tail<L> {
     #[inline(always)]
     pub(crate) fn new<const FULL: bool>(minus_a: L, begun: Begun<L>) -> Self {
         let zero = splat(L::Real::ZERO);
+        // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
         let ordinary = Begun {
-            e: unless_tiny::<L, FULL>(minus_a, zero, begun.e),
+            e: if FULL {
+                begun.e.max_or(splat(L::Real::LEAST_FAST))
+            } else {
+                begun.e
+            },
             low: unless_tiny::<L, FULL>(minus_a, zero, begun.low),
         };
         let log1p = log1p(ordinary.e, ordinary.low);

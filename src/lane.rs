@@ -56,6 +56,8 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     type WideLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// The same where gradients and Hessians are computed.
     type GradientLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// The same for the few elements, or the full kernel, of a part.
+    type PartLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
 
     const ZERO: Self;
     const HALF: Self;
@@ -79,6 +81,11 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
     /// the last place where `COMPENSATED`, is normal.
     const FAST_LIMIT: Self;
+    /// Less than e^-`FAST_LIMIT`, and the same holds of it; and a power of two below it.
+    const LEAST_FAST: Self;
+    const LEAST_POWER_LOG2: Self;
+    /// Its square is normal.
+    const LEAST_SQUARED: Self;
     /// The largest a whose e^-a is normal.
     const NORMAL_LIMIT: Self;
     /// Beyond, e^-a rounds to 0.
@@ -117,6 +124,7 @@ impl Constants for f32 {
     type Lane<I: Isa> = I::F32;
     type WideLane<I: Isa> = I::WideF32;
     type GradientLane<I: Isa> = I::GradientF32;
+    type PartLane<I: Isa> = I::PartF32;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -133,6 +141,9 @@ impl Constants for f32 {
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
+    const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
+    const LEAST_POWER_LOG2: Self = -125.0;
+    const LEAST_SQUARED: Self = f32::from_bits((127 - 60) << 23);
     const NORMAL_LIMIT: Self = 87.336_54;
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
@@ -177,6 +188,7 @@ impl Constants for f64 {
     type Lane<I: Isa> = I::F64;
     type WideLane<I: Isa> = I::WideF64;
     type GradientLane<I: Isa> = I::GradientF64;
+    type PartLane<I: Isa> = I::PartF64;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -193,6 +205,9 @@ impl Constants for f64 {
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
     const FAST_LIMIT: Self = 640.0;
+    const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
+    const LEAST_POWER_LOG2: Self = -925.0;
+    const LEAST_SQUARED: Self = f64::from_bits((1023 - 500) << 52);
     const NORMAL_LIMIT: Self = 708.396_418_532_264_1;
     const ZERO_LIMIT: Self = 745.5;
     const SUBNORMAL_SHIFT: u64 = 128;
@@ -342,8 +357,10 @@ pub trait Isa: Copy {
     type F64: Lane<Real = f64, Wide = Self::F64, Single = Self::F64>;
     type WideF32: Lane<Real = f32, Single = Self::F32>;
     type GradientF32: Lane<Real = f32, Single = Self::F32>;
+    type PartF32: Lane<Real = f32, Single = Self::F32>;
     type WideF64: Lane<Real = f64, Single = Self::F64>;
     type GradientF64: Lane<Real = f64, Single = Self::F64>;
+    type PartF64: Lane<Real = f64, Single = Self::F64>;
     /// Bytes from which an address counts as aligned for `stream`.
     const STREAM_ALIGNMENT: usize = 1;
 

@@ -11,16 +11,21 @@
 //!   multiples add up exactly, and the remainders are exact and at most 2^(q - 1)
 //!   (Rump, Ogita and Oishi, "Accurate floating-point summation", SIAM J. Sci.
 //!   Comput. 31(1), 2008). If the spread
-//!   allows, the remainders add up exactly as well. If not, those of `f32` losses
-//!   are cut again, and `f64` losses go to the accumulator one by one.
-//! * Subnormal `f32` losses are added up as integers: widening one costs a
-//!   microcode assist of more than a hundred cycles on some CPUs.
+//!   allows, the remainders add up exactly as well. If not, they are cut again:
+//!   `f32` losses as often as all of their range needs, `f64` losses until nothing
+//!   is left.
+//! * Subnormal losses are added up as integers: widening one, and cutting one by
+//!   subtractions, costs a microcode assist of more than a hundred cycles on some
+//!   CPUs; for the same reason small `f64` losses are scaled up before they are cut.
 //! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
 //!   which is software there.
 
-use crate::blocks::{SMALL, SPAN};
+use crate::blocks::{MAX_WIDTH, SMALL, SPAN};
 use crate::lane::{Constants, Isa, Job, Lane};
 use crate::sum::LossSum;
+
+/// The parts of `f64` losses below 2^LOW may be subnormal, and cost an assist each.
+const LOW: i32 = -800;
 
 const SPAN_LOG2: i32 = SPAN.ilog2() as i32;
 
@@ -85,34 +90,64 @@ impl Total {
     }
 
     /// Adds the subnormal ones among the losses and leaves zeros in their place.
-    #[cold]
-    #[inline(never)]
-    fn take_subnormals<T: Constants>(&mut self, losses: &mut [T]) {
-        let mut sum = 0;
-        for loss in losses {
-            if loss.pattern() < T::MIN_POSITIVE.pattern() {
-                sum += loss.pattern();
-                *loss = T::ZERO;
-            }
+    #[inline(always)]
+    fn take_subnormals<L: Lane>(&mut self, losses: &mut [L::Real]) {
+        let zero = L::splat(L::Real::ZERO);
+        let normal = L::splat(L::Real::MIN_POSITIVE);
+        let mut patterns = zero;
+        for chunk in losses.chunks_exact_mut(L::WIDTH) {
+            let losses = L::load(chunk);
+            let subnormal = normal.greater(losses);
+            patterns = patterns.add_bits(L::select(subnormal, losses, zero));
+            L::select(subnormal, zero, losses).store(chunk);
         }
-        // Below 2^(23 + 9): exact.
-        self.add_to_state([sum as f64 * f64::from_bits((1023 - 149) << 52), 0.0]);
+        // Even a lane of one element stays below 2^(23 + 9) or 2^(52 + 9).
+        let mut sums = [L::Real::ZERO; MAX_WIDTH];
+        patterns.store(&mut sums);
+        let sum: u64 = sums.into_iter().map(Constants::pattern).sum();
+        let unit = L::Real::of_pattern(1).as_f64();
+        let upper = sum >> 32;
+        self.add_to_state([
+            upper as f64 * (unit * 4_294_967_296.0),
+            (sum - (upper << 32)) as f64 * unit,
+        ]);
     }
 
-    /// Adds the parts of one cut.
+    /// Cuts off the upper parts and adds them up, until nothing is left. For losses
+    /// that are normal or 0.
     #[inline(always)]
-    fn add_halves<L: Lane>(&mut self, losses: &[L::Real], cut_at: i32) {
-        let mut sums = (L::Wide::splat(0.0), L::Wide::splat(0.0));
-        for chunk in losses.chunks_exact(L::WIDTH) {
-            let (first, second) = L::load_widened(chunk);
-            let (upper, lower) = cut(first, cut_at);
-            sums = (sums.0 + upper, sums.1 + lower);
-            if L::HALVES == 2 {
-                let (upper, lower) = cut(second, cut_at);
-                sums = (sums.0 + upper, sums.1 + lower);
+    fn add_levels<L: Lane>(&mut self, losses: &mut [L::Real], mut top: i32) {
+        // Scaled up, so that no part becomes subnormal.
+        const SCALE: i32 = 200;
+        const UP: f64 = f64::from_bits(((1023 + SCALE) as u64) << 52);
+        let zero = <L::Wide as Lane>::splat(0.0);
+        let mut unit = 1.0;
+        loop {
+            if top < LOW && unit == 1.0 {
+                for chunk in losses.chunks_exact_mut(L::WIDTH) {
+                    let scaled = L::load_widened(chunk).0 * <L::Wide as Lane>::splat(UP);
+                    L::narrow(scaled, zero).store(chunk);
+                }
+                top += SCALE;
+                unit = 1.0 / UP;
             }
+            let mut sum = zero;
+            let mut left = <<L::Wide as Lane>::Single>::splat(0.0);
+            let cut_at = top + SPAN_LOG2 - 53;
+            for chunk in losses.chunks_exact_mut(L::WIDTH) {
+                let (upper, lower) = cut(L::load_widened(chunk).0, cut_at);
+                sum = sum + upper;
+                left = lower.abs().max_bits_into(left);
+                L::narrow(lower, zero).store(chunk);
+            }
+            self.add_to_state([sum.reduce_exact_sum() * unit, 0.0]);
+            let left = left.reduce_max_bits();
+            if left == 0 {
+                return;
+            }
+            // The exponent of a subnormal number is too large.
+            top = cut_at.min(f64::exponent(left) + 1);
         }
-        self.add_to_state([sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]);
     }
 
     /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
@@ -167,6 +202,22 @@ fn exact_sum<L: Lane>(losses: &[L::Real]) -> f64 {
     sum.reduce_exact_sum()
 }
 
+/// The sums of the upper and of the lower parts of one cut.
+#[inline(always)]
+fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> [f64; 2] {
+    let mut sums = (L::Wide::splat(0.0), L::Wide::splat(0.0));
+    for chunk in losses.chunks_exact(L::WIDTH) {
+        let (first, second) = L::load_widened(chunk);
+        let (upper, lower) = cut(first, cut_at);
+        sums = (sums.0 + upper, sums.1 + lower);
+        if L::HALVES == 2 {
+            let (upper, lower) = cut(second, cut_at);
+            sums = (sums.0 + upper, sums.1 + lower);
+        }
+    }
+    [sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]
+}
+
 impl<T: Constants> Job for AddLosses<'_, T> {
     type Output = ();
 
@@ -205,16 +256,26 @@ impl<T: Constants> Job for AddLosses<'_, T> {
             total.add([sum, 0.0]);
             return;
         }
-        if narrow && min + 1 < T::MIN_POSITIVE.pattern() {
-            total.take_subnormals(losses);
+        if min + 1 < T::MIN_POSITIVE.pattern() {
+            total.take_subnormals::<T::Lane<I>>(losses);
+            if max < T::MIN_POSITIVE.pattern() {
+                return;
+            }
         }
-        if top <= 1000 && last >= cut_at - 1 + SPAN_LOG2 - 53 {
+        let low = !narrow && top < LOW;
+        if top <= 1000 && !low && last >= cut_at - 1 + SPAN_LOG2 - 53 {
             // The losses may just have changed, and `spans` with them.
             let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
-            total.add_halves::<T::WideLane<I>>(spans, cut_at);
-            total.add_halves::<T::Lane<I>>(rest, cut_at);
+            let [mut upper, mut lower] = halves::<T::WideLane<I>>(spans, cut_at);
+            if !rest.is_empty() {
+                let of_rest = halves::<T::Lane<I>>(rest, cut_at);
+                (upper, lower) = (upper + of_rest[0], lower + of_rest[1]);
+            }
+            total.add([upper, lower]);
         } else if narrow {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
+        } else if top <= 1000 {
+            total.add_levels::<T::Lane<I>>(losses, top);
         } else {
             let state = total.state();
             for loss in losses {
@@ -248,7 +309,7 @@ fn add_parts<W: Lane<Real = f64>, const N: usize>(
 /// range of `f64` all of it is the first part.
 #[inline(always)]
 fn cut<W: Lane<Real = f64>>(whole: W, at: i32) -> (W, W) {
-    let exponent = (at + 52).max(-1021);
+    let exponent = (at + 52).max(-1022);
     let cutter = W::splat(1.5 * f64::from_bits(((1023 + exponent) as u64) << 52));
     let upper = (whole + cutter) - cutter;
     (upper, whole - upper)

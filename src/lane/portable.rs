@@ -15,6 +15,8 @@ impl Isa for Portable {
     type WideF64 = f64x4;
     type GradientF32 = f32x8;
     type GradientF64 = f64x4;
+    type PartF32 = f32x8;
+    type PartF64 = f64x4;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

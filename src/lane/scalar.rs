@@ -13,6 +13,8 @@ impl Isa for Scalar {
     type WideF64 = f64;
     type GradientF32 = f32;
     type GradientF64 = f64;
+    type PartF32 = f32;
+    type PartF64 = f64;
 
     #[inline(always)]
     fn run<J: Job>(self, job: J) -> J::Output {

@@ -111,6 +111,8 @@ macro_rules! isa {
             type WideF64 = $wide_double;
             type GradientF32 = $gradient_single;
             type GradientF64 = $wide_double;
+            type PartF32 = Pair<$single>;
+            type PartF64 = Pair<$double>;
             const STREAM_ALIGNMENT: usize = $alignment;
 
             #[inline(always)]
