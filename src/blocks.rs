@@ -282,17 +282,19 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
 
 /// Any number of elements, lane by lane: those of the outputs in `WHAT` whose
 /// slices are not empty.
-pub(crate) struct Part<'a, T: Constants, P, const WHAT: u8> {
+///
+/// By reference: copies would cost a short call a third of its time.
+pub(crate) struct Part<'a, 'b, T: Constants, P, const WHAT: u8> {
     pub(crate) function: P,
-    pub(crate) inputs: Inputs<'a, T>,
-    pub(crate) outputs: Outputs<'a, T>,
+    pub(crate) inputs: &'b Inputs<'a, T>,
+    pub(crate) outputs: &'b mut Outputs<'a, T>,
     /// Takes the losses, if they are to be summed.
-    pub(crate) total: Option<&'a mut Total>,
+    pub(crate) total: Option<&'b mut Total>,
     /// The index of the first element in the call.
     pub(crate) start: usize,
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, '_, T, P, WHAT> {
     /// The first lane of the inputs, with a partial load and partial stores where
     /// they are shorter. `losses` gets zeros for what is missing.
     #[inline(always)]
@@ -347,7 +349,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         let wanted = self.total.is_some().then_some(&mut losses[..]);
         let outputs = self.outputs.whole();
-        Self::lane::<T::Lane<I>, false>(self.function, self.inputs, outputs, wanted, &mut seen);
+        Self::lane::<T::Lane<I>, false>(self.function, *self.inputs, outputs, wanted, &mut seen);
         if seen.judge().suspect {
             return false;
         }
@@ -402,7 +404,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Part<'_, T, P, WHAT> {
     }
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, T, P, WHAT> {
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Part<'_, '_, T, P, WHAT> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -510,15 +512,28 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
         (first == Some(true), alike)
     }
 
+    /// What `Part` does; the losses to `losses` if it is given, else to the total.
     #[inline(always)]
-    fn part(&mut self, start: usize, length: usize) -> Part<'_, T, P::Any, ALL> {
-        Part {
-            function: self.function.any(),
-            inputs: self.inputs.part(start, length),
-            outputs: self.outputs.part(start, length),
-            total: (WHAT & SUM != 0).then_some(&mut *self.total),
-            start,
+    fn part<I: Isa>(
+        &mut self,
+        isa: I,
+        start: usize,
+        length: usize,
+        losses: Option<&mut [T]>,
+    ) -> Result<(), Error> {
+        let mut outputs = self.outputs.part(start, length);
+        let mut total = (WHAT & SUM != 0).then_some(&mut *self.total);
+        if let Some(losses) = losses {
+            outputs.loss = losses;
+            total = None;
         }
+        isa.apart(Part::<_, _, ALL> {
+            function: self.function.any(),
+            inputs: &self.inputs.part(start, length),
+            outputs: &mut outputs,
+            total,
+            start,
+        })
     }
 
     /// Elements before the first output's address is aligned for streaming, or
@@ -579,12 +594,8 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, W
             let whole = length.is_multiple_of(width);
             let losses = losses.get_mut(..length).unwrap_or(&mut []);
             if full {
-                let mut part = self.part(start, length);
-                if WHAT & SUM != 0 && whole {
-                    part.total = None;
-                    part.outputs.loss = &mut *losses;
-                }
-                isa.apart(part)?;
+                let losses = (WHAT & SUM != 0 && whole).then_some(&mut *losses);
+                self.part(isa, start, length, losses)?;
             } else {
                 let seen = self.span::<I>(isa, start, length, losses, stream);
                 if seen.beyond {

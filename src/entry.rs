@@ -30,41 +30,40 @@ pub struct Call<'a, T> {
 
 impl<T: Constants> Call<'_, T> {
     #[inline(always)]
-    pub(crate) fn walk<P: Pointwise<T>, const WHAT: u8>(self, function: P) -> Result<(), Error> {
-        let Self {
-            backend,
-            inputs,
-            mut outputs,
-            total,
-            ..
-        } = self;
+    pub(crate) fn walk<P: Pointwise<T>, const WHAT: u8>(
+        mut self,
+        function: P,
+    ) -> Result<(), Error> {
+        let backend = self.backend;
+        let inputs = &self.inputs;
+        let outputs = &mut self.outputs;
+        let total = &mut *self.total;
         let result = if backend == Backend::Scalar {
             Scalar.run(Part::<_, _, WHAT> {
                 function,
                 inputs,
-                outputs: outputs.whole(),
+                outputs,
                 total: Some(total),
                 start: 0,
             })
         } else if inputs.z.len() < PART {
-            let part = Part::<_, _, ALL> {
+            backend.run(Part::<_, _, ALL> {
                 function: function.any(),
                 inputs,
-                outputs: outputs.whole(),
+                outputs,
                 total: (WHAT & SUM != 0).then_some(total),
                 start: 0,
-            };
-            backend.run(part)?
+            })?
         } else {
             backend.run(Walk::<_, _, WHAT> {
                 function,
-                inputs,
-                outputs: &mut outputs,
+                inputs: *inputs,
+                outputs,
                 total,
             })?
         };
         if result.is_err() {
-            outputs.poison();
+            self.outputs.poison();
         }
         result
     }
@@ -72,12 +71,15 @@ impl<T: Constants> Call<'_, T> {
     /// As `walk`, but the same code whatever is asked for: for functions whose own
     /// cost hides that of the memory.
     #[inline(always)]
-    pub(crate) fn lane_by_lane<P: Pointwise<T>>(self, function: P, sum: bool) -> Result<(), Error> {
-        let mut outputs = self.outputs;
+    pub(crate) fn lane_by_lane<P: Pointwise<T>>(
+        mut self,
+        function: P,
+        sum: bool,
+    ) -> Result<(), Error> {
         let part = Part::<_, _, ALL> {
             function,
-            inputs: self.inputs,
-            outputs: outputs.whole(),
+            inputs: &self.inputs,
+            outputs: &mut self.outputs,
             total: sum.then_some(self.total),
             start: 0,
         };
@@ -87,7 +89,7 @@ impl<T: Constants> Call<'_, T> {
             self.backend.run(part)?
         };
         if result.is_err() {
-            outputs.poison();
+            self.outputs.poison();
         }
         result
     }
