@@ -358,6 +358,8 @@ struct Row {
     element: &'static str,
     n: usize,
     backend: &'static str,
+    /// "" or "exact".
+    mode: &'static str,
     operation: Operation,
     ns: f64,
     bytes: usize,
@@ -371,6 +373,7 @@ struct Cliff {
     name: &'static str,
     ns: f64,
     ratio: f64,
+    limit: f64,
 }
 
 fn chosen(options: &Options, backend: Backend) -> bool {
@@ -395,10 +398,14 @@ fn operations<T: Element>(
         for operation in Operation::ALL {
             if operation.obstacle(backend).is_none() && chosen(options, backend) {
                 let bce = Bce::<T>::new().backend(backend)?;
-                labels.push((backend, operation));
-                cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
-                    black_box(buffers.call(operation, &bce, n));
-                }));
+                let exact = T::exact(bce).filter(|_| operation != Operation::Sigmoid);
+                for (mode, bce) in [("", Some(bce)), ("exact", exact)] {
+                    let Some(bce) = bce else { continue };
+                    labels.push((backend, mode, operation));
+                    cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
+                        black_box(buffers.call(operation, &bce, n));
+                    }));
+                }
             }
         }
     }
@@ -418,12 +425,13 @@ fn operations<T: Element>(
     let times = meter.measure(&format!("{} n = {n}", T::NAME), &mut buffers, &cases);
     let (ours, baselines) = times.split_at(labels.len());
     let (streams, std_loops) = baselines.split_at(Operation::ALL.len());
-    for (&(backend, operation), &ns) in labels.iter().zip(ours) {
+    for (&(backend, mode, operation), &ns) in labels.iter().zip(ours) {
         let index = operation as usize;
         rows.push(Row {
             element: T::NAME,
             n,
             backend: backend.name(),
+            mode,
             operation,
             ns,
             bytes: (operation.reads() + operation.writes()) * size_of::<T>(),
@@ -585,6 +593,23 @@ fn cliffs<T: Element>(
                 black_box(bce.sum_gradient(z, t, &mut out.get_mut()[1..N]).ok());
             },
         ));
+        if let Some(bce) = T::exact(bce) {
+            let reference = cases.len();
+            for (name, inputs) in [
+                ("exact mode, typical", inputs.first()),
+                ("exact mode, targets at the stationary point", inputs.last()),
+            ] {
+                let Some((_, inputs)) = inputs else { continue };
+                names.push((name, reference));
+                cases.push(Case::new(
+                    N,
+                    move |(out, _): &mut (Aligned<T>, Buffers<T>)| {
+                        let (z, t) = (inputs.z.get(), inputs.t.get());
+                        black_box(bce.sum_gradient(z, t, &mut out.get_mut()[..N]).ok());
+                    },
+                ));
+            }
+        }
         // Short slices: within a page, then with the rest across its end.
         let reference = cases.len();
         for (name, start) in [
@@ -623,6 +648,7 @@ fn cliffs<T: Element>(
                 name,
                 ns,
                 ratio: ns / times[reference],
+                limit: if name.starts_with("exact") { 8.0 } else { 3.0 },
             });
         }
     }
@@ -743,7 +769,8 @@ fn roofline(
         for (n, filled) in [(SHORT, true), (longest, false)] {
             let points: Vec<_> = rows
                 .iter()
-                .filter(|row| row.element == "f32" && row.backend == backend && row.n == n)
+                .filter(|row| row.mode.is_empty() && row.element == "f32")
+                .filter(|row| row.backend == backend && row.n == n)
                 .map(|row| {
                     let flops = flops(row.operation);
                     (flops / row.bytes as f64, flops / row.ns)
@@ -887,7 +914,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 row.element.to_owned(),
                 row.n.to_string(),
                 row.backend.to_owned(),
-                row.operation.name().to_owned(),
+                format!("{} {}", row.mode, row.operation.name())
+                    .trim()
+                    .to_owned(),
                 format!("{:.3}", row.ns),
                 format!("{:.1}", row.bytes as f64 / row.ns),
                 format!("{:.2}", row.ns * gigahertz),
@@ -915,8 +944,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What comes on top, as far as it does not hide behind the rest.
     let at = |element: &str, backend: &str, operation| {
         let row = rows.iter().find(|row| {
-            (row.element, row.backend, row.operation, row.n)
-                == (element, backend, operation, 16 << 10)
+            (row.element, row.backend, row.mode, row.operation, row.n)
+                == (element, backend, "", operation, 16 << 10)
         });
         row.map_or(f64::NAN, |row| row.ns * gigahertz)
     };
@@ -1001,7 +1030,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 cliff.name.to_owned(),
                 format!("{:.3}", cliff.ns),
                 format!("{:.2}", cliff.ratio),
-                (if cliff.ratio <= 3.0 { "" } else { "over 3" }).to_owned(),
+                if cliff.ratio > cliff.limit {
+                    format!("over {}", cliff.limit)
+                } else {
+                    String::new()
+                },
             ]
         })
         .collect();
@@ -1075,7 +1108,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "rounds": options.rounds,
         "peak_gflops": peaks.iter().map(|(b, peak)| json!({"backend": b.name(), "gflops": peak})).collect::<Vec<_>>(),
         "operations": rows.iter().map(|row| json!({
-            "type": row.element, "n": row.n, "backend": row.backend, "operation": row.operation.name(),
+            "type": row.element, "n": row.n, "backend": row.backend, "mode": row.mode, "operation": row.operation.name(),
             "ns_per_element": row.ns, "bytes_per_element": row.bytes, "cycles_per_element": row.ns * gigahertz,
             "stream_ns_per_element": row.stream, "std_loop_ns_per_element": row.std_loop,
         })).collect::<Vec<_>>(),

@@ -121,12 +121,14 @@ pub trait Element: Real + 'static {
     const NAME: &'static str;
     fn of(value: f64) -> Self;
     fn to_f64(self) -> f64;
+    /// The correctly rounded mode, where there is one.
+    fn exact(bce: Bce<'static, Self>) -> Option<Bce<'static, Self>>;
     fn std_loss(z: Self, t: Self) -> Self;
     fn std_gradient(z: Self, t: Self) -> (Self, Self);
 }
 
 macro_rules! element {
-    ($real:ident) => {
+    ($real:ident, $exact:expr) => {
         impl Element for $real {
             const NAME: &'static str = stringify!($real);
             fn of(value: f64) -> Self {
@@ -134,6 +136,9 @@ macro_rules! element {
             }
             fn to_f64(self) -> f64 {
                 f64::from(self)
+            }
+            fn exact(bce: Bce<'static, Self>) -> Option<Bce<'static, Self>> {
+                $exact(bce)
             }
             #[inline(always)]
             fn std_loss(z: Self, t: Self) -> Self {
@@ -147,8 +152,8 @@ macro_rules! element {
         }
     };
 }
-element!(f32);
-element!(f64);
+element!(f32, |bce: Bce<'static, f32>| Some(bce.exact()));
+element!(f64, |_| None);
 
 /// A slice that starts at a cache line.
 pub struct Aligned<T> {
