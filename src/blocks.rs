@@ -556,19 +556,13 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
         let misaligned = first.as_ptr().addr() % I::STREAM_ALIGNMENT;
         Some((I::STREAM_ALIGNMENT - misaligned) % I::STREAM_ALIGNMENT / size_of::<T>())
     }
-}
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, WHAT> {
-    type Output = Result<(), Error>;
-
+    /// Everything, from the first span to the rest behind the last one. The first
+    /// `head` elements are those in front of the address that `stream` needs.
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
+    fn spans<I: Isa>(&mut self, isa: I, head: usize, stream: bool) -> Result<(), Error> {
         let count = self.inputs.z.len();
         let width = <T::WideLane<I>>::WIDTH;
-        let head = self.stream_head::<I>();
-        let stream = head.is_some();
-        let head = head.unwrap_or(0);
-
         let mut start = 0;
         let mut losses = [T::ZERO; SPAN];
         // Whether to look at the logits first: before the first span, and where some were beyond
@@ -600,6 +594,10 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, W
                 let seen = self.span::<I>(isa, start, length, losses, stream);
                 if seen.beyond {
                     cautious = true;
+                    if stream {
+                        // What was streamed is written again.
+                        isa.fence();
+                    }
                     continue;
                 }
                 if seen.suspect {
@@ -613,9 +611,22 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, W
             }
             start += length;
         }
+        Ok(())
+    }
+}
+
+impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, WHAT> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
+        let head = self.stream_head::<I>();
+        let stream = head.is_some();
+        let result = self.spans(isa, head.unwrap_or(0), stream);
         if stream {
+            // Also after an error, which has the outputs overwritten.
             isa.fence();
         }
-        Ok(())
+        result
     }
 }

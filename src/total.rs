@@ -132,20 +132,20 @@ impl Total {
                 unit = 1.0 / UP;
             }
             let mut sum = zero;
-            let mut left = <<L::Wide as Lane>::Single>::splat(0.0);
+            // An upper bound is enough, and cheaper than a maximum.
+            let mut left = zero;
             let cut_at = top + SPAN_LOG2 - 53;
             for chunk in losses.chunks_exact_mut(L::WIDTH) {
                 let (upper, lower) = cut(L::load_widened(chunk).0, cut_at);
                 sum = sum + upper;
-                left = lower.abs().max_bits_into(left);
+                left = left.or_bits(lower);
                 L::narrow(lower, zero).store(chunk);
             }
             self.add_to_state([sum.reduce_exact_sum() * unit, 0.0]);
-            let left = left.reduce_max_bits();
+            let left = left.abs().reduce_max_bits();
             if left == 0 {
                 return;
             }
-            // The exponent of a subnormal number is too large.
             top = cut_at.min(f64::exponent(left) + 1);
         }
     }
@@ -256,7 +256,7 @@ impl<T: Constants> Job for AddLosses<'_, T> {
             total.add([sum, 0.0]);
             return;
         }
-        if min + 1 < T::MIN_POSITIVE.pattern() {
+        if min < T::MIN_POSITIVE.pattern() - 1 {
             total.take_subnormals::<T::Lane<I>>(losses);
             if max < T::MIN_POSITIVE.pattern() {
                 return;

@@ -226,6 +226,9 @@ macro_rules! lane {
                 if from.len() >= $width {
                     // SAFETY: the slice holds `WIDTH` elements.
                     Self(unsafe { $loadu(from.as_ptr()) })
+                } else if from.is_empty() {
+                    // A masked access to no element of a page that is not there takes an assist.
+                    Self::splat(0.0)
                 } else {
                     // SAFETY: only the slice's own elements are read.
                     Self(unsafe { $load_first(from.as_ptr(), from.len()) })
@@ -236,7 +239,7 @@ macro_rules! lane {
                 if to.len() >= $width {
                     // SAFETY: the slice holds `WIDTH` elements.
                     unsafe { $storeu(to.as_mut_ptr(), self.0) }
-                } else {
+                } else if !to.is_empty() {
                     // SAFETY: only the slice's own elements are written.
                     unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
                 }
