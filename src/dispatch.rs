@@ -114,6 +114,10 @@ impl Backend {
     /// Runs the job on this backend, or says that the machine lacks it. `Scalar`
     /// is left to callers: every machine has it, and its code differs.
     #[inline(always)]
+    #[cfg_attr(
+        any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64"),
+        expect(unused_variables, reason = "no backend but `Scalar`")
+    )]
     pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output, Error> {
         let missing = Error::BackendUnavailable {
             backend: self.name(),

@@ -24,6 +24,7 @@
     not(target_has_atomic = "64")
 ))]
 mod arm;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
