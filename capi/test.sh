@@ -41,7 +41,9 @@ if [ "${1:-}" = firmware ]; then
     gcc $strict -Iinclude tests/bits.c "$CARGO_TARGET_DIR/release/libsoft_bce.a" -o "$work/bits" -lm -lpthread -ldl
     "$work/bits" > "$work/bits.host"
     say "$target"
-    if [ ! -d "$("${RUSTC:-rustc}" --print target-libdir --target $target)" ]; then
+    # A sysroot among the target's flags counts.
+    if [ ! -d "$("${RUSTC:-rustc}" ${CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS:-} \
+        --print target-libdir --target $target)" ]; then
         build_std=-Zbuild-std=core
         export RUSTC_BOOTSTRAP=1
     fi
