@@ -10,13 +10,16 @@
 #     platforms/run.sh no-panic           no panic in an image of every public function: host, Cortex-M4F
 #     platforms/run.sh deny | features
 #
-# Installs what it needs (setup.sh: Debian 12, root). Built files go below $CARGO_TARGET_DIR.
+# Installs what it needs (setup.sh: Debian 12, root). Built files go below $CARGO_TARGET_DIR. Once
+# everything is installed, several may run at a time.
 set -eu
 cd "$(dirname "$0")/.."
 export SOFT_BCE_PLATFORMS="${SOFT_BCE_PLATFORMS:-$PWD/target/platforms}"
+given=${CARGO_TARGET_DIR:-}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
-mkdir -p "$SOFT_BCE_PLATFORMS"
 cache=$SOFT_BCE_PLATFORMS
+results=$cache/results/${1:-}
+mkdir -p "$results"
 
 # Debian's compiler with the library of the target unpacked below $cache/$1.
 cross() {
@@ -28,10 +31,12 @@ cross() {
 x86() {
     platforms/setup.sh emulators
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $1"
+    # An emulated FMA, emulated: a seventh of the lengths, and no test of sums alone.
+    export SOFT_BCE_EVERY=7
     # Says which backends there are, so that a run on the wrong machine fails.
     # With all features, as elsewhere in CI: one build serves every CPU.
-    cargo test --release --all-features --test hashes -- --nocapture | tee "$cache/hashes.log"
-    if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$cache/hashes.log"; else ! grep -q '^avx' "$cache/hashes.log"; fi
+    cargo test --release --all-features --test hashes -- --nocapture | tee "$results/hashes.log"
+    if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$results/hashes.log"; else ! grep -q '^avx' "$results/hashes.log"; fi
     # The example's test starts programs of its own.
     cargo test --release --all-features --lib --test backends --test contract --test loss_sum --test properties
 }
@@ -62,16 +67,19 @@ firmware() {
     cross bare
     variable=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)
     case $target in wasm32*) linker=wasm-ld ;; *) linker=ld.lld ;; esac
+    # A directory for each target: Cargo locks it.
+    directory=$CARGO_TARGET_DIR/on-$target
     env "${variable}_LINKER=/usr/lib/llvm-22/bin/$linker" "${variable}_RUSTFLAGS=--sysroot=$sysroot $flags" \
+        CARGO_TARGET_DIR="$directory" \
         "$CARGO" build --quiet --release --manifest-path firmware/Cargo.toml --target "$target" --bin "$name"
-    program=$CARGO_TARGET_DIR/$target/release/$name
+    program=$directory/$target/release/$name
 }
 
 hashes_equal() {
     # Text after the hashes says so; nothing printed must not pass.
-    : > "$cache/difference"
-    [ -s "$1" ] && diff "$1" tests/hashes.txt > "$cache/difference" ||
-        { head -n 20 "$cache/difference"; echo "$2: hashes differ"; exit 1; }
+    : > "$results/difference"
+    [ -s "$1" ] && diff "$1" tests/hashes.txt > "$results/difference" ||
+        { head -n 20 "$results/difference"; echo "$2: hashes differ"; exit 1; }
     echo "$2: $(wc -l < "$1") hashes as committed"
 }
 
@@ -84,19 +92,19 @@ cortex() {
             -semihosting-config enable=on,target=native -kernel "$1"
     }
     firmware "$target" hashes
-    emulate "$program" > "$cache/hashes.txt"
-    hashes_equal "$cache/hashes.txt" "$machine"
+    emulate "$program" > "$results/hashes.txt"
+    hashes_equal "$results/hashes.txt" "$machine"
     firmware "$target" train
     if [ "$target" = thumbv7em-none-eabihf ]; then
         count=$(arm-none-eabi-objdump -d "$program" | grep -c 'vfma\.f32')
         echo "$count vfma.f32 in the image"
         [ "$count" -gt 0 ]
     fi
-    emulate "$program" > "$cache/train.txt"
-    cat "$cache/train.txt"
+    emulate "$program" > "$results/train.txt"
+    cat "$results/train.txt"
     env -u RUSTC -u CARGO cargo run --quiet --release --manifest-path firmware/Cargo.toml --bin train \
-        > "$cache/train-host.txt"
-    diff "$cache/train.txt" "$cache/train-host.txt"
+        > "$results/train-host.txt"
+    diff "$results/train.txt" "$results/train-host.txt"
     echo "$machine: trained to the same bits as the host"
     arm-none-eabi-size "$program"
 }
@@ -149,8 +157,8 @@ wasm() {
     platforms/setup.sh compiler
     command -v node > /dev/null || { echo "Node.js is missing"; exit 1; }
     firmware wasm32-unknown-unknown hashes "$1"
-    node platforms/wasm.mjs "$program.wasm" > "$cache/hashes.txt"
-    hashes_equal "$cache/hashes.txt" "wasm32 $1"
+    node platforms/wasm.mjs "$program.wasm" > "$results/hashes.txt"
+    hashes_equal "$results/hashes.txt" "wasm32 $1"
 }
 
 case ${1:-} in
@@ -169,7 +177,7 @@ case ${1:-} in
     riscv32)
         platforms/setup.sh bare
         cross bare
-        CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
+        CARGO_TARGET_DIR="$CARGO_TARGET_DIR/on-riscv32" CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
             "$CARGO" build --release --lib --target riscv32imafc-unknown-none-elf
         ;;
     firmware-size) firmware_size ;;
@@ -178,6 +186,7 @@ case ${1:-} in
         cross bare
         # Cargo is not Debian's: the host's library is made by the same command, with its compiler.
         unset CARGO
+        [ -n "$given" ] || unset CARGO_TARGET_DIR
         export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS="--sysroot=$sysroot"
         capi/test.sh firmware
         ;;
@@ -190,5 +199,5 @@ case ${1:-} in
         platforms/setup.sh hack
         PATH=$cache/bin:$PATH cargo hack check --feature-powerset --no-dev-deps
         ;;
-    *) sed -n 's/^# \{0,1\}//; 2,12p' "$0" >&2; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 2,13p' "$0" >&2; exit 2 ;;
 esac
