@@ -193,11 +193,14 @@ case ${1:-} in
     no-panic) no_panic ;;
     deny)
         platforms/setup.sh deny
-        "$cache/bin/cargo-deny" --all-features check licenses bans sources
+        for package in . capi firmware; do
+            "$cache/bin/cargo-deny" --log-level error --all-features --manifest-path "$package/Cargo.toml" --config deny.toml \
+                check licenses bans sources
+        done
         ;;
     features)
         platforms/setup.sh hack
         PATH=$cache/bin:$PATH cargo hack check --feature-powerset --no-dev-deps
         ;;
-    *) sed -n 's/^# \{0,1\}//; 2,13p' "$0" >&2; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 2,14p' "$0" >&2; exit 2 ;;
 esac

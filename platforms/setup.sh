@@ -15,7 +15,8 @@ CARGO_DENY=0.20.2
 CARGO_HACK=0.6.45
 
 quietly() {
-    "$@" > "$cache/setup.log" 2>&1 || { tail -n 30 "$cache/setup.log" >&2; exit 1; }
+    "$@" > "$cache/setup-$$.log" 2>&1 || { tail -n 30 "$cache/setup-$$.log" >&2; exit 1; }
+    rm "$cache/setup-$$.log"
 }
 
 updated=
@@ -119,9 +120,11 @@ bare() {
 tool() {
     "$cache/bin/$1" --version 2> /dev/null | grep -qx "$1 $2" && return
     echo "building $1 $2"
-    quietly env -u RUSTFLAGS CARGO_TARGET_DIR="$cache/tools" \
+    # Quickly built: they run for a second.
+    quietly env -u RUSTFLAGS CARGO_TARGET_DIR="$cache/tools-$1" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install --locked --root "$cache" "$1" --version "$2" --no-default-features
-    rm -rf "$cache/tools"
+    rm -rf "$cache/tools-$1"
 }
 deny() { tool cargo-deny $CARGO_DENY; }
 hack() { tool cargo-hack $CARGO_HACK; }
