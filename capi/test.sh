@@ -37,7 +37,8 @@ if [ "${1:-}" = firmware ]; then
     need "gcc" gcc
     need "gcc-arm-none-eabi" arm-none-eabi-gcc
     say "host"
-    (unset RUSTC; cargo build --quiet --release --lib)
+    # As install.sh builds it, so that it is there already.
+    (unset RUSTC; cargo rustc --quiet --release --lib -- --print native-static-libs)
     gcc $strict -Iinclude tests/bits.c "$CARGO_TARGET_DIR/release/libsoft_bce.a" -o "$work/bits" -lm -lpthread -ldl
     "$work/bits" > "$work/bits.host"
     say "$target"
