@@ -31,14 +31,14 @@ cross() {
 x86() {
     platforms/setup.sh emulators
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $1"
-    # An emulated FMA, emulated: a seventh of the lengths, and no test of sums alone.
+    # An emulated FMA, emulated: a seventh of the lengths, and no tests/loss_sum.rs.
     export SOFT_BCE_EVERY=7
     # Says which backends there are, so that a run on the wrong machine fails.
     # With all features, as elsewhere in CI: one build serves every CPU.
     cargo test --release --all-features --test hashes -- --nocapture | tee "$results/hashes.log"
     if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$results/hashes.log"; else ! grep -q '^avx' "$results/hashes.log"; fi
     # The example's test starts programs of its own.
-    cargo test --release --all-features --lib --test backends --test contract --test loss_sum --test properties
+    cargo test --release --all-features --lib --test backends --test contract --test properties
 }
 
 native() {
