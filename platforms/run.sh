@@ -79,8 +79,8 @@ firmware() {
     cross bare
     variable=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)
     case $target in wasm32*) linker=wasm-ld ;; *) linker=ld.lld ;; esac
-    # A directory for each target: Cargo locks it.
-    directory=$CARGO_TARGET_DIR/on-$target
+    # A directory for each target, with its flags: Cargo locks it.
+    directory=$CARGO_TARGET_DIR/on-$target${flags#*=}
     env "${variable}_LINKER=/usr/lib/llvm-22/bin/$linker" "${variable}_RUSTFLAGS=--sysroot=$sysroot $flags" \
         CARGO_TARGET_DIR="$directory" \
         "$CARGO" build --quiet --release --manifest-path firmware/Cargo.toml --target "$target" --bin "$name"
