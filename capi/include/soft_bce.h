@@ -8,11 +8,12 @@
  *     Hessian   s (1 - s)                    (the second derivative)
  *
  * The same input gives the same bits on every machine, for every length, alignment and backend.
- * Sums are exact: correctly rounded, whatever the order and the partition.
+ * Sums are exact: correctly rounded, whatever the order and the partition. How
+ * many units in the last place other results may be off is a table of the README.
  *
  *     float z[2] = {0.5f, -3.0f}, t[2] = {0.89f, 0.0f}, gradient[2];
  *     double mean;
- *     size_t index;
+ *     size_t index = 0;
  *     soft_bce_status status =
  *         soft_bce_mean_gradient_f32(z, t, 2, NULL, gradient, &mean, &index);
  *     if (status != SOFT_BCE_OK)
@@ -34,7 +35,13 @@
  *     SOFT_BCE_TARGET_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the first such index.
  *   - The floating-point environment is C's default: rounding to nearest, subnormals not flushed
  *     to zero. (Linking with -ffast-math can change it at start-up.)
- *   - No function allocates, locks, or keeps a pointer. All may be called from any thread.
+ *   - No function allocates, locks, or keeps a pointer. All may be called from any thread, at
+ *     the same time, as long as none writes memory that another one uses.
+ *   - Statuses that any call with options may return: NULL_POINTER, MISALIGNED, LENGTH_OVERFLOW,
+ *     OVERLAP, TARGET_OUT_OF_RANGE, INVALID_OPTION, UNSUPPORTED_OPTIONS, BACKEND_UNAVAILABLE; with
+ *     weights, INVALID_WEIGHT. Further ones are said at the function. Of sigmoid, log_sigmoid and
+ *     softplus only the pointers can be at fault; of loss_sum_* also the bytes of the sum.
+ *   - n = 0 is valid: a sum of 0, and nothing written to arrays.
  *   - A logit of +-infinity gives the mathematical limit; a NaN logit gives NaN in its element
  *     and in sums. Neither is an error.
  */
@@ -196,16 +203,18 @@ typedef uint32_t soft_bce_backend;
 typedef struct soft_bce_options_f32 {
     /**
      * The weight of each element, finite and not negative, or null. Multiplies losses,
-     * gradients and Hessians; means divide by the total weight.
+     * gradients and Hessians; means divide by the total weight. A weight of 0 makes them
+     * 0, even if the logit is NaN.
      */
     const float *weights;
     /**
-     * Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+     * Multiplies the -t ln s term by p, finite and greater than 0: the gradient is then
+     * w s - p t and the Hessian w s (1 - s), w = 1 - t + p t. 0 stands for 1.
      */
     float pos_weight;
     /**
-     * Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
-     * [0, 1].
+     * Moves every target towards 1/2, before all else: t (1 - label_smoothing) +
+     * label_smoothing / 2. In [0, 1].
      */
     float label_smoothing;
     /**
@@ -238,16 +247,18 @@ typedef struct soft_bce_loss_sum {
 typedef struct soft_bce_options_f64 {
     /**
      * The weight of each element, finite and not negative, or null. Multiplies losses,
-     * gradients and Hessians; means divide by the total weight.
+     * gradients and Hessians; means divide by the total weight. A weight of 0 makes them
+     * 0, even if the logit is NaN.
      */
     const double *weights;
     /**
-     * Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+     * Multiplies the -t ln s term by p, finite and greater than 0: the gradient is then
+     * w s - p t and the Hessian w s (1 - s), w = 1 - t + p t. 0 stands for 1.
      */
     double pos_weight;
     /**
-     * Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
-     * [0, 1].
+     * Moves every target towards 1/2, before all else: t (1 - label_smoothing) +
+     * label_smoothing / 2. In [0, 1].
      */
     double label_smoothing;
     /**
@@ -285,7 +296,8 @@ soft_bce_status soft_bce_sum_f32(const float *z,
                                  size_t *bad_index);
 
 /**
- * Stores the sum of the losses divided by `n`, or by the total weight.
+ * Stores the sum of the losses divided by `n`, or by the total weight. Of no elements, or
+ * of a total weight of 0, SOFT_BCE_EMPTY.
  */
 soft_bce_status soft_bce_mean_f32(const float *z,
                                   const float *t,
@@ -325,7 +337,7 @@ soft_bce_status soft_bce_sum_gradient_f32(const float *z,
                                           size_t *bad_index);
 
 /**
- * soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+ * soft_bce_mean, and its derivatives by the logits: divided as the mean is. Empty as there.
  */
 soft_bce_status soft_bce_mean_gradient_f32(const float *z,
                                            const float *t,
@@ -359,7 +371,8 @@ soft_bce_status soft_bce_sum_gradient_hessian_f32(const float *z,
                                                   size_t *bad_index);
 
 /**
- * Adds the loss of each element to `sum`. A call that fails adds none.
+ * Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must
+ * be initialised, else SOFT_BCE_MALFORMED_LOSS_SUM.
  */
 soft_bce_status soft_bce_accumulate_f32(const float *z,
                                         const float *t,
@@ -384,7 +397,8 @@ soft_bce_status soft_bce_log_sigmoid_f32(const float *z, size_t n, float *out);
 soft_bce_status soft_bce_softplus_f32(const float *z, size_t n, float *out);
 
 /**
- * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+ * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1]: -infinity at 0,
+ * infinity at 1. Another p is SOFT_BCE_TARGET_OUT_OF_RANGE.
  */
 soft_bce_status soft_bce_logit_f32(const float *p, size_t n, float *z, size_t *bad_index);
 
@@ -409,7 +423,8 @@ soft_bce_status soft_bce_sum_f64(const double *z,
                                  size_t *bad_index);
 
 /**
- * Stores the sum of the losses divided by `n`, or by the total weight.
+ * Stores the sum of the losses divided by `n`, or by the total weight. Of no elements, or
+ * of a total weight of 0, SOFT_BCE_EMPTY.
  */
 soft_bce_status soft_bce_mean_f64(const double *z,
                                   const double *t,
@@ -449,7 +464,7 @@ soft_bce_status soft_bce_sum_gradient_f64(const double *z,
                                           size_t *bad_index);
 
 /**
- * soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+ * soft_bce_mean, and its derivatives by the logits: divided as the mean is. Empty as there.
  */
 soft_bce_status soft_bce_mean_gradient_f64(const double *z,
                                            const double *t,
@@ -483,7 +498,8 @@ soft_bce_status soft_bce_sum_gradient_hessian_f64(const double *z,
                                                   size_t *bad_index);
 
 /**
- * Adds the loss of each element to `sum`. A call that fails adds none.
+ * Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must
+ * be initialised, else SOFT_BCE_MALFORMED_LOSS_SUM.
  */
 soft_bce_status soft_bce_accumulate_f64(const double *z,
                                         const double *t,
@@ -508,7 +524,8 @@ soft_bce_status soft_bce_log_sigmoid_f64(const double *z, size_t n, double *out)
 soft_bce_status soft_bce_softplus_f64(const double *z, size_t n, double *out);
 
 /**
- * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+ * Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1]: -infinity at 0,
+ * infinity at 1. Another p is SOFT_BCE_TARGET_OUT_OF_RANGE.
  */
 soft_bce_status soft_bce_logit_f64(const double *p, size_t n, double *z, size_t *bad_index);
 
@@ -533,7 +550,7 @@ soft_bce_status soft_bce_exact_softplus_f32(const float *z, size_t n, float *out
 soft_bce_status soft_bce_loss_sum_init(struct soft_bce_loss_sum *sum);
 
 /**
- * Adds one value, exactly.
+ * Adds one value, exactly. NaN, or infinities of both signs, make the sum NaN for good.
  */
 soft_bce_status soft_bce_loss_sum_add(struct soft_bce_loss_sum *sum, double value);
 

@@ -366,12 +366,14 @@ macro_rules! operations {
         #[derive(Clone, Copy)]
         pub struct $options {
             /// The weight of each element, finite and not negative, or null. Multiplies losses,
-            /// gradients and Hessians; means divide by the total weight.
+            /// gradients and Hessians; means divide by the total weight. A weight of 0 makes them
+            /// 0, even if the logit is NaN.
             pub weights: *const $real,
-            /// Multiplies the -t ln s term: finite and greater than 0. 0 stands for 1.
+            /// Multiplies the -t ln s term by p, finite and greater than 0: the gradient is then
+            /// w s - p t and the Hessian w s (1 - s), w = 1 - t + p t. 0 stands for 1.
             pub pos_weight: $real,
-            /// Moves every target towards 1/2: t (1 - label_smoothing) + label_smoothing / 2. In
-            /// [0, 1].
+            /// Moves every target towards 1/2, before all else: t (1 - label_smoothing) +
+            /// label_smoothing / 2. In [0, 1].
             pub label_smoothing: $real,
             /// 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
             pub flags: u32,
@@ -453,7 +455,8 @@ macro_rules! operations {
             unsafe { call.run(|bce, [z, t], []| bce.sum(z, t)) }
         }
 
-        /// Stores the sum of the losses divided by `n`, or by the total weight.
+        /// Stores the sum of the losses divided by `n`, or by the total weight. Of no elements, or
+        /// of a total weight of 0, SOFT_BCE_EMPTY.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $mean(
             z: *const $real,
@@ -541,7 +544,7 @@ macro_rules! operations {
             unsafe { call.run(|bce, [z, t], [gradient]| bce.sum_gradient(z, t, gradient)) }
         }
 
-        /// soft_bce_mean, and its derivatives by the logits: divided as the mean is.
+        /// soft_bce_mean, and its derivatives by the logits: divided as the mean is. Empty as there.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $mean_gradient(
             z: *const $real,
@@ -621,7 +624,8 @@ macro_rules! operations {
             }
         }
 
-        /// Adds the loss of each element to `sum`. A call that fails adds none.
+        /// Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must
+        /// be initialised, else SOFT_BCE_MALFORMED_LOSS_SUM.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $accumulate(
             z: *const $real,
@@ -680,7 +684,8 @@ macro_rules! operations {
             unsafe { elementwise::<$options>(z, n, out, core::ptr::null_mut(), bce::softplus) }
         }
 
-        /// Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1].
+        /// Writes ln(p / (1 - p)), the inverse of soft_bce_sigmoid, for p in [0, 1]: -infinity at 0,
+        /// infinity at 1. Another p is SOFT_BCE_TARGET_OUT_OF_RANGE.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $logit(
             p: *const $real,
@@ -804,7 +809,7 @@ pub unsafe extern "C" fn soft_bce_loss_sum_init(sum: *mut LossSum) -> Status {
     }))
 }
 
-/// Adds one value, exactly.
+/// Adds one value, exactly. NaN, or infinities of both signs, make the sum NaN for good.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn soft_bce_loss_sum_add(sum: *mut LossSum, value: f64) -> Status {
     // SAFETY: the caller's promise.
