@@ -5,7 +5,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use soft_bce::{Backend, Bce, Error};
-use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, SOFT_BCE_EXACT as EXACT, Status};
+use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, Status};
+use soft_bce_fuzz::capi::{SOFT_BCE_EXACT as EXACT, SOFT_BCE_EXCESS as EXCESS};
 use soft_bce_fuzz::{Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of};
 use std::ffi::CStr;
 use std::ptr;
@@ -234,11 +235,16 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             .map(|number| number.map_or(zero, |number| number.value()))
     });
     let (flags, backend) = input.options.map_or((0, 0), |options| {
-        (
-            [0, 0, 0, 0, EXACT, EXACT, EXACT << 1, EXACT | EXACT << 1]
-                [usize::from(options.flags / 32)],
-            u32::from(options.backend % 6),
-        )
+        let unknown = 4 << (options.flags % 30);
+        let flags = match options.flags / 16 {
+            0..6 => 0,
+            6..9 => EXACT,
+            9..13 => EXCESS,
+            13 => EXACT | EXCESS,
+            14 => unknown,
+            _ => unknown | EXACT | EXCESS,
+        };
+        (flags, u32::from(options.backend % 6))
     });
     let weighted = input.options.is_some_and(|options| options.weighted);
     let backends = [
@@ -247,8 +253,8 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         Backend::Avx2,
         Backend::Avx512,
     ];
-    let exact = flags & EXACT != 0;
-    let refused = if flags & !EXACT != 0 {
+    let (exact, excess) = (flags & EXACT != 0, flags & EXCESS != 0);
+    let refused = if flags >= 4 {
         Some(Status::SoftBceInvalidOption)
     } else if exact && F::exact(Bce::new()).is_none() {
         Some(Status::SoftBceUnsupportedOptions)
@@ -259,6 +265,9 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         let mut bce = Bce::new();
         if exact {
             bce = F::exact(bce).expect("refused otherwise");
+        }
+        if excess {
+            bce = bce.excess();
         }
         if weighted {
             bce = bce.weights(w.get());
