@@ -127,7 +127,8 @@ impl<'a, T: Real> Bce<'a, T> {
         self
     }
 
-    /// Moves every target towards 1/2: t' = (1 − α) t + α/2, with α in [0, 1].
+    /// Moves every target towards 1/2: t' = (1 − α) t + α/2, with α in [0, 1], rounded to
+    /// `T`: where t' is near 1, 1 − t' is good to an ULP of 1.
     ///
     /// ```
     /// use soft_bce::Bce;

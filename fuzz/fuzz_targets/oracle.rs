@@ -3,8 +3,9 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use rug::Float;
 use soft_bce::{Bce, LossSum};
-use soft_bce_fuzz::{Arrays, Elements, Function as Map, Operation, Real, Target, Weight};
+use soft_bce_fuzz::{Arrays, Elements, Function as Map, Operation, Real, Target, Weight, bits_of};
 use soft_bce_oracle::budget::{Mode, requirement};
 use soft_bce_oracle::check::{Checker, Job, Requirement};
 use soft_bce_oracle::fast::Batch;
@@ -33,10 +34,10 @@ impl Promises {
                 Mode::Default,
                 budget(Mode::Default).expect("a budget"),
             ));
-            if function.takes_target()
-                && let Ok(budget) = budget(Mode::Options)
-            {
-                rows.push((function, Mode::Options, budget));
+            if function.takes_target() {
+                // Twice, since there are more ways to go wrong.
+                let budget = budget(Mode::Options).expect("a budget");
+                rows.extend([(function, Mode::Options, budget); 2]);
             }
             if let Ok(budget) = budget(Mode::Excess) {
                 rows.push((function, Mode::Excess, budget));
@@ -134,6 +135,26 @@ fn check<F: Real>(input: &Input, promises: &Promises) {
     });
     if let Err(message) = checker.finish().verdict() {
         panic!("{} {mode:?} {job:?}: {message}", F::NAME);
+    }
+    if options.excess {
+        check_weighted_excess(bce.weights(w), z, t, w, &computed);
+    }
+}
+
+/// A weight adds one rounding to the excess, or removes it.
+fn check_weighted_excess<F: Real>(bce: Bce<'_, F>, z: &[F], t: &[F], w: &[F], unweighted: &[F]) {
+    let mut computed = vec![F::from_f64(7.0); z.len()];
+    compute(Function::Loss, Mode::Excess, bce, z, t, &mut computed);
+    for ((computed, unweighted), w) in computed.iter().zip(unweighted).zip(w) {
+        let (excess, w) = (unweighted.to_f64(), w.to_f64());
+        let expected = if w == 0.0 {
+            F::from_f64(0.0)
+        } else if excess.is_finite() {
+            F::from_float(&(Float::with_val(128, excess) * w))
+        } else {
+            *unweighted
+        };
+        assert_eq!(bits_of(*computed), bits_of(expected), "{excess} times {w}");
     }
 }
 

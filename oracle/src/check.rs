@@ -9,8 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
-    /// At most so many ULP; of a subnormal result at most [`SUBNORMAL_BUDGET`], of a loss
-    /// [`SUBNORMAL_LOSS_BUDGET`].
+    /// At most so many ULP; of a subnormal result without options at most [`SUBNORMAL_BUDGET`], of a
+    /// loss [`SUBNORMAL_LOSS_BUDGET`].
     Within(f64),
     /// The nearest value, ties to even, the sign of a zero included.
     CorrectlyRounded,
@@ -253,7 +253,7 @@ pub fn judge<F: Fast>(job: Job, input: Input, computed: F) -> (f64, bool) {
             let subnormal = match &truth {
                 Truth::Real(real) => floor_log2(&real.scale) < F::MIN_EXPONENT,
                 _ => false,
-            };
+            } && !(function.takes_target() && options.scales(input.weight));
             ulp <= if subnormal {
                 subnormal_budget(function, budget)
             } else {

@@ -400,22 +400,36 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
             errors[i] = V::judge::<F, N>(computed[i], &estimate::<N, M>(z[i].to_f64(), &k));
         }
     } else {
-        let keep = N::one_minus(options.label_smoothing);
-        let half = N::new(options.label_smoothing * 0.5);
+        let smoothing = F::from_f64(options.label_smoothing);
+        let lowest = 2.0_f64.powi(F::MIN_EXPONENT + 3).max(LEAST_JUDGED);
+        let farthest = -lowest.ln();
         for i in 0..length {
-            let target = t[i].to_f64();
-            let weight = N::new(batch.weights.get(i).map_or(1.0, |weight| weight.to_f64()));
-            let positive = (N::new(target) * keep + half) * N::new(options.pos_weight) * weight;
-            let negative = (N::one_minus(target) * keep + half) * weight;
+            let (z, target) = (z[i].to_f64(), t[i].smoothed(smoothing).to_f64());
+            let weight = batch.weights.get(i).map_or(1.0, |weight| weight.to_f64());
+            let share = N::new(target) * N::new(options.pos_weight);
+            let positive = share * N::new(weight);
+            let negative = N::one_minus(target) * N::new(weight);
             let k = Coefficients {
                 negative,
                 positive,
                 sum: negative + positive,
             };
-            errors[i] = V::judge::<F, N>(computed[i], &estimate::<N, M>(z[i].to_f64(), &k));
+            let estimate = estimate::<N, M>(z, &k);
+            // The scale is another where a part of the result is below the normal range.
+            let ordinary = z.abs() < farthest
+                && (target == 0.0 || share.to_f64() > lowest)
+                && estimate.scale.abs() > lowest * weight;
+            errors[i] = if ordinary {
+                V::judge::<F, N>(computed[i], &estimate)
+            } else {
+                f64::NAN
+            };
         }
     }
 }
+
+/// Below this the error terms of products could be subnormal, hence inexact.
+const LEAST_JUDGED: f64 = 1e-270;
 
 /// Towards zero, so that a true value just below a binade edge is judged by the finer ULP.
 #[inline(always)]
@@ -482,8 +496,7 @@ fn estimate<N: Number, M: Formula>(z: f64, k: &Coefficients<N>) -> Estimate {
 
 #[inline(always)]
 fn guarded<N: Number>(value: N, scale: N, unit: f64) -> Estimate {
-    // Below this the error terms of products could be subnormal, hence inexact.
-    let safe = scale.to_f64().abs() > 1e-270;
+    let safe = scale.to_f64().abs() > LEAST_JUDGED;
     Estimate {
         value: if safe { value.to_f64() } else { f64::NAN },
         rest: value.rest(),

@@ -38,6 +38,8 @@ pub trait Format: Copy + Debug + PartialEq + PartialOrd + Send + Sync + 'static 
             1.0
         }))
     }
+    /// The target that label smoothing makes of this one, rounded as the crate documents it.
+    fn smoothed(self, label_smoothing: Self) -> Self;
     /// The bits, zero-extended.
     fn to_bits(self) -> u64;
     /// The value with these bits (the low ones, where there are too many).
@@ -83,6 +85,10 @@ impl Format for f32 {
         value as f32
     }
     #[inline(always)]
+    fn smoothed(self, label_smoothing: Self) -> Self {
+        label_smoothing.mul_add(0.5 - self, self)
+    }
+    #[inline(always)]
     fn to_bits(self) -> u64 {
         u64::from(f32::to_bits(self))
     }
@@ -105,6 +111,10 @@ impl Format for f64 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
+    }
+    #[inline(always)]
+    fn smoothed(self, label_smoothing: Self) -> Self {
+        label_smoothing.mul_add(0.5 - self, self)
     }
     #[inline(always)]
     fn to_bits(self) -> u64 {

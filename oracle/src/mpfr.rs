@@ -56,12 +56,13 @@ impl Function {
     }
 }
 
-/// The options of `Bce`, as they enter the formulas.
+/// The options of `Bce`, as they enter the formulas. The numbers are of the type under test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Options {
     /// The weight of the positive class.
     pub pos_weight: f64,
-    /// Epsilon in t' = t (1 - epsilon) + epsilon / 2.
+    /// Epsilon in t' = t (1 - epsilon) + epsilon / 2, which is [rounded](Format::smoothed) to the type:
+    /// the formulas are judged at that target.
     pub label_smoothing: f64,
     /// Whether the loss is reported above its minimum over z.
     pub excess: bool,
@@ -74,6 +75,16 @@ impl Options {
         label_smoothing: 0.0,
         excess: false,
     };
+
+    /// Whether the formulas have more factors than without options.
+    fn shaped(self) -> bool {
+        self.pos_weight != 1.0 || self.label_smoothing != 0.0
+    }
+
+    /// Whether an element of this weight is multiplied by anything.
+    pub fn scales(self, weight: f64) -> bool {
+        self.shaped() || weight != 1.0
+    }
 }
 
 impl Default for Options {
@@ -120,8 +131,15 @@ pub struct Real {
     /// The true value is at most this far from `value`; zero where `value` is exact.
     pub radius: Float,
     /// The number whose ULP measures the error: the value itself but for the gradient and the excess
-    /// of a soft target, which cancel. Rounded down, so that a binade edge is judged strictly.
+    /// of a soft target, which cancel. Rounded down, so that a binade edge is judged strictly. With
+    /// options, each of p t', log1p(e^-|z|), the sigmoids, s (1 - s) and the result before its weight
+    /// counts as the smallest normal number at least.
     pub scale: Float,
+    /// What a result that is infinite counts as: the power of two after the largest finite number, or
+    /// that times the weight.
+    pub infinity: Float,
+    /// Whether infinity is right: the value rounds to it, or did before its weight.
+    pub overflows: bool,
     /// Whether a result of zero has to have the sign of the value. Not for the gradient: it is a
     /// difference, and +0 where its terms round to the same number.
     pub signed_zero: bool,
@@ -178,17 +196,21 @@ fn refine<F: Format>(
     options: Options,
     certain: impl Fn(&Real) -> bool,
 ) -> Truth {
-    if let Some(limit) = limit(function, input, options) {
-        return limit;
+    if let Some(limit) = limit::<F>(function, input, options) {
+        return match limit {
+            Truth::Real(real) => Truth::Real(weighted::<F>(real, function, input, options)),
+            limit => limit,
+        };
     }
     let mut precision = FIRST_PRECISION;
     loop {
         let real = evaluate::<F>(function, input, options, precision);
+        let real = weighted::<F>(real, function, input, options);
         if certain(&real) || precision >= LAST_PRECISION {
             let zero = real.value.is_zero() && real.radius.is_zero();
             return if zero {
                 Truth::Zero {
-                    negative: Some(false),
+                    negative: (function != Function::Gradient).then_some(false),
                 }
             } else {
                 Truth::Real(real)
@@ -200,7 +222,7 @@ fn refine<F: Format>(
 
 /// Results that are not finite, the exact zeros at infinite arguments, and those of elements that a
 /// weight of 0 removes, even where the logit is NaN.
-fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
+fn limit<F: Format>(function: Function, input: Input, options: Options) -> Option<Truth> {
     let z = input.z;
     if function.takes_target() && input.weight == 0.0 {
         return Some(Truth::Zero { negative: None });
@@ -218,7 +240,7 @@ fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
             _ => None,
         };
     }
-    let (for_negative, for_positive) = coefficients(input, options, FIRST_PRECISION);
+    let (for_negative, for_positive) = coefficients::<F>(input, options, FIRST_PRECISION);
     if function == Function::Loss && options.excess && z == 0.0 && for_negative == for_positive {
         return Some(Truth::Zero {
             negative: Some(false),
@@ -229,54 +251,94 @@ fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
     }
     let up = z > 0.0;
     let zero = |negative| Truth::Zero { negative };
-    let finite = |value: Float| {
+    let finite = |value: Float, scale: Float| {
         Truth::Real(Real {
             radius: Float::new(value.prec()),
-            scale: value.clone().abs(),
-            value,
-            signed_zero: true,
+            scale,
+            signed_zero: function != Function::Gradient,
+            ..relative(value, FIRST_PRECISION, 0.0)
         })
     };
+    // Whether p t' is nothing is for its rounded value to tell.
+    let positive_factor = F::from_float(&for_positive).to_f64();
+    let factor = if up {
+        for_negative.to_f64()
+    } else {
+        positive_factor
+    };
     Some(match function {
-        Function::Sigmoid if up => finite(Float::with_val(FIRST_PRECISION, 1)),
+        Function::Sigmoid if up => {
+            let one = Float::with_val(FIRST_PRECISION, 1);
+            finite(one.clone(), one)
+        }
         Function::Sigmoid | Function::Hessian => zero(Some(false)),
         Function::LogSigmoid if up => zero(Some(true)),
         Function::LogSigmoid => Truth::Infinity { negative: true },
         Function::Softplus if !up => zero(Some(false)),
         Function::Softplus => Truth::Infinity { negative: false },
         // The gradient's limit is a or -b, and of a zero both signs are defensible: 1 - t is +0, its limit -0.
-        Function::Loss if (if up { &for_negative } else { &for_positive }).is_zero() => {
-            zero(Some(false))
-        }
+        Function::Loss if factor == 0.0 => zero(Some(false)),
         Function::Loss => Truth::Infinity { negative: false },
+        // The gradient's limit is a or -b, and of a zero both signs are defensible: 1 - t is +0, its limit -0.
         Function::Gradient if up && for_negative.is_zero() => zero(None),
         Function::Gradient if up => {
             let scale = Float::with_val(FIRST_PRECISION, &for_negative + &for_positive);
-            let radius = Float::new(FIRST_PRECISION);
-            Truth::Real(Real {
-                value: for_negative,
-                radius,
-                scale,
-                signed_zero: true,
-            })
+            finite(for_negative, scale)
         }
         Function::Gradient if for_positive.is_zero() => zero(None),
-        Function::Gradient => finite(-for_positive),
+        Function::Gradient => {
+            let scale = at_least_normal::<F>(&for_positive, options);
+            finite(-for_positive, scale)
+        }
         Function::Logit => return None,
     })
 }
 
-/// The factors of softplus(z) and of softplus(-z) in the loss: a = w (1 - t'), b = w p t'.
-fn coefficients(input: Input, options: Options, precision: u32) -> (Float, Float) {
-    let number = |x: f64| Float::with_val(precision.max(64), x);
-    let keep = 1 - number(options.label_smoothing);
-    let half = number(options.label_smoothing) / 2;
-    let positive = number(input.t) * &keep + &half;
-    let negative = (1 - number(input.t)) * keep + half;
-    (
-        negative * input.weight,
-        positive * options.pos_weight * input.weight,
-    )
+/// The factors of softplus(z) and of softplus(-z) in the loss before its weight: a = 1 - t', b = p t'.
+fn coefficients<F: Format>(input: Input, options: Options, precision: u32) -> (Float, Float) {
+    let target = F::from_f64(input.t).smoothed(F::from_f64(options.label_smoothing));
+    let target = Float::with_val(precision.max(64), target.to_f64());
+    (1 - target.clone(), target * options.pos_weight)
+}
+
+/// x, or the smallest normal number if that is larger and x is a part of a result with options.
+fn at_least_normal<F: Format>(x: &Float, options: Options) -> Float {
+    if options.shaped() && !x.is_zero() {
+        x.clone()
+            .max(&Float::with_val(x.prec(), smallest_normal::<F>()))
+    } else {
+        x.clone()
+    }
+}
+
+fn smallest_normal<F: Format>() -> f64 {
+    2.0_f64.powi(F::MIN_EXPONENT)
+}
+
+/// What the weight makes of a value, and of the scale that measures its error.
+fn weighted<F: Format>(real: Real, function: Function, input: Input, options: Options) -> Real {
+    let precision = real.value.prec();
+    let infinity = Float::with_val(precision, Float::u_exp(1, F::MAX_EXPONENT + 1));
+    let overflows = |value: &Float| F::from_float(value).to_f64().is_infinite();
+    if !function.takes_target() || !options.scales(input.weight) {
+        return Real {
+            overflows: overflows(&real.value),
+            infinity,
+            ..real
+        };
+    }
+    let value = real.value.clone() * input.weight;
+    Real {
+        overflows: overflows(&real.value) || overflows(&value),
+        infinity: infinity * input.weight.min(1.0),
+        scale: real
+            .scale
+            .max(&Float::with_val(precision, smallest_normal::<F>()))
+            * input.weight,
+        radius: real.radius * input.weight,
+        value,
+        ..real
+    }
 }
 
 /// The value at one precision. Each term is good to a few units of its own last place, and the terms
@@ -301,6 +363,7 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
     exponential.exp_mut();
     let up = input.z > 0.0;
     let divisor = number(1.0) + &exponential;
+    let at_least_normal = |x: &Float| at_least_normal::<F>(x, options);
     // The smaller of sigmoid(z) and sigmoid(-z).
     let tail = number(0.0) + &exponential / divisor.clone();
     let log = exponential.clone().ln_1p();
@@ -313,21 +376,33 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
         Function::LogSigmoid if up => relative(-log, precision, 1.0),
         Function::LogSigmoid => relative(-(magnitude + log), precision, 1.0),
         Function::Hessian => {
-            let (a, b) = coefficients(input, options, precision);
+            let (a, b) = coefficients::<F>(input, options, precision);
             let radius = if input.z == 0.0 && precision >= LAST_PRECISION {
                 0.0
             } else {
                 1.0
             };
-            relative((a + b) * tail / divisor, precision, radius)
+            let plain = tail / divisor;
+            let scale = (number(0.0) + &a + at_least_normal(&b)) * at_least_normal(&plain);
+            Real {
+                scale: round_down(&scale),
+                ..relative((a + b) * plain, precision, radius)
+            }
         }
         Function::Loss => {
-            let (a, b) = coefficients(input, options, precision);
+            let (a, b) = coefficients::<F>(input, options, precision);
             let sum = number(0.0) + &a + &b;
             let slope = if up { a.clone() } else { b.clone() };
-            let loss = slope * magnitude + &sum * log;
+            let loss = slope * magnitude.clone() + &sum * log.clone();
             if !options.excess || a.is_zero() || b.is_zero() {
-                return relative(loss, precision, 1.0);
+                let for_positive = at_least_normal(&b);
+                let sum = number(0.0) + &a + &for_positive;
+                let slope = if up { a } else { for_positive };
+                let scale = slope * magnitude + sum * at_least_normal(&log);
+                return Real {
+                    scale: round_down(&scale),
+                    ..relative(loss, precision, 1.0)
+                };
             }
             // The minimum, at sigmoid(z) = b / (a + b). The larger share's logarithm from the smaller:
             // a rounded share next to 1 tells nothing of it.
@@ -349,36 +424,45 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
                 scale: lower.max(&slope),
                 value: value.max(&number(0.0)),
                 radius,
-                signed_zero: true,
+                ..relative(loss, precision, 1.0)
             }
         }
         Function::Gradient => {
-            let (a, b) = coefficients(input, options, precision);
+            let (a, b) = coefficients::<F>(input, options, precision);
             if a.is_zero() || b.is_zero() {
                 // One term only: no cancellation, and full relative precision is due.
                 let other = 1 / divisor;
                 let (small, large) = if up { (other, tail) } else { (tail, other) };
+                let scale = if b.is_zero() {
+                    at_least_normal(&small)
+                } else {
+                    at_least_normal(&b) * at_least_normal(&large)
+                };
                 let value = if b.is_zero() { a * small } else { -(b * large) };
                 return Real {
                     signed_zero: false,
+                    scale: round_down(&scale),
                     ..relative(value, precision, 1.0)
                 };
             }
             let sum = number(0.0) + &a + &b;
             let sigmoid = if up { 1 / divisor } else { tail };
+            let for_positive = at_least_normal(&b);
+            let strict = (number(0.0) + &a + &for_positive) * at_least_normal(&sigmoid);
             let rising = sum * sigmoid;
             let exact = input.z == 0.0 && precision >= LAST_PRECISION;
             let mut radius = (number(0.0) + &rising + &b) >> (precision as i32 - 7);
             if exact {
                 radius = number(0.0);
             }
-            let strict = round_down(&rising);
-            let scale = if strict > b { strict } else { b.clone() };
+            let strict = round_down(&strict);
+            let scale = strict.max(&for_positive);
+            let value = rising - b;
             Real {
-                value: rising - b,
                 radius,
                 scale,
                 signed_zero: false,
+                ..relative(value, precision, 1.0)
             }
         }
         Function::Logit => unreachable!("handled above"),
@@ -398,6 +482,8 @@ fn relative(value: Float, precision: u32, units: f64) -> Real {
         round_down(&value)
     };
     Real {
+        infinity: Float::new(precision),
+        overflows: false,
         value,
         radius,
         scale,

@@ -12,8 +12,8 @@ use rug::Float;
 /// * A true zero: the result's magnitude in subnormal units, and infinite for a zero of the wrong
 ///   sign. A result that is zero with the sign opposite to the true value's: infinite, but for the
 ///   gradient, a difference, whose zero is +0 whichever side the true value cancels to.
-/// * A true value that rounds to infinity makes infinity the right result; otherwise infinity counts
-///   as the power of two after the largest finite number.
+/// * A true value that rounds to infinity makes infinity the right result, and so does one that did
+///   before its weight; otherwise infinity counts as `Real::infinity`.
 pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
     let c = computed.to_f64();
     match truth {
@@ -39,10 +39,10 @@ pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
                 if (c < 0.0) != negative {
                     return f64::INFINITY;
                 }
-                if F::from_float(&real.value).to_f64().is_infinite() {
+                if real.overflows {
                     return 0.0;
                 }
-                result = Float::with_val(precision, Float::u_exp(1, F::MAX_EXPONENT + 1));
+                result = Float::with_val(precision, &real.infinity);
                 if negative {
                     result = -result;
                 }

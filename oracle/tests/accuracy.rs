@@ -1,9 +1,11 @@
 //! soft-bce within `src/accuracy.md`, on 10 million elements per function, type and mode, of the
-//! excess on 300,000.
+//! excess on 300,000, and with options on 50,000 for each of 24 sets of them.
 //!
 //! `SEED=n` repeats a run, `CASES=n` sets its length, `PLANT=fault` shows it red.
 
+use rug::Float;
 use soft_bce_oracle::budget::Mode;
+use soft_bce_oracle::format::Format;
 use soft_bce_oracle::mpfr::{Function, Options};
 use soft_bce_oracle::subject::{Element, Subject};
 
@@ -86,4 +88,143 @@ fn f32_excess() {
 #[test]
 fn f64_excess() {
     check::<f64>(Function::Loss, Mode::Excess, EXCESS, 300_000);
+}
+
+/// log1p(e^-|z|), sigmoid(-|z|) and s (1 - s), in this order.
+fn parts<F: Element>(z: &[F]) -> [Vec<F>; 3] {
+    let zeros = vec![F::from_f64(0.0); z.len()];
+    let [mut log, mut tail, mut gradient, mut hessian] = std::array::from_fn(|_| zeros.clone());
+    soft_bce::softplus(z, &mut log).expect("equal lengths");
+    soft_bce::sigmoid(z, &mut tail).expect("equal lengths");
+    soft_bce::Bce::new()
+        .gradient_hessian(z, &zeros, &mut gradient, &mut hessian)
+        .expect("valid targets");
+    [log, tail, hessian]
+}
+
+/// What ARCHITECTURE.md derives the budgets with options from: the relative errors of the parts, in
+/// units of 2^-24, for every f32 in [-87, -2^-24].
+#[test]
+fn f32_parts() {
+    let mut worst = [0.0_f64; 3];
+    let (first, last) = (2.0_f32.powi(-24).to_bits(), 87.0_f32.to_bits());
+    for start in (first..=last).step_by(1 << 16) {
+        let z: Vec<f32> = (start..(start + (1 << 16)).min(last + 1))
+            .map(|bits| -f32::from_bits(bits))
+            .collect();
+        let [log, tail, hessian] = parts(&z);
+        for i in 0..z.len() {
+            // std's are good to 2^-52.
+            let e = f64::from(z[i]).exp();
+            let s = e / (1.0 + e);
+            for (worst, (part, right)) in worst.iter_mut().zip([
+                (log[i], e.ln_1p()),
+                (tail[i], s),
+                (hessian[i], s / (1.0 + e)),
+            ]) {
+                *worst = worst.max((f64::from(part) / right - 1.0).abs());
+            }
+        }
+    }
+    let worst = worst.map(|error| error * 2.0_f64.powi(24));
+    println!("log1p, sigmoid, Hessian: {worst:?}");
+    let [log, tail, hessian] = worst;
+    assert!(log < 2.2 && tail < 2.5 && hessian < 3.3);
+}
+
+/// The same of f64, in units of 2^-53, on a sample.
+#[test]
+fn f64_parts() {
+    let mut rng = fastrand::Rng::with_seed(number("SEED").unwrap_or_else(|| fastrand::u64(..)));
+    let mut worst = [0.0_f64; 3];
+    for range in [1.0, 3.0, 20.0, 700.0] {
+        let z: Vec<f64> = (0..100_000).map(|_| -rng.f64() * range).collect();
+        let [log, tail, hessian] = parts(&z);
+        for i in 0..z.len() {
+            let e = Float::with_val(128, z[i]).exp();
+            let s = Float::with_val(128, &e / Float::with_val(128, 1 + &e));
+            let product = Float::with_val(128, &s / Float::with_val(128, 1 + &e));
+            for (worst, (part, right)) in
+                worst
+                    .iter_mut()
+                    .zip([(log[i], e.ln_1p()), (tail[i], s), (hessian[i], product)])
+            {
+                let error = Float::with_val(128, part) / right - 1u32;
+                *worst = worst.max(error.to_f64().abs());
+            }
+        }
+    }
+    let worst = worst.map(|error| error * 2.0_f64.powi(53));
+    println!("log1p, sigmoid, Hessian: {worst:?}");
+    let [log, tail, hessian] = worst;
+    assert!(log < 2.0 && tail < 1.5 && hessian < 2.1);
+}
+
+/// With weights and none, one or both of the options that change the formula: the usual, the least
+/// and the greatest, and any.
+fn with_options<F: Element>(function: Function) {
+    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let number = |value: f64| F::from_f64(value).to_f64();
+    let largest = F::from_f64(f64::INFINITY).step(-1).to_f64();
+    let mut sets = vec![
+        (1.0, 0.0),
+        (3.0, 0.0),
+        (1.0, 0.1),
+        (2.5, 0.1),
+        (1.0, 1.0),
+        (0.1, 1e-3),
+    ];
+    sets.extend([
+        (largest, 0.0),
+        (F::from_bits(1).to_f64(), 0.0),
+        (2.0_f64.powi(<F as Format>::MIN_EXPONENT), 0.5),
+        (2.0, 1e-30),
+        (1.0, F::from_bits(3).to_f64()),
+        (0.5, 1.0 - 2.0_f64.powi(-<F as Format>::PRECISION)),
+    ]);
+    while sets.len() < 24 {
+        let spread = [4.0, f64::from(<F as Format>::MAX_EXPONENT)][sets.len() % 2];
+        let pos_weight = (2.0 * rng.f64() - 1.0) * spread;
+        let smoothing = [rng.f64(), (-rng.f64() * 30.0).exp2(), 0.0][sets.len() % 3];
+        sets.push((pos_weight.exp2(), smoothing));
+    }
+    for (pos_weight, label_smoothing) in sets {
+        let options = Options {
+            pos_weight: number(pos_weight),
+            label_smoothing: number(label_smoothing),
+            excess: false,
+        };
+        check::<F>(function, Mode::Options, options, 50_000);
+    }
+}
+
+#[test]
+fn f32_loss_with_options() {
+    with_options::<f32>(Function::Loss);
+}
+
+#[test]
+fn f32_gradient_with_options() {
+    with_options::<f32>(Function::Gradient);
+}
+
+#[test]
+fn f32_hessian_with_options() {
+    with_options::<f32>(Function::Hessian);
+}
+
+#[test]
+fn f64_loss_with_options() {
+    with_options::<f64>(Function::Loss);
+}
+
+#[test]
+fn f64_gradient_with_options() {
+    with_options::<f64>(Function::Gradient);
+}
+
+#[test]
+fn f64_hessian_with_options() {
+    with_options::<f64>(Function::Hessian);
 }

@@ -9,7 +9,9 @@ use soft_bce_oracle::check::{
 use soft_bce_oracle::fast::{Batch, Fast};
 use soft_bce_oracle::fault::Fault;
 use soft_bce_oracle::format::Format;
-use soft_bce_oracle::mpfr::{Function, Input, Options, Truth, correctly_rounded, truth};
+use soft_bce_oracle::mpfr::{
+    Function, Input, Options, Truth, correctly_rounded, truth, ulp_exponent,
+};
 use soft_bce_oracle::ulp;
 
 const SEED: u64 = 0x5eed;
@@ -266,7 +268,7 @@ fn metric_at_binade_edges_and_among_subnormals() {
 fn compare_reference<F: Fast>(function: Function, options: Options, tolerance: f64) {
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut compared = 0;
-    cases::for_each_batch::<F>(function, 60_000, SEED, |inputs| {
+    cases::for_each_batch::<F>(function, 80_000, SEED, |inputs| {
         let computed: Vec<F> = (0..inputs.z.len())
             .map(|i| {
                 let input = input_of(inputs, i, options);
@@ -327,15 +329,16 @@ fn input_of<F: Format>(inputs: &Inputs<F>, i: usize, options: Options) -> Input 
     }
 }
 
+const OPTIONS: Options = Options {
+    pos_weight: 2.5,
+    label_smoothing: 0.125,
+    excess: false,
+};
+
 #[test]
 fn fast_references_agree_with_mpfr() {
-    let options = Options {
-        pos_weight: 2.5,
-        label_smoothing: 0.125,
-        excess: false,
-    };
     for function in Function::ALL {
-        for options in [Options::PLAIN, options] {
+        for options in [Options::PLAIN, OPTIONS] {
             if options == Options::PLAIN || function.takes_target() {
                 compare_reference::<f32>(
                     function,
@@ -352,13 +355,21 @@ fn fast_references_agree_with_mpfr() {
     }
 }
 
+/// The excess is checked without weights.
+fn weighted(options: Options) -> Options {
+    Options {
+        excess: false,
+        ..options
+    }
+}
+
 /// Inputs with their correctly rounded results.
 fn right_results<F: Fast>(function: Function, options: Options) -> Vec<(Inputs<F>, Vec<F>)> {
     let mut batches = Vec::new();
     cases::for_each_batch::<F>(function, 24_000, SEED, |inputs| {
         let right = (0..inputs.z.len())
             .map(|i| {
-                let input = input_of(inputs, i, Options::PLAIN);
+                let input = input_of(inputs, i, weighted(options));
                 correctly_rounded(function, input, options)
             })
             .collect();
@@ -384,10 +395,11 @@ fn check_with<F: Fast>(
             a.to_bits() == b.to_bits() || (a.to_f64().is_nan() && b.to_f64().is_nan())
         };
         changed |= !right.iter().zip(&computed).all(|(a, b)| same(a, b));
+        let plain = weighted(job.options) == Options::PLAIN;
         checker.check(Batch {
             z: &inputs.z,
             t: &inputs.t,
-            weights: &[],
+            weights: if plain { &[] } else { &inputs.weights },
             computed: &computed,
         });
     }
@@ -400,6 +412,7 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
         let Ok(requirement) = budget::requirement(function, F::NAME, mode) else {
             let partial = match mode {
                 Mode::Exact => function == Function::Logit,
+                Mode::Options => !function.takes_target(),
                 Mode::Excess => function != Function::Loss,
                 _ => false,
             };
@@ -408,9 +421,13 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
         };
         let job = Job {
             function,
-            options: Options {
-                excess: mode == Mode::Excess,
-                ..Options::PLAIN
+            options: match mode {
+                Mode::Default | Mode::Exact => Options::PLAIN,
+                Mode::Options => OPTIONS,
+                Mode::Excess => Options {
+                    excess: true,
+                    ..Options::PLAIN
+                },
             },
             requirement,
         };
@@ -426,11 +443,16 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
             "{function:?}: {}",
             clean.worst_ulp()
         );
+        // A smoothed target makes no loss 0, only a weight does.
+        let free_zeros = match mode {
+            Mode::Options => &[Function::Gradient, Function::Loss][..],
+            _ => &[Function::Gradient],
+        };
         for &fault in Fault::all() {
-            // One place off is within budget, and a gradient's zero has either sign, but where correct
-            // rounding is promised.
+            // One place off is within budget, and some zeros have either sign, but where correct rounding is
+            // promised.
             let allowed = fault == Fault::OneUlp
-                || (fault == Fault::ZeroSign && function == Function::Gradient);
+                || (fault == Fault::ZeroSign && free_zeros.contains(&function));
             if allowed && requirement != Requirement::CorrectlyRounded {
                 continue;
             }
@@ -470,6 +492,12 @@ fn planted_faults_turn_exact_red() {
 }
 
 #[test]
+fn planted_faults_turn_options_red() {
+    faults_turn_checks_red::<f32>(Mode::Options);
+    faults_turn_checks_red::<f64>(Mode::Options);
+}
+
+#[test]
 fn planted_faults_turn_excess_red() {
     faults_turn_checks_red::<f32>(Mode::Excess);
     faults_turn_checks_red::<f64>(Mode::Excess);
@@ -494,6 +522,122 @@ fn an_excess_that_cancels_is_noticed() {
     assert_eq!(ulp::error(0.0, &minimum), 0.0);
     assert_eq!(ulp::error(-0.0, &minimum), f64::INFINITY);
     assert_eq!(ulp::error(f64::from_bits(5), &minimum), 5.0);
+}
+
+/// The rounded target is within 1 ULP of the target that label smoothing defines, and in [0, 1].
+fn smoothed_targets<F: Format>() {
+    let mut rng = fastrand::Rng::with_seed(SEED);
+    let mut worst = 0.0_f64;
+    for i in 0..200_000 {
+        let (_, t) = cases::random_pair::<F>(&mut rng);
+        let (_, any) = cases::random_pair::<F>(&mut rng);
+        let smoothing = if i % 2 == 0 {
+            F::from_f64(rng.f64())
+        } else {
+            any
+        };
+        let rounded = t.smoothed(smoothing);
+        // A sum of products of numbers of 53 bits, down to 2^-1075.
+        let number = |x: F| Float::with_val(2400, x.to_f64());
+        let exact = number(t) + number(smoothing) * (0.5 - number(t));
+        let unit = Float::with_val(64, Float::u_exp(1, ulp_exponent::<F>(&exact)));
+        worst = worst.max(((number(rounded) - exact).abs() / unit).to_f64());
+        assert!((0.0..=1.0).contains(&rounded.to_f64()));
+    }
+    println!("{}: {worst} ULP", F::NAME);
+    assert!(worst <= 1.0, "{}: {worst}", F::NAME);
+    assert!(worst > 0.5, "{}: {worst}: two roundings", F::NAME);
+}
+
+#[test]
+fn smoothed_targets_are_within_an_ulp() {
+    smoothed_targets::<f32>();
+    smoothed_targets::<f64>();
+}
+
+/// What options add to the metric: parts below the normal range count as the smallest normal number,
+/// a loss that is infinite before its weight may be so after it, and limits are those of p t' as rounded.
+#[test]
+fn metric_with_options() {
+    let smallest_normal = f64::from(f32::MIN_POSITIVE);
+    let options = |pos_weight, label_smoothing| Options {
+        pos_weight,
+        label_smoothing,
+        excess: false,
+    };
+    let error = |input: Input, options, computed: f32| {
+        ulp::error(computed, &truth::<f32>(Function::Loss, input, options))
+    };
+    let infinity = f64::INFINITY;
+    let overflow = Input {
+        z: 3e38,
+        t: 0.5,
+        weight: 1e-10,
+    };
+    let right = 1.5e28_f32;
+    // (1 - t) z is finite, and so no excuse.
+    assert!(error(overflow, options(1e5, 0.0), f32::INFINITY) > 1e6);
+    assert!(error(overflow, options(1e5, 0.0), right) < 1e6);
+    let overflow = Input {
+        z: -3e38,
+        ..overflow
+    };
+    assert_eq!(error(overflow, options(1e5, 0.0), f32::INFINITY), 0.0);
+    assert_eq!(
+        error(overflow, options(1e5, 0.0), f32::NEG_INFINITY),
+        infinity
+    );
+    assert!(
+        error(overflow, options(1e5, 0.0), right) > 1e6,
+        "1.5e33 is right"
+    );
+    // The same without a weight is no excuse where the loss is finite.
+    let finite = Input {
+        z: -3e38,
+        t: 0.5,
+        weight: 1.0,
+    };
+    assert!(error(finite, options(1.5, 0.0), f32::INFINITY) > 1e6);
+    // p t is nothing in f32, and so the limit is 0; where it is the least number it is infinite.
+    let left = Input {
+        z: -infinity,
+        t: 1e-30,
+        weight: 2.0,
+    };
+    assert_eq!(error(left, options(1e-30, 0.0), 0.0), 0.0);
+    assert_eq!(error(left, options(1e-15, 0.0), 0.0), infinity);
+    assert_eq!(error(left, options(1e-15, 0.0), f32::INFINITY), 0.0);
+    // p t is subnormal, and times z within a unit of the smallest normal number times z.
+    let large = Input {
+        z: -1e30,
+        t: 1e-30,
+        weight: 1.0,
+    };
+    let unit = (smallest_normal * 2.0_f64.powi(-23) * 1e30) as f32;
+    let right = correctly_rounded::<f32>(Function::Loss, large, options(1e-12, 0.0));
+    assert!((0.5..=2.5).contains(&error(large, options(1e-12, 0.0), right + unit)));
+    assert!(error(large, options(1e-12, 0.0), right + 40.0 * unit) > 20.0);
+    // A weight of less than 1 makes a subnormal result; its error is at most that of the smallest
+    // normal number before the weight.
+    let small = Input {
+        z: -87.0,
+        t: 0.0,
+        weight: 2.0_f64.powi(-10),
+    };
+    let right = correctly_rounded::<f32>(Function::Loss, small, Options::PLAIN);
+    assert!(right < f32::MIN_POSITIVE);
+    let off = error(small, Options::PLAIN, right.step(7));
+    assert!((6.5..=7.5).contains(&off), "{off}");
+    // The rounded target is the one that counts: 1 - 2^-24, and not 1 - 1.4 2^-24.
+    let hard = Input {
+        z: 40.0,
+        t: 1.0,
+        weight: 1.0,
+    };
+    let smoothing = 1.4 * 2.0_f64.powi(-23);
+    let rounded = (40.0 * 2.0_f64.powi(-24)) as f32;
+    assert!(error(hard, options(1.0, smoothing), rounded) < 1.0);
+    assert!(error(hard, options(1.0, smoothing), 1.4 * rounded) > 1e6);
 }
 
 #[test]
