@@ -14,6 +14,7 @@ limit=60
 faults=(
     'coefficient|oracle|src/coeffs.rs|s/(mod single \{.*?EXP: .*?from_bits\(0x3e2a_)aa/${1}ba/s'
     'coefficient-f64|oracle|src/coeffs.rs|s/(mod double \{.*?EXP: .*?from_bits\(0x3fc5_5555_)55/${1}45/s'
+    'smoothing|oracle|src/kernel.rs|s/splat::<L>\(self\.smoothing\)\.fma\((splat::<L>\(T::HALF\) - t), t\)/splat::<L>(self.smoothing) * ($1) + t/'
     'tail-lane|backends|src/lane/portable.rs|s/(fn store\(self.*?to\.iter_mut\(\)\.zip\(self\.to_array\(\)\))/$1.take(\$width - 2)/s'
     'target-check|contract|src/blocks.rs|s/self\.target\.exceeds_bits\(one\)/false/'
     'merge|sums|src/sum.rs|s/(pub fn merge.*?)\.zip\(&other\.limbs\)/$1.zip(&other.limbs[..LIMBS - 1])/s'

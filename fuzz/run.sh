@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds all fuzz targets and runs each from the committed corpus.
 #
-#     fuzz/run.sh [SECONDS] [TARGET]...    30 seconds each, all targets
+#     fuzz/run.sh [SECONDS] [TARGET]...    30 seconds each, all targets; as many at a time as there are cores
 #     fuzz/run.sh minimise                 takes what runs have found into the committed corpus
 #
 # Finds go to fuzz/corpus/TARGET, failing inputs to fuzz/artifacts/TARGET. Needs the nightly
 # toolchain, and fails without; installs the rest. SANITIZER=none builds faster, without
-# AddressSanitizer.
+# AddressSanitizer; JOBS=1 runs one target at a time.
 set -euo pipefail
 cd "$(dirname "$0")"
 sanitizer=${SANITIZER:-address}
@@ -15,7 +15,7 @@ targets=(oracle backends sums contract capi)
 cargo +nightly --version
 command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz
 missing=()
-for package in libgmp-dev libmpfr-dev; do
+for package in g++ libgmp-dev libmpfr-dev; do
     dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -23,7 +23,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
 
-fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" "${@:2}"; }
+# One unit, the default, compiles on one core.
+fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" --codegen-units 4 "${@:2}"; }
 
 if [ "${1:-}" = minimise ]; then
     for target in "${targets[@]}"; do
@@ -50,23 +51,39 @@ if [[ ${1:-} =~ ^[0-9]+$ ]]; then
 fi
 [ $# -eq 0 ] || targets=("$@")
 
-fuzz build
-for target in "${targets[@]}"; do
+run_target() {
+    local target=$1 log=corpus/$1.log count
     mkdir -p "corpus/$target"
     count=$(find "seeds/$target" -type f | wc -l)
     if [ "$count" -eq 0 ]; then
-        echo "no seeds for $target"
-        exit 1
+        echo "$target: no seeds"
+        return 1
     fi
-    printf '== %s, %d s from %d seeds\n' "$target" "$seconds" "$count"
-    log=corpus/$target.log
     if ! fuzz run "$target" "corpus/$target" "seeds/$target" -- \
         -max_total_time="$seconds" -max_len=1024 -len_control=0 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
         > "$log" 2>&1; then
         tail -n 60 "$log"
         echo "$target: FAILED"
-        exit 1
+        return 1
     fi
-    grep -E 'cov: ' "$log" | tail -n 1
-    grep -E 'number_of_executed_units' "$log"
+    printf '%s: %d s from %d seeds, %s; %s\n' "$target" "$seconds" "$count" \
+        "$(grep -o 'cov: .*' "$log" | tail -n 1)" "$(grep number_of_executed_units "$log")"
+}
+
+fuzz build
+failed=0
+running=0
+jobs=${JOBS:-$(nproc)}
+for target in "${targets[@]}"; do
+    if [ "$running" -ge "$jobs" ]; then
+        wait -n || failed=1
+        running=$((running - 1))
+    fi
+    run_target "$target" &
+    running=$((running + 1))
 done
+while [ "$running" -gt 0 ]; do
+    wait -n || failed=1
+    running=$((running - 1))
+done
+exit "$failed"

@@ -9,20 +9,24 @@ use std::ptr;
 struct Guarded {
     mapping: *mut libc::c_void,
     page: usize,
+    /// Those that may be used.
+    pages: usize,
 }
 
-/// Bytes that may be used; 300 `f64` fit.
-const PAGES: usize = 1;
-
 impl Guarded {
+    /// One page: 300 `f64` fit.
     fn new() -> Self {
+        Self::of_pages(1)
+    }
+
+    fn of_pages(pages: usize) -> Self {
         // SAFETY: asks a number of the system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         // SAFETY: a new private mapping, at an address of the system's choice.
         let mapping = unsafe {
             libc::mmap(
                 ptr::null_mut(),
-                (PAGES + 2) * page,
+                (pages + 2) * page,
                 libc::PROT_NONE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
@@ -30,12 +34,16 @@ impl Guarded {
             )
         };
         assert_ne!(mapping, libc::MAP_FAILED);
-        let guarded = Self { mapping, page };
+        let guarded = Self {
+            mapping,
+            page,
+            pages,
+        };
         // SAFETY: the pages between the first and the last of that mapping.
         let outcome = unsafe {
             libc::mprotect(
                 mapping.wrapping_byte_add(page),
-                PAGES * page,
+                pages * page,
                 libc::PROT_READ | libc::PROT_WRITE,
             )
         };
@@ -45,7 +53,7 @@ impl Guarded {
 
     /// `length` elements right behind the first trap, or right before the last.
     fn slice<T: Element>(&mut self, length: usize, at_end: bool) -> &mut [T] {
-        let room = PAGES * self.page - length * size_of::<T>();
+        let room = self.pages * self.page - length * size_of::<T>();
         let start = self.page + if at_end { room } else { 0 };
         // SAFETY: inside the accessible pages (`room` would have overflowed), a multiple of the
         // element's size from a page's start, zeroed or written as floats; borrowed from `self`.
@@ -64,7 +72,7 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` made; no slice of it outlives `self`.
-        unsafe { libc::munmap(self.mapping, (PAGES + 2) * self.page) };
+        unsafe { libc::munmap(self.mapping, (self.pages + 2) * self.page) };
     }
 }
 
@@ -122,7 +130,13 @@ fn everything<T: Element>(
     let shaped = plain.pos_weight(T::of(3.0)).label_smoothing(T::of(0.1));
     let t = &*for_t.filled(t, at_end);
     let w = &*for_w.filled(w, at_end);
-    let modes = [Some(plain), Some(shaped.weights(w)), T::exact(plain)];
+    let modes = [
+        Some(plain),
+        Some(shaped.weights(w)),
+        Some(plain.excess()),
+        Some(plain.excess().weights(w)),
+        T::exact(plain),
+    ];
 
     let (mut numbers, mut arrays) = (Vec::new(), Vec::new());
     for bce in modes.into_iter().flatten() {
@@ -223,6 +237,62 @@ fn functions_of_one_argument_stay_in_their_slices() {
         soft_bce::exact::log_sigmoid,
         soft_bce::exact::softplus,
     ]);
+}
+
+/// Outputs from 16 MiB on, which are written past the caches: a few lengths that end within a lane, and
+/// starts that are not aligned for such stores.
+fn check_streamed<T: Element>() {
+    let least = (16 << 20) / size_of::<T>();
+    let lengths = [0, 1, 15, 16, 99].map(|more| least + more);
+    let repeated =
+        |values: Vec<T>| -> Vec<T> { values.iter().copied().cycle().take(least + 99).collect() };
+    let (z, t) = (repeated(logits()), repeated(units(104_729)));
+    let pages = (16 << 20) / 4096 + 1;
+    let mut places: [Guarded; 4] = std::array::from_fn(|_| Guarded::of_pages(pages));
+    // In parts that are not: the same bits.
+    let bce = Bce::new();
+    let [mut gradient, mut hessian, mut loss] = std::array::from_fn(|_| vec![T::of(7.0); z.len()]);
+    let part = 1 << 16;
+    let outputs = gradient.chunks_mut(part).zip(hessian.chunks_mut(part));
+    for (((z, t), (g, h)), loss) in z
+        .chunks(part)
+        .zip(t.chunks(part))
+        .zip(outputs)
+        .zip(loss.chunks_mut(part))
+    {
+        bce.gradient_hessian(z, t, g, h).unwrap();
+        bce.loss(z, t, loss).unwrap();
+    }
+    // The others have no such stores, and would take minutes.
+    let streaming = |backend: &Backend| ![Backend::Scalar, Backend::Wide].contains(backend);
+    for backend in Backend::available().filter(streaming) {
+        let bce = bce.backend(backend).unwrap();
+        for length in lengths {
+            for at_end in [false, true] {
+                let [for_z, for_t, for_a, for_b] = &mut places;
+                let z = &*for_z.filled(&z[..length], at_end);
+                let t = &*for_t.filled(&t[..length], at_end);
+                let (a, b) = (for_a.slice(length, at_end), for_b.slice(length, at_end));
+                let name = backend.name();
+                bce.gradient_hessian(z, t, a, b).unwrap();
+                assert!(
+                    *a == gradient[..length] && *b == hessian[..length],
+                    "{name}"
+                );
+                a.fill(T::of(7.0));
+                bce.sum_gradient(z, t, a).unwrap();
+                assert!(*a == gradient[..length], "{name}");
+                bce.loss(z, t, a).unwrap();
+                assert!(*a == loss[..length], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn streamed_outputs_stay_in_their_slices() {
+    check_streamed::<f32>();
+    check_streamed::<f64>();
 }
 
 /// The errors' paths: the first bad target is looked for, and outputs are filled.

@@ -24,6 +24,12 @@ struct Input {
     elements: Elements,
 }
 
+impl Input {
+    fn excess(&self) -> bool {
+        self.backend & 32 != 0
+    }
+}
+
 #[derive(Arbitrary, Debug)]
 enum Call {
     Bce(Operation),
@@ -91,8 +97,9 @@ fn faults<F: Real>(
             value: label_smoothing,
         });
     }
-    let plain = w.is_none() && pos_weight == 1.0 && label_smoothing == 0.0;
-    if input.exact && F::exact(Bce::new()).is_some() && !plain {
+    let reshaped = pos_weight != 1.0 || label_smoothing != 0.0;
+    let exact = input.exact && F::exact(Bce::new()).is_some();
+    if exact && (reshaped || w.is_some()) || input.excess() && (reshaped || exact) {
         faults.push(Error::UnsupportedOptions { reason: "" });
     }
     let first = (0..expected).find_map(|index| {
@@ -139,6 +146,9 @@ fn check_bce<F: Real>(input: &Input, operation: Operation) {
     }
     if input.exact {
         bce = F::exact(bce).unwrap_or(bce);
+    }
+    if input.excess() {
+        bce = bce.excess();
     }
     let named = [
         Backend::Scalar,
