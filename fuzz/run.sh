@@ -13,7 +13,6 @@ sanitizer=${SANITIZER:-address}
 targets=(oracle backends sums contract capi)
 
 cargo +nightly --version
-command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz
 missing=()
 for package in g++ libgmp-dev libmpfr-dev; do
     dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
@@ -22,6 +21,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
+command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz
 
 # One unit, the default, compiles on one core.
 fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" --codegen-units 4 "${@:2}"; }

@@ -284,6 +284,12 @@ fn check_streamed<T: Element>() {
                 assert!(*a == gradient[..length], "{name}");
                 bce.loss(z, t, a).unwrap();
                 assert!(*a == loss[..length], "{name}");
+                if at_end {
+                    let t = for_t.slice(length, at_end);
+                    t[length - 1] = T::of(2.0);
+                    bce.gradient_hessian(z, t, a, b).unwrap_err();
+                    assert!(a.iter().chain(&*b).all(|x| x.is_nan()), "{name}");
+                }
             }
         }
     }
