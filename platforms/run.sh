@@ -166,8 +166,7 @@ no_panic() {
 }
 
 wasm() {
-    platforms/setup.sh compiler
-    command -v node > /dev/null || { echo "Node.js is missing"; exit 1; }
+    platforms/setup.sh node
     firmware wasm32-unknown-unknown hashes "$1"
     node platforms/wasm.mjs "$program.wasm" > "$results/hashes.txt"
     hashes_equal "$results/hashes.txt" "wasm32 $1"

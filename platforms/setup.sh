@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs, on Debian 12 (x86-64, as root), what run.sh needs for the given groups of tools:
 #
-#     platforms/setup.sh [emulators] [compiler] [aarch64] [bare] [arm] [deny] [hack]      (none: all)
+#     platforms/setup.sh [emulators] [compiler] [aarch64] [bare] [arm] [node] [deny] [hack]      (none: all)
 #
 # Debian's rustc-web is the cross compiler: it has its library's source as a package, from which
 # core is built for targets without a packaged standard library. Everything that is no Debian
@@ -68,6 +68,10 @@ arm() {
     packages gcc-arm-none-eabi binutils-arm-none-eabi
 }
 
+node() {
+    command -v node > /dev/null || packages nodejs
+}
+
 # The standard library of another architecture, unpacked instead of installed: it conflicts.
 aarch64() {
     compiler
@@ -129,10 +133,10 @@ tool() {
 deny() { tool cargo-deny $CARGO_DENY; }
 hack() { tool cargo-hack $CARGO_HACK; }
 
-[ $# -gt 0 ] || set -- emulators compiler aarch64 bare arm deny hack
+[ $# -gt 0 ] || set -- emulators compiler aarch64 bare arm node deny hack
 for group; do
     case $group in
-        emulators | compiler | aarch64 | bare | arm | deny | hack) "$group" ;;
+        emulators | compiler | aarch64 | bare | arm | node | deny | hack) "$group" ;;
         *) sed -n 's/^# \{0,1\}//; 2,8p' "$0" >&2; exit 2 ;;
     esac
 done
