@@ -122,7 +122,7 @@ bare() {
 }
 
 tool() {
-    "$cache/bin/$1" --version 2> /dev/null | grep -qx "$1 $2" && return
+    "$cache/bin/$1" "${1#cargo-}" --version 2> /dev/null | grep -qx "$1 $2" && return
     echo "building $1 $2"
     # Quickly built: they run for a second.
     quietly env -u RUSTFLAGS CARGO_TARGET_DIR="$cache/tools-$1" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
