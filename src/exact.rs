@@ -91,13 +91,14 @@ impl<L: Lane> Brackets<L> {
         }
     }
 
-    /// Not zero in the lanes where something is undecided.
+    /// Not zero in the lanes where the loss, or gradient or Hessian, is undecided.
     #[inline(always)]
-    fn differs(&self) -> L {
+    fn differs(&self) -> (L, L) {
         let differs = |of: Bracket<L>| of.lower.xor_bits(of.upper);
-        differs(self.loss)
-            .or_bits(differs(self.gradient))
-            .or_bits(differs(self.hessian))
+        (
+            differs(self.loss),
+            differs(self.gradient).or_bits(differs(self.hessian)),
+        )
     }
 
     /// From those of the two halves of an element lane.
@@ -607,7 +608,8 @@ impl Certain {
     }
 }
 
-/// The second and third steps on the lanes that need them.
+/// The second and third steps on the lanes that need them. `WHAT` is `LOSS` or
+/// `REST`: where targets are at the stationary point, the gradient alone is undecided.
 struct Resolve<'a, T, const WHAT: u8> {
     z: &'a [T],
     t: &'a [T],
@@ -666,18 +668,11 @@ impl<T: Constants, const WHAT: u8> Job for Resolve<'_, T, WHAT> {
         let zero = splat::<T::Lane<I>>(T::ZERO);
         let (mut z, mut t) = (self.z.chunks_exact(width), self.t.chunks_exact(width));
         let mut undecided = self.undecided.chunks_exact(width);
-        let mut loss = self.loss.chunks_exact_mut(width);
-        let mut gradient = self.gradient.chunks_exact_mut(width);
-        let mut hessian = self.hessian.chunks_exact_mut(width);
+        let mut at = 0;
         // Zipped, they divide by `width` where that is not inlined.
-        while let (Some(z), Some(t), Some(undecided), Some(loss), Some(gradient), Some(hessian)) = (
-            z.next(),
-            t.next(),
-            undecided.next(),
-            loss.next(),
-            gradient.next(),
-            hessian.next(),
-        ) {
+        while let (Some(z), Some(t), Some(undecided)) = (z.next(), t.next(), undecided.next()) {
+            let lane = at..at + width;
+            at += width;
             if !<T::Lane<I>>::load(undecided).exceeds_bits(zero) {
                 continue;
             }
@@ -692,14 +687,20 @@ impl<T: Constants, const WHAT: u8> Job for Resolve<'_, T, WHAT> {
             let results = Brackets::<T::Lane<I>>::narrow(low, high);
             let element =
                 |what: u8| move |i: usize| certain(z.get(i)?.as_f64(), t.get(i)?.as_f64(), what);
-            if WHAT & (LOSS | SUM) != 0 {
-                settle(results.loss, loss, element(LOSS));
+            if WHAT == LOSS
+                && let Some(to) = self.loss.get_mut(lane.clone())
+            {
+                settle(results.loss, to, element(LOSS));
             }
-            if WHAT & GRADIENT != 0 {
-                settle(results.gradient, gradient, element(GRADIENT));
+            if WHAT == REST
+                && let Some(to) = self.gradient.get_mut(lane.clone())
+            {
+                settle(results.gradient, to, element(GRADIENT));
             }
-            if WHAT & HESSIAN != 0 {
-                settle(results.hessian, hessian, element(HESSIAN));
+            if WHAT == REST
+                && let Some(to) = self.hessian.get_mut(lane)
+            {
+                settle(results.hessian, to, element(HESSIAN));
             }
         }
     }
@@ -710,33 +711,50 @@ impl<T: Constants, const WHAT: u8> Job for Resolve<'_, T, WHAT> {
 #[derive(Clone, Copy)]
 pub(crate) struct Exact<const WHAT: u8>;
 
+const REST: u8 = GRADIENT | HESSIAN;
+
 impl<const WHAT: u8> Exact<WHAT> {
     /// Stores the lanes, has the undecided ones computed anew, and loads them.
     #[inline(always)]
-    fn resolve<L: Lane>(z: L, t: L, undecided: L, point: &mut Point<L>) {
+    fn resolve<L: Lane>(
+        z: L,
+        t: L,
+        (loss_undecided, rest_undecided): (L, L),
+        point: &mut Point<L>,
+    ) {
+        let zero = splat::<L>(L::Real::ZERO);
         let stored = |lane: L| {
             let mut elements = [L::Real::ZERO; MAX_WIDTH];
             lane.store(&mut elements);
             elements
         };
-        let (mut loss, mut gradient, mut hessian) = (
-            stored(point.loss),
-            stored(point.gradient),
-            stored(point.hessian),
-        );
-        z.apart(Resolve::<_, WHAT> {
-            z: stored(z).get(..L::WIDTH).unwrap_or(&[]),
-            t: &stored(t),
-            undecided: &stored(undecided),
-            loss: &mut loss,
-            gradient: &mut gradient,
-            hessian: &mut hessian,
-        });
-        *point = Point {
-            loss: L::load(&loss),
-            gradient: L::load(&gradient),
-            hessian: L::load(&hessian),
-        };
+        let (z_stored, t_stored) = (stored(z), stored(t));
+        let z_stored = z_stored.get(..L::WIDTH).unwrap_or(&[]);
+        if WHAT & (LOSS | SUM) != 0 && loss_undecided.exceeds_bits(zero) {
+            let mut loss = stored(point.loss);
+            z.apart(Resolve::<_, LOSS> {
+                z: z_stored,
+                t: &t_stored,
+                undecided: &stored(loss_undecided),
+                loss: &mut loss,
+                gradient: &mut [],
+                hessian: &mut [],
+            });
+            point.loss = L::load(&loss);
+        }
+        if WHAT & REST != 0 && rest_undecided.exceeds_bits(zero) {
+            let (mut gradient, mut hessian) = (stored(point.gradient), stored(point.hessian));
+            z.apart(Resolve::<_, REST> {
+                z: z_stored,
+                t: &t_stored,
+                undecided: &stored(rest_undecided),
+                loss: &mut [],
+                gradient: &mut gradient,
+                hessian: &mut hessian,
+            });
+            point.gradient = L::load(&gradient);
+            point.hessian = L::load(&hessian);
+        }
     }
 }
 
@@ -770,13 +788,14 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for Exact<WHAT> {
             gradient: results.gradient.lower,
             hessian: results.hessian.lower,
         };
-        let mut undecided = results.differs();
+        let (mut loss, mut rest) = results.differs();
         if FULL {
             let finite = splat::<L>(T::INFINITY).greater(z.abs());
-            undecided = L::select(finite, undecided, zero);
+            loss = L::select(finite, loss, zero);
+            rest = L::select(finite, rest, zero);
         }
-        if undecided.exceeds_bits(zero) {
-            Self::resolve(z, t, undecided, &mut point);
+        if loss.or_bits(rest).exceeds_bits(zero) {
+            Self::resolve(z, t, (loss, rest), &mut point);
         }
         if FULL {
             let one = splat::<L>(T::ONE);
