@@ -288,7 +288,10 @@ fn check_streamed<T: Element>() {
                     let t = for_t.slice(length, at_end);
                     t[length - 1] = T::of(2.0);
                     bce.gradient_hessian(z, t, a, b).unwrap_err();
-                    assert!(a.iter().chain(&*b).all(|x| x.partial_cmp(x).is_none()), "{name}");
+                    assert!(
+                        a.iter().chain(&*b).all(|x| x.partial_cmp(x).is_none()),
+                        "{name}"
+                    );
                 }
             }
         }
