@@ -66,6 +66,7 @@ pub(crate) trait Pointwise<T: Constants>: Copy {
     type Any: Pointwise<T>;
     fn any(self) -> Self::Any;
     /// The first half of `at`.
+    #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
         let _ = z;
         Begun::nothing()
