@@ -25,6 +25,7 @@ pub(crate) const SMALL: bool = cfg!(any(target_arch = "arm", target_arch = "risc
 pub(crate) const SPAN: usize = if SMALL { 16 } else { 512 };
 
 /// How far ahead of the loads lines are asked for, in bytes.
+/// 1 to 8 KiB are the same within the noise, less or none is slower (ARCHITECTURE.md).
 const PREFETCH_BYTES: usize = 2048;
 
 /// Outputs of at least this size are stored past the caches.
@@ -465,14 +466,16 @@ fn invalid<T: Constants, P: Pointwise<T>>(inputs: Inputs<'_, T>) -> Result<(), E
 
 /// One call of at least a span's worth of elements. After an error the outputs
 /// are half done: see `Outputs::poison`.
-pub(crate) struct Walk<'a, 'b, T: Constants, P, const WHAT: u8> {
+pub(crate) struct Walk<'a, 'b, T: Constants, P, A, const WHAT: u8> {
     pub(crate) function: P,
+    /// Computes all of a `Point`, with the same bits: for `Part`.
+    pub(crate) any: A,
     pub(crate) inputs: Inputs<'a, T>,
     pub(crate) outputs: &'b mut Outputs<'a, T>,
     pub(crate) total: &'b mut Total,
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
+impl<T: Constants, P: Pointwise<T>, A: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, A, WHAT> {
     /// A multiple of the wide lane's width, with room for losses to be summed.
     #[inline(always)]
     fn span<I: Isa>(
@@ -528,7 +531,7 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
             total = None;
         }
         isa.apart(Part::<_, _, ALL> {
-            function: self.function.any(),
+            function: self.any,
             inputs: &self.inputs.part(start, length),
             outputs: &mut outputs,
             total,
@@ -615,7 +618,9 @@ impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Walk<'_, '_, T, P, WHAT> {
     }
 }
 
-impl<T: Constants, P: Pointwise<T>, const WHAT: u8> Job for Walk<'_, '_, T, P, WHAT> {
+impl<T: Constants, P: Pointwise<T>, A: Pointwise<T>, const WHAT: u8> Job
+    for Walk<'_, '_, T, P, A, WHAT>
+{
     type Output = Result<(), Error>;
 
     #[inline(always)]

@@ -30,9 +30,16 @@ pub struct Call<'a, T> {
 
 impl<T: Constants> Call<'_, T> {
     #[inline(always)]
-    pub(crate) fn walk<P: Pointwise<T>, const WHAT: u8>(
+    pub(crate) fn walk<P: Pointwise<T>, const WHAT: u8>(self, function: P) -> Result<(), Error> {
+        self.walk_or::<P, P, WHAT>(function, function)
+    }
+
+    /// `walk` where `function` computes no more than `WHAT`; `any` computes everything.
+    #[inline(always)]
+    pub(crate) fn walk_or<P: Pointwise<T>, A: Pointwise<T>, const WHAT: u8>(
         mut self,
         function: P,
+        any: A,
     ) -> Result<(), Error> {
         let backend = self.backend;
         let inputs = &self.inputs;
@@ -48,15 +55,16 @@ impl<T: Constants> Call<'_, T> {
             })
         } else if inputs.z.len() < PART {
             backend.run(Part::<_, _, ALL> {
-                function: function.any(),
+                function: any,
                 inputs,
                 outputs,
                 total: (WHAT & SUM != 0).then_some(total),
                 start: 0,
             })?
         } else {
-            backend.run(Walk::<_, _, WHAT> {
+            backend.run(Walk::<_, _, _, WHAT> {
                 function,
+                any,
                 inputs: *inputs,
                 outputs,
                 total,

@@ -761,12 +761,6 @@ impl<const WHAT: u8> Exact<WHAT> {
 impl<T: Constants, const WHAT: u8> Pointwise<T> for Exact<WHAT> {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
-    type Any = Exact<{ LOSS | GRADIENT | HESSIAN }>;
-
-    #[inline(always)]
-    fn any(self) -> Self::Any {
-        Exact
-    }
 
     #[inline(always)]
     fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, _: Begun<L>) -> Point<L> {
@@ -827,12 +821,6 @@ struct OfLogit<const WHAT: u8> {
 impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, _: Begun<L>) -> Point<L> {
@@ -848,6 +836,11 @@ impl<T: Constants, const WHAT: u8> Pointwise<T> for OfLogit<WHAT> {
     }
 }
 
+#[inline(always)]
+fn walk<const WHAT: u8>(call: Call<'_, f32>) -> Result<(), Error> {
+    call.walk_or::<_, _, WHAT>(Exact::<WHAT>, Exact::<{ LOSS | REST }>)
+}
+
 /// The operation `what` of [`Bce::exact`](crate::Bce::exact).
 pub(crate) fn run(what: u8, call: Call<'_, f32>) -> Result<(), Error> {
     const SUM_GRADIENT: u8 = SUM | GRADIENT;
@@ -855,13 +848,13 @@ pub(crate) fn run(what: u8, call: Call<'_, f32>) -> Result<(), Error> {
     const GRADIENT_HESSIAN: u8 = GRADIENT | HESSIAN;
     const SUM_GRADIENT_HESSIAN: u8 = SUM | GRADIENT | HESSIAN;
     match what {
-        LOSS => call.walk::<_, LOSS>(Exact::<LOSS>),
-        SUM => call.walk::<_, SUM>(Exact::<SUM>),
-        GRADIENT => call.walk::<_, GRADIENT>(Exact::<GRADIENT>),
-        SUM_GRADIENT => call.walk::<_, SUM_GRADIENT>(Exact::<SUM_GRADIENT>),
-        MEAN_GRADIENT => call.walk::<_, MEAN_GRADIENT>(Exact::<MEAN_GRADIENT>),
-        GRADIENT_HESSIAN => call.walk::<_, GRADIENT_HESSIAN>(Exact::<GRADIENT_HESSIAN>),
-        SUM_GRADIENT_HESSIAN => call.walk::<_, SUM_GRADIENT_HESSIAN>(Exact::<SUM_GRADIENT_HESSIAN>),
+        LOSS => walk::<LOSS>(call),
+        SUM => walk::<SUM>(call),
+        GRADIENT => walk::<GRADIENT>(call),
+        SUM_GRADIENT => walk::<SUM_GRADIENT>(call),
+        MEAN_GRADIENT => walk::<MEAN_GRADIENT>(call),
+        GRADIENT_HESSIAN => walk::<GRADIENT_HESSIAN>(call),
+        SUM_GRADIENT_HESSIAN => walk::<SUM_GRADIENT_HESSIAN>(call),
         _ => f32::check(call),
     }
 }

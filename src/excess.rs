@@ -112,12 +112,6 @@ pub(crate) struct Excess;
 impl<T: Constants> Pointwise<T> for Excess {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = true;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {

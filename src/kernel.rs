@@ -62,9 +62,6 @@ pub(crate) trait Pointwise<T: Constants>: Copy {
     const READS_TARGET: bool;
     /// Whether weights and losses of 0 at finite logits may occur.
     const OPTIONS: bool;
-    /// The function that computes all of a `Point`, with the same bits.
-    type Any: Pointwise<T>;
-    fn any(self) -> Self::Any;
     /// The first half of `at`.
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -363,12 +360,6 @@ pub(crate) struct Plain;
 impl<T: Constants> Pointwise<T> for Plain {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -413,12 +404,6 @@ pub(crate) struct LogSigmoid;
 impl<T: Constants> Pointwise<T> for Softplus {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -433,12 +418,6 @@ impl<T: Constants> Pointwise<T> for Softplus {
 impl<T: Constants> Pointwise<T> for Sigmoid {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -458,12 +437,6 @@ impl<T: Constants> Pointwise<T> for Sigmoid {
 impl<T: Constants> Pointwise<T> for LogSigmoid {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -493,12 +466,6 @@ pub(crate) struct Shaped<T> {
 impl<T: Constants> Pointwise<T> for Shaped<T> {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = true;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
@@ -572,12 +539,6 @@ pub(crate) struct Logit;
 impl<T: Constants> Pointwise<T> for Logit {
     const READS_TARGET: bool = true;
     const OPTIONS: bool = false;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn finish<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L, _: Begun<L>) -> Point<L> {
@@ -609,12 +570,6 @@ pub(crate) struct Identity;
 impl<T: Constants> Pointwise<T> for Identity {
     const READS_TARGET: bool = false;
     const OPTIONS: bool = true;
-    type Any = Self;
-
-    #[inline(always)]
-    fn any(self) -> Self {
-        self
-    }
 
     #[inline(always)]
     fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, _: Begun<L>) -> Point<L> {
