@@ -1,17 +1,24 @@
 //! [`Bce`]: the options, and the entry points over slices.
 
-use crate::blocks::{CHECK, DIVIDE, GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SPAN, SUM};
 use crate::dispatch::Backend;
-use crate::entry::Call;
+use crate::entry::{self, Call, Real};
 use crate::error::Error;
-use crate::exact;
-use crate::kernel::Shaped;
-use crate::lane::Real;
+use crate::kernel::{SmoothedWeighted, Wanted};
+use crate::lane::FIRMWARE;
+use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
-use crate::total::Total;
+use crate::walk::{Inputs, Outputs, Slices, Targets};
 
-/// What runs a call whose outputs the first argument tells.
-type Run<T> = fn(u8, Call<'_, T>) -> Result<(), Error>;
+pub(crate) const LOSS: Wanted = Wanted::LOSS;
+pub(crate) const SUM: Wanted = Wanted::SUM;
+pub(crate) const GRADIENT: Wanted = Wanted::GRADIENT;
+pub(crate) const GRADIENT_HESSIAN: Wanted = GRADIENT.and(Wanted::HESSIAN);
+
+/// Elements that an in-place call copies at a time.
+const COPIED: usize = if FIRMWARE { 16 } else { 256 };
+
+/// What runs a call.
+type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
@@ -215,7 +222,8 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn loss(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.write::<LOSS>(
+        self.write(
+            LOSS,
             z,
             t,
             Outputs {
@@ -236,7 +244,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn sum(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
-        self.add_up::<SUM>(z, t, Outputs::default())
+        self.add_up(SUM, z, t, Outputs::default())
     }
 
     /// The mean loss: the sum divided by the number of elements or, with
@@ -275,7 +283,8 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Errors
     /// As [for every method](Self#what-every-method-does).
     pub fn gradient(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.write::<GRADIENT>(
+        self.write(
+            GRADIENT,
             z,
             t,
             Outputs {
@@ -301,24 +310,24 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
-        self.write::<CHECK>(z, t, Outputs::default())?;
-        let mut copy = [T::ZERO; SPAN];
-        let mut t = t.chunks(SPAN);
-        let mut weights = self.weights.map(|weights| weights.chunks(SPAN));
-        for chunk in z.chunks_mut(SPAN) {
+        self.write(Wanted::NOTHING, z, t, Outputs::default())?;
+        let mut copy = [T::ZERO; COPIED];
+        let mut t = t.chunks(COPIED);
+        let mut weights = self.weights.map(|weights| weights.chunks(COPIED));
+        for chunk in z.chunks_mut(COPIED) {
             for (to, from) in copy.iter_mut().zip(chunk.iter()) {
                 *to = *from;
             }
             let inputs = Inputs {
                 z: copy.get(..chunk.len()).unwrap_or(&[]),
-                t: t.next().unwrap_or(&[]),
+                t: Targets::Each(t.next().unwrap_or(&[])),
                 weights: weights.as_mut().and_then(Iterator::next),
             };
             let outputs = Outputs {
                 gradient: chunk,
                 ..Outputs::default()
             };
-            self.run::<GRADIENT>(inputs, outputs, &mut Total::default())?;
+            self.run(GRADIENT, inputs, outputs, &mut SpanSum::default())?;
         }
         Ok(())
     }
@@ -341,7 +350,7 @@ impl<'a, T: Real> Bce<'a, T> {
             gradient,
             ..Outputs::default()
         };
-        self.add_up::<{ SUM | GRADIENT }>(z, t, outputs)
+        self.add_up(SUM.and(GRADIENT), z, t, outputs)
     }
 
     /// The [mean](Self::mean) and its gradient: each element's gradient divided
@@ -365,8 +374,8 @@ impl<'a, T: Real> Bce<'a, T> {
                 gradient: &mut *gradient,
                 ..Outputs::default()
             };
-            self.check_lengths::<GRADIENT>(z, t, &outputs)?;
-            if let Err(error) = self.write::<CHECK>(z, t, Outputs::default()) {
+            self.check_lengths(GRADIENT, z, t, &outputs)?;
+            if let Err(error) = self.write(Wanted::NOTHING, z, t, Outputs::default()) {
                 gradient.fill(T::NAN);
                 return Err(error);
             }
@@ -377,7 +386,7 @@ impl<'a, T: Real> Bce<'a, T> {
             divisor: Some(T::of_f64(divisor)),
             ..Outputs::default()
         };
-        let sum = self.add_up::<{ SUM | GRADIENT | DIVIDE }>(z, t, outputs)?;
+        let sum = self.add_up(SUM.and(GRADIENT), z, t, outputs)?;
         Ok(sum / divisor)
     }
 
@@ -405,7 +414,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        self.write::<{ GRADIENT | HESSIAN }>(z, t, outputs)
+        self.write(GRADIENT_HESSIAN, z, t, outputs)
     }
 
     /// The [sum](Self::sum), the [gradient](Self::gradient) and the Hessian's
@@ -433,7 +442,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        self.add_up::<{ SUM | GRADIENT | HESSIAN }>(z, t, outputs)
+        self.add_up(SUM.and(GRADIENT_HESSIAN), z, t, outputs)
     }
 
     /// Adds the losses to `sum`, exactly: the way to a [sum](Self::sum) over
@@ -454,8 +463,8 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn accumulate(&self, z: &[T], t: &[T], sum: &mut LossSum) -> Result<(), Error> {
-        let mut total = Total::default();
-        self.call::<SUM>(z, t, Outputs::default(), &mut total)?;
+        let mut total = SpanSum::default();
+        self.call(SUM, z, t, Outputs::default(), &mut total)?;
         total.add_to(sum, z.len());
         Ok(())
     }
@@ -465,20 +474,12 @@ impl<'a, T: Real> Bce<'a, T> {
         let total = match self.weights {
             None => z.len() as f64,
             Some(weights) => {
-                let mut total = Total::default();
-                let inputs = Inputs {
-                    z: weights,
-                    t: weights,
-                    weights: None,
-                };
-                let outputs = Outputs::default();
-                T::total(Call {
-                    backend: self.backend.unwrap_or_else(Backend::detect),
-                    shaped: None,
-                    inputs,
-                    outputs,
-                    total: &mut total,
-                })?;
+                let mut total = SpanSum::default();
+                T::add(
+                    self.backend.unwrap_or_else(Backend::detect),
+                    weights,
+                    &mut total,
+                )?;
                 total.to_f64()
             }
         };
@@ -490,7 +491,7 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// The options that change the formula, checked.
-    pub(crate) fn shape(&self) -> Result<Option<Shaped<T>>, Error> {
+    pub(crate) fn options(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
         let Self {
             pos_weight,
             label_smoothing: smoothing,
@@ -514,22 +515,20 @@ impl<'a, T: Real> Bce<'a, T> {
                 reason: "excess() excludes exact(), pos_weight and label_smoothing",
             });
         }
-        if self.weights.is_none() && !reshaped {
-            return Ok(None);
-        }
-        if self.exact.is_some() {
+        if self.exact.is_some() && (reshaped || self.weights.is_some()) {
             return Err(Error::UnsupportedOptions {
                 reason: "exact() excludes weights, pos_weight and label_smoothing",
             });
         }
-        Ok(Some(Shaped {
+        Ok(reshaped.then_some(SmoothedWeighted {
             pos_weight,
             smoothing,
         }))
     }
 
-    pub(crate) fn check_lengths<const WHAT: u8>(
+    pub(crate) fn check_lengths(
         &self,
+        wanted: Wanted,
         z: &[T],
         t: &[T],
         outputs: &Outputs<'_, T>,
@@ -538,9 +537,11 @@ impl<'a, T: Real> Bce<'a, T> {
         let lengths = [
             Some(t.len()),
             self.weights.map(<[T]>::len),
-            (WHAT & LOSS != 0).then_some(outputs.loss.len()),
-            (WHAT & GRADIENT != 0).then_some(outputs.gradient.len()),
-            (WHAT & HESSIAN != 0).then_some(outputs.hessian.len()),
+            wanted.has(Wanted::LOSS).then_some(outputs.loss.len()),
+            wanted
+                .has(Wanted::GRADIENT)
+                .then_some(outputs.gradient.len()),
+            wanted.has(Wanted::HESSIAN).then_some(outputs.hessian.len()),
         ];
         match lengths
             .into_iter()
@@ -552,58 +553,64 @@ impl<'a, T: Real> Bce<'a, T> {
         }
     }
 
-    fn write<const WHAT: u8>(
+    fn write(
         &self,
+        wanted: Wanted,
         z: &[T],
         t: &[T],
         outputs: Outputs<'_, T>,
     ) -> Result<(), Error> {
-        self.call::<WHAT>(z, t, outputs, &mut Total::default())
+        self.call(wanted, z, t, outputs, &mut SpanSum::default())
     }
 
-    fn add_up<const WHAT: u8>(
+    fn add_up(
         &self,
+        wanted: Wanted,
         z: &[T],
         t: &[T],
         outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
-        let mut total = Total::default();
-        self.call::<WHAT>(z, t, outputs, &mut total)?;
+        let mut total = SpanSum::default();
+        self.call(wanted, z, t, outputs, &mut total)?;
         Ok(total.to_f64())
     }
 
-    #[inline(always)]
-    fn call<const WHAT: u8>(
+    fn call(
         &self,
+        wanted: Wanted,
         z: &[T],
         t: &[T],
         outputs: Outputs<'_, T>,
-        total: &mut Total,
+        sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        self.check_lengths::<WHAT>(z, t, &outputs)?;
-        let weights = self.weights;
-        self.run::<WHAT>(Inputs { z, t, weights }, outputs, total)
+        self.check_lengths(wanted, z, t, &outputs)?;
+        let inputs = Inputs {
+            z,
+            t: Targets::Each(t),
+            weights: self.weights,
+        };
+        self.run(wanted, inputs, outputs, sum)
     }
 
     /// `call` on inputs and outputs whose lengths are known to agree.
-    #[inline(always)]
-    pub(crate) fn run<const WHAT: u8>(
+    pub(crate) fn run(
         &self,
+        wanted: Wanted,
         inputs: Inputs<'_, T>,
         outputs: Outputs<'_, T>,
-        total: &mut Total,
+        sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        let call = Call {
+        let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
+        run(Call {
             backend: self.backend.unwrap_or_else(Backend::detect),
-            shaped: self.shape()?,
-            inputs,
-            outputs,
-            total,
-        };
-        match self.exact.or(self.excess) {
-            None => call.run::<WHAT>(),
-            Some(run) => run(WHAT, call),
-        }
+            options: self.options()?,
+            slices: Slices {
+                wanted,
+                inputs,
+                outputs,
+                sum,
+            },
+        })
     }
 }
 
@@ -631,7 +638,7 @@ impl Bce<'_, f32> {
     /// ```
     #[must_use]
     pub const fn exact(mut self) -> Self {
-        self.exact = Some(exact::run);
+        self.exact = Some(entry::exact);
         self
     }
 }

@@ -1,7 +1,7 @@
-//! Constants of the kernels. Made by `sollya src/coeffs.sollya > src/coeffs.rs`;
+//! Float of the kernels. Made by `sollya src/coeffs.sollya > src/coeffs.rs`;
 //! do not edit. Each bound is certified by Sollya's `supnorm`.
 
-/// Constants of the `f32` kernel.
+/// Float of the `f32` kernel.
 pub(crate) mod single {
     /// log2(e).
     pub(crate) const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
@@ -52,7 +52,7 @@ pub(crate) mod single {
     ];
 }
 
-/// Constants of the `f64` kernel.
+/// Float of the `f64` kernel.
 pub(crate) mod double {
     /// log2(e).
     pub(crate) const LOG2_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
@@ -136,7 +136,7 @@ pub(crate) mod double {
     ];
 }
 
-/// Constants of the correctly rounded `f32` functions, in `f64`.
+/// Float of the correctly rounded `f32` functions, in `f64`.
 pub(crate) mod exact {
     /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-39.677.
     pub(crate) const EXP: [f64; 7] = [

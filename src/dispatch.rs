@@ -3,6 +3,7 @@
 use crate::error::Error;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
 use crate::lane::portable::Portable;
+use crate::lane::scalar::Scalar;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use crate::lane::x86::{Avx2, Avx512};
 use crate::lane::{Isa, Job};
@@ -82,7 +83,7 @@ impl Backend {
             type Output = ();
             fn run<I: Isa>(self, _: I) {}
         }
-        self == Self::Scalar || self.run(Nothing).is_ok()
+        self.run(Nothing).is_ok()
     }
 
     /// The backends of this machine, slowest first.
@@ -111,18 +112,14 @@ impl Backend {
         }
     }
 
-    /// Runs the job on this backend, or says that the machine lacks it. `Scalar`
-    /// is left to callers: every machine has it, and its code differs.
-    #[inline(always)]
-    #[cfg_attr(
-        any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64"),
-        expect(unused_variables, reason = "no backend but `Scalar`")
-    )]
+    /// Runs the job on this backend, or says that the machine lacks it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output, Error> {
         let missing = Error::BackendUnavailable {
             backend: self.name(),
         };
         match self {
+            Self::Scalar => Ok(Scalar.run(job)),
             #[cfg(not(any(
                 target_arch = "arm",
                 target_arch = "riscv32",

@@ -51,6 +51,7 @@ pub enum Error {
     MalformedLossSum,
 }
 
+#[cfg(feature = "rayon")]
 impl Error {
     /// The same error in slices of which those it was found in start at `start`.
     pub(crate) fn shifted(self, start: usize) -> Self {

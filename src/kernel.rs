@@ -24,9 +24,55 @@
 //! every z, NaN included; it makes subnormal e by integer arithmetic and keeps
 //! it out of multiplications.
 
-use crate::lane::{Constants, Lane};
+pub(crate) mod double;
+pub(crate) mod exact;
+pub(crate) mod excess;
+mod fixed;
 
-/// What is known at one (z, t); what a caller does not use is not computed.
+use crate::lane::{Float, Lane};
+
+/// A set of results: those that a call asks for.
+///
+/// Known at run time only, so that a function is compiled once for all sets; asked
+/// once for a group of vectors, which costs less than it saves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted(u8);
+
+impl Wanted {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const LOSS: Self = Self(1);
+    pub(crate) const GRADIENT: Self = Self(2);
+    pub(crate) const HESSIAN: Self = Self(4);
+    pub(crate) const SUM: Self = Self(8);
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
+    }
+
+    /// Losses, to be stored or summed.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn losses(self) -> bool {
+        self.has(Self(1 | 8))
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn derivatives_alone(self) -> Self {
+        Self(self.0 & (2 | 4))
+    }
+
+    /// Gradients or Hessians.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn derivatives(self) -> bool {
+        self.has(Self(2 | 4))
+    }
+}
+
+/// What is known at one (z, t); zero where it is not wanted.
 #[derive(Clone, Copy)]
 pub(crate) struct Point<L> {
     pub(crate) loss: L,
@@ -34,49 +80,58 @@ pub(crate) struct Point<L> {
     pub(crate) hessian: L,
 }
 
-/// e = e^-|z| and what its last rounding left out. The walk begins with the next
-/// elements before it finishes these, so that the CPU finds independent chains.
-#[derive(Clone, Copy)]
-pub(crate) struct Begun<L> {
-    e: L,
-    low: L,
+impl<L: Lane> Point<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn zero() -> Self {
+        let zero = splat(L::Real::ZERO);
+        Self {
+            loss: zero,
+            gradient: zero,
+            hessian: zero,
+        }
+    }
 }
 
-impl<L: Lane> Begun<L> {
-    #[inline(always)]
-    fn nothing() -> Self {
-        let zero = splat(L::Real::ZERO);
-        Self { e: zero, low: zero }
+/// e = e^-|z| and what its last rounding left out (0 unless `COMPENSATED`).
+#[derive(Clone, Copy)]
+pub(crate) struct ExpNeg<L> {
+    pub(crate) e: L,
+    pub(crate) low: L,
+}
+
+impl<L: Lane> ExpNeg<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn of<const FULL: bool>(z: L) -> Self {
+        let (e, low) = exp::<L, FULL>(z.or_bits(splat(L::Real::SIGN_BIT)));
+        Self { e, low }
     }
 
-    #[inline(always)]
-    fn new<const FULL: bool>(minus_a: L) -> Self {
-        let (e, low) = exp::<L, FULL>(minus_a);
-        Self { e, low }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn nothing() -> Self {
+        let zero = splat(L::Real::ZERO);
+        Self { e: zero, low: zero }
     }
 }
 
 /// A function of logit and target that the walk over slices can apply.
-pub(crate) trait Pointwise<T: Constants>: Copy {
-    /// Whether the target is read (and checked) or fixed by the function itself.
-    const READS_TARGET: bool;
-    /// Whether weights and losses of 0 at finite logits may occur.
-    const OPTIONS: bool;
-    /// The first half of `at`.
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        let _ = z;
-        Begun::nothing()
-    }
-    /// The second half of `at`.
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L>;
-    #[inline(always)]
-    fn at<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L) -> Point<L> {
-        self.finish::<L, FULL>(z, t, self.begin::<L, FULL>(z))
-    }
+pub(crate) trait Pointwise<T: Float>: Copy {
+    /// Whether it is a function of e^-|z|, which the main loop computes a span ahead.
+    const OF_EXP: bool;
+    /// Whether its fast form is worth compiling for less than a group of vectors.
+    const FAST_REMAINDER: bool;
+    /// Whether its fast form is worth compiling for groups of vectors.
+    const MAIN_LOOP: bool;
+    /// `exp` is that of z if `OF_EXP`. What is not wanted may be anything.
+    fn finish<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L>;
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn splat<L: Lane>(value: L::Real) -> L {
     L::splat(value)
 }
@@ -84,7 +139,7 @@ pub(crate) fn splat<L: Lane>(value: L::Real) -> L {
 /// c[0] + c[1] x + c[2] x^2 + ...
 ///
 /// A loop, since closures are not always inlined into vector code.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
     let Some((&highest, mut lower)) = coefficients.split_last() else {
         return splat(L::Real::ZERO);
@@ -98,7 +153,7 @@ pub(crate) fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
 }
 
 /// e^x for x <= 0, and what its last rounding left out (0 unless `COMPENSATED`).
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let one = splat(L::Real::ONE);
     let rounder = splat(L::Real::ROUNDER);
@@ -157,7 +212,7 @@ pub(crate) struct Sum<L> {
 }
 
 impl<L: Lane> Sum<L> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn rounded(self) -> L {
         if L::Real::COMPENSATED {
             self.high + self.low
@@ -167,7 +222,7 @@ impl<L: Lane> Sum<L> {
     }
 
     /// `linear` + self, rounded once or, not compensated, twice.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn plus<const FULL: bool>(self, linear: L) -> L {
         let sum = linear + self.high;
         if !L::Real::COMPENSATED {
@@ -196,7 +251,7 @@ impl<L: Lane> Sum<L> {
 /// Horner's scheme, though its chain is long: split into even and odd powers the
 /// halves are larger than their sum, and softplus lost up to 4.1 ULP (f64) and
 /// 2.3 ULP (f32) near z = 0.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
     let tail = horner(L::Real::LOG1P, e);
     if !L::Real::COMPENSATED {
@@ -222,16 +277,16 @@ fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
 /// less than a rounding of c, where the plain quotient e/(1 + e) also bears that of
 /// 1 + e: 2.0 ULP instead of 2.6 for `f32`.
 #[derive(Clone, Copy)]
-struct Complement<L> {
+struct Logistic<L> {
     e: L,
     c: L,
     w: L,
 }
 
-impl<L: Lane> Complement<L> {
-    #[inline(always)]
-    fn new(begun: Begun<L>) -> Self {
-        let Begun { e, low } = begun;
+impl<L: Lane> Logistic<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(exp: ExpNeg<L>) -> Self {
+        let ExpNeg { e, low } = exp;
         let one = splat::<L>(L::Real::ONE);
         let c = one / (one + e);
         // 1 - c (1 + e), with one rounding.
@@ -247,7 +302,7 @@ impl<L: Lane> Complement<L> {
     }
 
     /// q = e/(1 + e).
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn q(self) -> L {
         if L::Real::COMPENSATED {
             self.e.fma(self.c, self.c * self.w)
@@ -257,7 +312,7 @@ impl<L: Lane> Complement<L> {
     }
 
     /// from + low - q, where `low` counts only if `COMPENSATED`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn subtract_q(self, from: L, low: L) -> L {
         let from = if L::Real::COMPENSATED {
             from + self.c.neg_fma(self.w, low)
@@ -269,7 +324,7 @@ impl<L: Lane> Complement<L> {
 }
 
 /// `ordinary` but beyond FAST_LIMIT, where log1p(e), q and q - q^2 all round to e.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L {
     if FULL {
         let mask = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
@@ -280,60 +335,69 @@ fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L
 }
 
 /// What follows from e = e^-|z|.
-pub(crate) struct Tail<L> {
+#[derive(Clone, Copy)]
+pub(crate) struct ExpTerms<L> {
     minus_a: L,
     e: L,
-    pub(crate) log1p: Sum<L>,
-    complement: Complement<L>,
+    /// The same where results do not all round to e.
+    ordinary: ExpNeg<L>,
 }
 
-impl<L: Lane> Tail<L> {
-    #[inline(always)]
-    pub(crate) fn new<const FULL: bool>(minus_a: L, begun: Begun<L>) -> Self {
+impl<L: Lane> ExpTerms<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
         let zero = splat(L::Real::ZERO);
-        // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
-        let ordinary = Begun {
-            e: if FULL {
-                begun.e.max_or(splat(L::Real::LEAST_FAST))
-            } else {
-                begun.e
-            },
-            low: unless_tiny::<L, FULL>(minus_a, zero, begun.low),
-        };
-        let log1p = log1p(ordinary.e, ordinary.low);
         Self {
             minus_a,
-            e: begun.e,
-            log1p: Sum {
-                high: unless_tiny::<L, FULL>(minus_a, begun.e, log1p.high),
-                low: unless_tiny::<L, FULL>(minus_a, zero, log1p.low),
+            e: exp.e,
+            // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
+            ordinary: ExpNeg {
+                e: if FULL {
+                    exp.e.max_or(splat(L::Real::LEAST_FAST))
+                } else {
+                    exp.e
+                },
+                low: unless_tiny::<L, FULL>(minus_a, zero, exp.low),
             },
-            complement: Complement::new(ordinary),
         }
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn log1p<const FULL: bool>(self) -> Sum<L> {
+        let log1p = log1p(self.ordinary.e, self.ordinary.low);
+        Sum {
+            high: unless_tiny::<L, FULL>(self.minus_a, self.e, log1p.high),
+            low: unless_tiny::<L, FULL>(self.minus_a, splat(L::Real::ZERO), log1p.low),
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn logistic(self) -> Logistic<L> {
+        Logistic::new(self.ordinary)
+    }
+
     /// e/(1 + e).
-    #[inline(always)]
-    fn q<const FULL: bool>(&self) -> L {
-        unless_tiny::<L, FULL>(self.minus_a, self.e, self.complement.q())
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn q<const FULL: bool>(self, logistic: Logistic<L>) -> L {
+        unless_tiny::<L, FULL>(self.minus_a, self.e, logistic.q())
     }
 
     /// from + low - e/(1 + e).
-    #[inline(always)]
-    fn subtract_q<const FULL: bool>(&self, from: L, low: L) -> L {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn subtract_q<const FULL: bool>(self, logistic: Logistic<L>, from: L, low: L) -> L {
         let tiny = from - self.e;
-        unless_tiny::<L, FULL>(self.minus_a, tiny, self.complement.subtract_q(from, low))
+        unless_tiny::<L, FULL>(self.minus_a, tiny, logistic.subtract_q(from, low))
     }
 
-    #[inline(always)]
-    fn hessian<const FULL: bool>(&self) -> L {
-        let q = self.complement.q();
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn hessian<const FULL: bool>(self, logistic: Logistic<L>) -> L {
+        let q = logistic.q();
         unless_tiny::<L, FULL>(self.minus_a, self.e, q.neg_fma(q, q))
     }
 }
 
 /// `finite` but where |z| is infinite: there 0 if `factor` is 0, else infinity.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L) -> L {
     if !FULL {
         return finite;
@@ -344,7 +408,7 @@ pub(crate) fn limit<L: Lane, const FULL: bool>(minus_a: L, factor: L, finite: L)
 }
 
 /// `value`, or NaN where z is.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
     if FULL {
         L::select(z.equal(z), value, splat(L::Real::NAN))
@@ -357,98 +421,43 @@ pub(crate) fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
 #[derive(Clone, Copy)]
 pub(crate) struct Plain;
 
-impl<T: Constants> Pointwise<T> for Plain {
-    const READS_TARGET: bool = true;
-    const OPTIONS: bool = false;
+impl<T: Float> Pointwise<T> for Plain {
+    const OF_EXP: bool = true;
+    const FAST_REMAINDER: bool = true;
+    const MAIN_LOOP: bool = true;
 
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
-    }
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
         let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
         let minus_a = z.or_bits(splat(T::SIGN_BIT));
-        let tail = Tail::new::<FULL>(minus_a, begun);
-
-        // What the loss is proportional to far out, and the gradient but for its sign; and
-        // what its rounding lost.
+        let terms = ExpTerms::new::<FULL>(minus_a, exp);
+        // What the loss is proportional to far out, and the gradient but for its sign.
         let near = z.select_negative(t, one - t);
-        let linear = t.neg_fma(z, z.max_or(zero));
-        let linear = limit::<L, FULL>(minus_a, near, linear);
-        let near_low = z.select_negative(zero, (one - near) - t);
-        let gradient = tail
-            .subtract_q::<FULL>(near, near_low)
-            .xor_bits(z.and_bits(splat(T::SIGN_BIT)));
-
-        Point {
-            loss: nan_like::<L, FULL>(z, tail.log1p.plus::<FULL>(linear)),
-            gradient: nan_like::<L, FULL>(z, gradient),
-            hessian: nan_like::<L, FULL>(z, tail.hessian::<FULL>()),
+        let mut point = Point::zero();
+        if wanted.losses() {
+            let linear = t.neg_fma(z, z.max_or(zero));
+            let linear = limit::<L, FULL>(minus_a, near, linear);
+            point.loss = nan_like::<L, FULL>(z, terms.log1p::<FULL>().plus::<FULL>(linear));
         }
-    }
-}
-
-/// The loss at t = 0: the same formula, hence the same bits.
-#[derive(Clone, Copy)]
-pub(crate) struct Softplus;
-
-/// The gradient at t = 0.
-#[derive(Clone, Copy)]
-pub(crate) struct Sigmoid;
-
-/// The loss at t = 1 with the other sign.
-#[derive(Clone, Copy)]
-pub(crate) struct LogSigmoid;
-
-impl<T: Constants> Pointwise<T> for Softplus {
-    const READS_TARGET: bool = false;
-    const OPTIONS: bool = false;
-
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
-    }
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
-        Plain.finish::<L, FULL>(z, splat(T::ZERO), begun)
-    }
-}
-
-impl<T: Constants> Pointwise<T> for Sigmoid {
-    const READS_TARGET: bool = false;
-    const OPTIONS: bool = false;
-
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
-    }
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
-        let point = Plain.finish::<L, FULL>(z, splat(T::ZERO), begun);
-        Point {
-            // Not -0 where e^z is 0.
-            loss: point.gradient.abs(),
-            ..point
+        if wanted.derivatives() {
+            let logistic = terms.logistic();
+            // What the rounding of `near` lost.
+            let near_low = z.select_negative(zero, (one - near) - t);
+            let gradient = terms
+                .subtract_q::<FULL>(logistic, near, near_low)
+                .xor_bits(z.and_bits(splat(T::SIGN_BIT)));
+            point.gradient = nan_like::<L, FULL>(z, gradient);
+            if wanted.has(Wanted::HESSIAN) {
+                point.hessian = nan_like::<L, FULL>(z, terms.hessian::<FULL>(logistic));
+            }
         }
-    }
-}
-
-impl<T: Constants> Pointwise<T> for LogSigmoid {
-    const READS_TARGET: bool = false;
-    const OPTIONS: bool = false;
-
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
-    }
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, begun: Begun<L>) -> Point<L> {
-        let point = Plain.finish::<L, FULL>(z, splat(T::ONE), begun);
-        Point {
-            loss: -point.loss,
-            ..point
-        }
+        point
     }
 }
 
@@ -458,50 +467,58 @@ impl<T: Constants> Pointwise<T> for LogSigmoid {
 /// With w = (1 - t') + p t' and the linear factor u = 1 - t' (z >= 0) or p t'
 /// (z < 0): loss = u a + w log1p(e), gradient = +-(u - w q), Hessian = w (q - q^2).
 #[derive(Clone, Copy)]
-pub(crate) struct Shaped<T> {
+pub(crate) struct SmoothedWeighted<T> {
     pub(crate) pos_weight: T,
     pub(crate) smoothing: T,
 }
 
-impl<T: Constants> Pointwise<T> for Shaped<T> {
-    const READS_TARGET: bool = true;
-    const OPTIONS: bool = true;
+impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
+    const OF_EXP: bool = true;
+    const FAST_REMAINDER: bool = true;
+    const MAIN_LOOP: bool = true;
 
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Begun::new::<FULL>(z.or_bits(splat(T::SIGN_BIT)))
-    }
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
-        if self.pos_weight == T::ONE && self.smoothing == T::ZERO {
-            return Plain.finish::<L, FULL>(z, t, begun);
-        }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
         let sign_bit = splat(T::SIGN_BIT);
         let minus_a = z.or_bits(sign_bit);
-        let tail = Tail::new::<FULL>(minus_a, begun);
+        let terms = ExpTerms::new::<FULL>(minus_a, exp);
 
         let t = splat::<L>(self.smoothing).fma(splat::<L>(T::HALF) - t, t);
         let negative = splat::<L>(T::ONE) - t;
         let positive = splat::<L>(self.pos_weight) * t;
         let weight = negative + positive;
         let factor = z.select_negative(positive, negative);
-        let linear = limit::<L, FULL>(minus_a, factor, factor * -minus_a);
-        let gradient = tail
-            .q::<FULL>()
-            .neg_fma(weight, factor)
-            .xor_bits(z.and_bits(sign_bit));
-
-        Point {
-            loss: nan_like::<L, FULL>(z, weight.fma(tail.log1p.rounded(), linear)),
-            gradient: nan_like::<L, FULL>(z, gradient),
-            hessian: nan_like::<L, FULL>(z, weight * tail.hessian::<FULL>()),
+        let mut point = Point::zero();
+        if wanted.losses() {
+            let linear = limit::<L, FULL>(minus_a, factor, factor * -minus_a);
+            let log1p = terms.log1p::<FULL>().rounded();
+            point.loss = nan_like::<L, FULL>(z, weight.fma(log1p, linear));
         }
+        if wanted.derivatives() {
+            let logistic = terms.logistic();
+            let gradient = terms
+                .q::<FULL>(logistic)
+                .neg_fma(weight, factor)
+                .xor_bits(z.and_bits(sign_bit));
+            point.gradient = nan_like::<L, FULL>(z, gradient);
+            if wanted.has(Wanted::HESSIAN) {
+                let hessian = weight * terms.hessian::<FULL>(logistic);
+                point.hessian = nan_like::<L, FULL>(z, hessian);
+            }
+        }
+        point
     }
 }
 
 /// k and g with y = 2^k (1 + g), for normal or subnormal y in (0, 1]: 1 + g is
 /// within a factor sqrt(2) of 1.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn split<L: Lane>(y: L) -> (L, L) {
     let one = splat::<L>(L::Real::ONE);
     let scale = splat(L::Real::SUBNORMAL_SCALE);
@@ -522,7 +539,7 @@ pub(crate) fn split<L: Lane>(y: L) -> (L, L) {
 }
 
 /// ln(y) = k ln 2 + ln(1 + g) for normal or subnormal y in (0, 1).
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn ln<L: Lane>(y: L) -> L {
     let (k, g) = split(y);
     let low = horner(L::Real::LN, g).fma(g * g, k * splat(L::Real::LN2_LO));
@@ -536,12 +553,19 @@ fn ln<L: Lane>(y: L) -> L {
 #[derive(Clone, Copy)]
 pub(crate) struct Logit;
 
-impl<T: Constants> Pointwise<T> for Logit {
-    const READS_TARGET: bool = true;
-    const OPTIONS: bool = false;
+impl<T: Float> Pointwise<T> for Logit {
+    const OF_EXP: bool = false;
+    const FAST_REMAINDER: bool = false;
+    const MAIN_LOOP: bool = false;
 
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, _: L, p: L, _: Begun<L>) -> Point<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        _: L,
+        p: L,
+        _: ExpNeg<L>,
+        _: Wanted,
+    ) -> Point<L> {
         let (zero, one, half) = (splat::<L>(T::ZERO), splat::<L>(T::ONE), splat::<L>(T::HALF));
         let upper = p.greater(half);
         let m = L::select(upper, one - p, p);
@@ -554,29 +578,9 @@ impl<T: Constants> Pointwise<T> for Logit {
 
         let magnitude = L::select(splat::<L>(T::QUARTER).greater(m), far, near);
         let magnitude = L::select(m.equal(zero), splat(T::INFINITY), magnitude);
-        let logit = L::select(upper, magnitude, zero - magnitude);
         Point {
-            loss: logit,
-            gradient: logit,
-            hessian: logit,
-        }
-    }
-}
-
-/// The value itself, for exact sums of weights.
-#[derive(Clone, Copy)]
-pub(crate) struct Identity;
-
-impl<T: Constants> Pointwise<T> for Identity {
-    const READS_TARGET: bool = false;
-    const OPTIONS: bool = true;
-
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, _: L, _: Begun<L>) -> Point<L> {
-        Point {
-            loss: z,
-            gradient: z,
-            hessian: z,
+            loss: L::select(upper, magnitude, zero - magnitude),
+            ..Point::zero()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The vocabulary of the kernel: `Real` (an element type), `Lane` (a vector of
+//! The vocabulary of the kernel: `Float` (an element type), `Lane` (a vector of
 //! them) and `Isa` (an instruction set, with a lane for each element type).
 //!
 //! # Laws
@@ -24,8 +24,11 @@
     not(target_has_atomic = "64")
 ))]
 mod arm;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-pub(crate) mod pair;
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    not(debug_assertions)
+))]
+mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -34,31 +37,30 @@ pub(crate) mod x86;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::coeffs::{double, single};
-use crate::entry::Entries;
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
+/// Microcontrollers, where `Scalar` is all there is: flash and stack matter more
+/// than a second kernel and blocks of losses.
+pub(crate) const FIRMWARE: bool = cfg!(any(target_arch = "arm", target_arch = "riscv32"));
 
-/// An element type: `f32` or `f64`. Sealed.
-pub trait Real: sealed::Sealed + Constants + Entries {}
+/// The widest lane's elements.
+pub(crate) const MAX_WIDTH: usize = 64;
 
-impl Real for f32 {}
-impl Real for f64 {}
+/// A span's size: 2 KiB keep all buffers of a call in the first-level cache.
+const SPAN_BYTES: usize = if FIRMWARE { 64 } else { 2048 };
 
 /// What the kernel needs to know about an element type. Not nameable outside the crate.
 #[doc(hidden)]
-pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
+pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The lane that holds this type on the instruction set `I`.
     type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// As many of them side by side as hide the latency.
-    type WideLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
-    /// The same where gradients and Hessians are computed.
-    type GradientLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
-    /// The same for the few elements, or the full kernel, of a part.
-    type PartLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    type GroupLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// The same for the full kernel, which is longer.
+    type FullLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// A buffer for one span, which stays in the first-level cache.
+    type Span: AsMut<[Self]>;
+    const SPAN: Self::Span;
+    const SPAN_LOG2: i32;
 
     const ZERO: Self;
     const HALF: Self;
@@ -121,11 +123,13 @@ pub trait Constants: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn of_pattern(pattern: u64) -> Self;
 }
 
-impl Constants for f32 {
+impl Float for f32 {
     type Lane<I: Isa> = I::F32;
-    type WideLane<I: Isa> = I::WideF32;
-    type GradientLane<I: Isa> = I::GradientF32;
-    type PartLane<I: Isa> = I::PartF32;
+    type GroupLane<I: Isa> = I::GroupF32;
+    type FullLane<I: Isa> = I::FullF32;
+    type Span = [Self; SPAN_BYTES / size_of::<Self>()];
+    const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
+    const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -162,34 +166,36 @@ impl Constants for f32 {
 
     const FRACTION_BITS: i32 = 23;
     const MAX_EXPONENT: i32 = 127;
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponent(pattern: u64) -> i32 {
         ((pattern >> 23) as i32).max(1) - 127
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_f64(value: f64) -> Self {
         value as f32
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn as_f64(self) -> f64 {
         f64::from(self)
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pattern(self) -> u64 {
         u64::from(f32::to_bits(self))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_pattern(pattern: u64) -> Self {
         f32::from_bits(pattern as u32)
     }
 }
 
-impl Constants for f64 {
+impl Float for f64 {
     type Lane<I: Isa> = I::F64;
-    type WideLane<I: Isa> = I::WideF64;
-    type GradientLane<I: Isa> = I::GradientF64;
-    type PartLane<I: Isa> = I::PartF64;
+    type GroupLane<I: Isa> = I::GroupF64;
+    type FullLane<I: Isa> = I::FullF64;
+    type Span = [Self; SPAN_BYTES / size_of::<Self>()];
+    const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
+    const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -226,24 +232,24 @@ impl Constants for f64 {
 
     const FRACTION_BITS: i32 = 52;
     const MAX_EXPONENT: i32 = 1023;
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponent(pattern: u64) -> i32 {
         ((pattern >> 52) as i32).max(1) - 1023
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_f64(value: f64) -> Self {
         value
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn as_f64(self) -> f64 {
         self
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn pattern(self) -> u64 {
         f64::to_bits(self)
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_pattern(pattern: u64) -> Self {
         f64::from_bits(pattern)
     }
@@ -258,7 +264,7 @@ pub trait Lane:
     + Div<Output = Self>
     + Neg<Output = Self>
 {
-    type Real: Constants;
+    type Real: Float;
     type Mask: Copy;
     /// `f64` lanes that hold `widen`ed elements.
     type Wide: Lane<Real = f64>;
@@ -276,7 +282,7 @@ pub trait Lane:
     /// Writes the first `WIDTH` elements, or as many as there are.
     fn store(self, to: &mut [Self::Real]);
     /// As `store`, past the caches where the address is aligned.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn stream(self, to: &mut [Self::Real]) {
         self.store(to);
     }
@@ -284,7 +290,7 @@ pub trait Lane:
     /// self * factor + addend, rounded once.
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// addend - self * factor, rounded once.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {
         (-self).fma(factor, addend)
     }
@@ -296,7 +302,6 @@ pub trait Lane:
     fn greater(self, other: Self) -> Self::Mask;
     fn equal(self, other: Self) -> Self::Mask;
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
-    fn any(mask: Self::Mask) -> bool;
     /// True in the first `count` lanes.
     fn first(count: usize) -> Self::Mask;
     /// By the sign bit of `self`, zeros and NaN included.
@@ -317,14 +322,14 @@ pub trait Lane:
     fn reduce_max_bits(self) -> u64;
     fn reduce_min_bits(self) -> u64;
     /// Whether any element's pattern is above that of `limit`, a splat.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exceeds_bits(self, limit: Self) -> bool {
         self.reduce_max_bits() > limit.reduce_max_bits()
     }
 
     /// p * 2^k, where `rounded` is k + `ROUNDER`, `exponent` is k, p is in
     /// (1/2, 2) and the result is normal; any number otherwise.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn scale(self, rounded: Self, exponent: Self) -> Self {
         let _ = exponent;
         self.add_bits(rounded.low_bits_to_exponent())
@@ -334,14 +339,14 @@ pub trait Lane:
     /// and lanes of one element return themselves and zero.
     fn widen(self) -> (Self::Wide, Self::Wide);
     /// `widen` of `load` where there are `WIDTH` elements.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn load_widened(from: &[Self::Real]) -> (Self::Wide, Self::Wide) {
         Self::load(from).widen()
     }
     /// The inverse of `widen`: each element rounded to nearest even.
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self;
-    /// `Isa::apart` on this lane's instruction set.
-    fn apart<J: Job>(self, job: J) -> J::Output;
+    /// `Isa::run` on this lane's instruction set.
+    fn run_outlined<J: Job>(self, job: J) -> J::Output;
     /// How many of the two lanes of `widen` hold elements.
     const HALVES: usize = if Self::Wide::WIDTH < Self::WIDTH {
         2
@@ -356,26 +361,24 @@ pub trait Lane:
 pub trait Isa: Copy {
     type F32: Lane<Real = f32, Wide = Self::F64, Single = Self::F32>;
     type F64: Lane<Real = f64, Wide = Self::F64, Single = Self::F64>;
-    type WideF32: Lane<Real = f32, Single = Self::F32>;
-    type GradientF32: Lane<Real = f32, Single = Self::F32>;
-    type PartF32: Lane<Real = f32, Single = Self::F32>;
-    type WideF64: Lane<Real = f64, Single = Self::F64>;
-    type GradientF64: Lane<Real = f64, Single = Self::F64>;
-    type PartF64: Lane<Real = f64, Single = Self::F64>;
+    type GroupF32: Lane<Real = f32, Single = Self::F32>;
+    type FullF32: Lane<Real = f32, Single = Self::F32>;
+    type GroupF64: Lane<Real = f64, Single = Self::F64>;
+    type FullF64: Lane<Real = f64, Single = Self::F64>;
+    /// Whether the fast form of a function is worth its code besides the full one.
+    const FAST: bool;
     /// Bytes from which an address counts as aligned for `stream`.
     const STREAM_ALIGNMENT: usize = 1;
 
-    /// Runs the job with this instruction set's code.
+    /// Runs the job with this instruction set's code, in a function of its own.
     fn run<J: Job>(self, job: J) -> J::Output;
-    /// `run` that is never inlined: for what would only bloat the caller.
-    fn apart<J: Job>(self, job: J) -> J::Output;
     /// Asks for the line `ahead` elements after the start of `of`. Never faults.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn prefetch<T>(self, of: &[T], ahead: usize) {
         let _ = (of, ahead);
     }
     /// Orders earlier `stream`s before whatever follows.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn fence(self) {}
 }
 

@@ -31,25 +31,24 @@
 #![deny(missing_docs)]
 
 mod bce;
-mod blocks;
 mod coeffs;
 mod dispatch;
 mod entry;
 mod error;
 pub mod exact;
-mod excess;
 mod kernel;
 mod lane;
 #[cfg(feature = "rayon")]
 mod par;
 pub mod scalar;
 mod slices;
+mod span_sum;
 mod sum;
-mod total;
+mod walk;
 
 pub use bce::Bce;
 pub use dispatch::Backend;
+pub use entry::Real;
 pub use error::Error;
-pub use lane::Real;
 pub use slices::{log_sigmoid, logit, sigmoid, softplus};
 pub use sum::LossSum;

@@ -3,24 +3,25 @@
 //! The bits do not depend on the number of threads: elements do not depend on
 //! each other, and sums are exact until their one rounding.
 
-use crate::bce::Bce;
-use crate::blocks::{GRADIENT, HESSIAN, Inputs, LOSS, Outputs, SUM};
+use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM};
+use crate::entry::Real;
 use crate::error::Error;
-use crate::lane::Real;
+use crate::kernel::Wanted;
+use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
-use crate::total::Total;
+use crate::walk::{Inputs, Outputs, Targets};
 
 /// Below this many elements a thread costs more than it brings.
 const LEAST: usize = 1 << 14;
 
 /// A call on the whole slices or, after splitting, on a part that starts at `start`.
-struct Part<'a, T> {
+struct Chunk<'a, T> {
     inputs: Inputs<'a, T>,
     outputs: Outputs<'a, T>,
     start: usize,
 }
 
-impl<'a, T: Real> Part<'a, T> {
+impl<'a, T: Real> Chunk<'a, T> {
     fn split(self) -> (Self, Self) {
         let at = (self.inputs.z.len() / 2).next_multiple_of(64);
         let cut = |of: &'a [T]| of.split_at_checked(at).unwrap_or((of, &[]));
@@ -28,33 +29,39 @@ impl<'a, T: Real> Part<'a, T> {
             0 => (&mut [][..], &mut [][..]),
             length => of.split_at_mut(at.min(length)),
         };
-        let (z, t) = (cut(self.inputs.z), cut(self.inputs.t));
+        let z = cut(self.inputs.z);
+        let t = match self.inputs.t {
+            Targets::Each(t) => {
+                let t = cut(t);
+                (Targets::Each(t.0), Targets::Each(t.1))
+            }
+            all => (all, all),
+        };
         let weights = self.inputs.weights.map(cut).unzip();
         let loss = cut_mut(self.outputs.loss);
         let gradient = cut_mut(self.outputs.gradient);
         let hessian = cut_mut(self.outputs.hessian);
-        let part = |z, t, weights, loss, gradient, hessian, start| Self {
+        let chunk = |z, t, weights, loss, gradient, hessian, start| Self {
             inputs: Inputs { z, t, weights },
             outputs: Outputs {
                 loss,
                 gradient,
                 hessian,
-                divisor: None,
+                ..Outputs::default()
             },
             start,
         };
+        let Self { start, .. } = self;
         (
-            part(
-                z.0, t.0, weights.0, loss.0, gradient.0, hessian.0, self.start,
-            ),
-            part(
+            chunk(z.0, t.0, weights.0, loss.0, gradient.0, hessian.0, start),
+            chunk(
                 z.1,
                 t.1,
                 weights.1,
                 loss.1,
                 gradient.1,
                 hessian.1,
-                self.start + at,
+                start + at,
             ),
         )
     }
@@ -78,7 +85,7 @@ impl<T: Real> Bce<'_, T> {
             loss: out,
             ..Outputs::default()
         };
-        self.par::<LOSS>(z, t, outputs).map(drop)
+        self.par(LOSS, z, t, outputs).map(drop)
     }
 
     /// [`sum`](Self::sum), in parallel: the same bits on any number of threads.
@@ -94,7 +101,7 @@ impl<T: Real> Bce<'_, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn par_sum(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
-        Ok(self.par::<SUM>(z, t, Outputs::default())?.to_f64())
+        Ok(self.par(SUM, z, t, Outputs::default())?.to_f64())
     }
 
     /// [`gradient`](Self::gradient), in parallel.
@@ -114,7 +121,7 @@ impl<T: Real> Bce<'_, T> {
             gradient: out,
             ..Outputs::default()
         };
-        self.par::<GRADIENT>(z, t, outputs).map(drop)
+        self.par(GRADIENT, z, t, outputs).map(drop)
     }
 
     /// [`sum_gradient`](Self::sum_gradient), in parallel.
@@ -134,7 +141,7 @@ impl<T: Real> Bce<'_, T> {
             gradient,
             ..Outputs::default()
         };
-        Ok(self.par::<{ SUM | GRADIENT }>(z, t, outputs)?.to_f64())
+        Ok(self.par(SUM.and(GRADIENT), z, t, outputs)?.to_f64())
     }
 
     /// [`gradient_hessian`](Self::gradient_hessian), in parallel.
@@ -161,7 +168,7 @@ impl<T: Real> Bce<'_, T> {
             hessian,
             ..Outputs::default()
         };
-        self.par::<{ GRADIENT | HESSIAN }>(z, t, outputs).map(drop)
+        self.par(GRADIENT_HESSIAN, z, t, outputs).map(drop)
     }
 
     /// [`sum_gradient_hessian`](Self::sum_gradient_hessian), in parallel.
@@ -188,9 +195,7 @@ impl<T: Real> Bce<'_, T> {
             hessian,
             ..Outputs::default()
         };
-        Ok(self
-            .par::<{ SUM | GRADIENT | HESSIAN }>(z, t, outputs)?
-            .to_f64())
+        Ok(self.par(SUM.and(GRADIENT_HESSIAN), z, t, outputs)?.to_f64())
     }
 
     /// [`accumulate`](Self::accumulate), in parallel.
@@ -206,30 +211,31 @@ impl<T: Real> Bce<'_, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn par_accumulate(&self, z: &[T], t: &[T], sum: &mut LossSum) -> Result<(), Error> {
-        sum.merge(&self.par::<SUM>(z, t, Outputs::default())?);
+        sum.merge(&self.par(SUM, z, t, Outputs::default())?);
         Ok(())
     }
 
-    fn par<const WHAT: u8>(
+    fn par(
         &self,
+        wanted: Wanted,
         z: &[T],
         t: &[T],
         mut outputs: Outputs<'_, T>,
     ) -> Result<LossSum, Error> {
-        self.check_lengths::<WHAT>(z, t, &outputs)?;
-        self.shape()?;
+        self.check_lengths(wanted, z, t, &outputs)?;
+        self.options()?;
         let parts = 4 * rayon::current_num_threads();
         let leaf = (z.len().div_ceil(parts)).max(LEAST);
-        let part = Part {
+        let part = Chunk {
             inputs: Inputs {
                 z,
-                t,
+                t: Targets::Each(t),
                 weights: self.weights,
             },
-            outputs: outputs.part(0, z.len()),
+            outputs: outputs.reborrow(),
             start: 0,
         };
-        let result = self.par_part::<WHAT>(part, leaf);
+        let result = self.par_chunk(wanted, part, leaf);
         if result.is_err() {
             outputs.poison();
         }
@@ -237,20 +243,20 @@ impl<T: Real> Bce<'_, T> {
     }
 
     /// The error of the lowest index wins, as in one thread.
-    fn par_part<const WHAT: u8>(&self, part: Part<'_, T>, leaf: usize) -> Result<LossSum, Error> {
+    fn par_chunk(&self, wanted: Wanted, part: Chunk<'_, T>, leaf: usize) -> Result<LossSum, Error> {
         if part.inputs.z.len() > leaf {
             let (left, right) = part.split();
             let (left, right) = rayon::join(
-                || self.par_part::<WHAT>(left, leaf),
-                || self.par_part::<WHAT>(right, leaf),
+                || self.par_chunk(wanted, left, leaf),
+                || self.par_chunk(wanted, right, leaf),
             );
             let mut sum = left?;
             sum.merge(&right?);
             return Ok(sum);
         }
         let count = part.inputs.z.len();
-        let mut total = Total::default();
-        self.run::<WHAT>(part.inputs, part.outputs, &mut total)
+        let mut total = SpanSum::default();
+        self.run(wanted, part.inputs, part.outputs, &mut total)
             .map_err(|error| error.shifted(part.start))?;
         let mut sum = LossSum::new();
         total.add_to(&mut sum, count);

@@ -1,11 +1,12 @@
 //! The functions of one argument over slices.
 
-use crate::blocks::{Inputs, Outputs};
 use crate::dispatch::Backend;
-use crate::entry::Call;
+use crate::entry::{Call, Real};
 use crate::error::Error;
-use crate::lane::Real;
-use crate::total::Total;
+use crate::kernel::Wanted;
+use crate::lane::Float;
+use crate::span_sum::SpanSum;
+use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
 
 /// p = σ(z) = 1/(1 + e^−z), with full relative precision where p is small.
 ///
@@ -21,7 +22,7 @@ use crate::total::Total;
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map(T::sigmoid, z, out)
+    of_logit(Curve::Sigmoid, T::cross_entropy, z, out)
 }
 
 /// ln σ(z) = −softplus(−z).
@@ -38,7 +39,7 @@ pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn log_sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map(T::log_sigmoid, z, out)
+    of_logit(Curve::LogSigmoid, T::cross_entropy, z, out)
 }
 
 /// softplus(z) = ln(1 + e^z), with full relative precision where it is small.
@@ -55,7 +56,7 @@ pub fn log_sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn softplus<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    map(T::softplus, z, out)
+    of_logit(Curve::Softplus, T::cross_entropy, z, out)
 }
 
 /// z = logit(p) = ln(p/(1 − p)), the inverse of the sigmoid: the logit at which
@@ -73,33 +74,69 @@ pub fn softplus<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn logit<T: Real>(p: &[T], out: &mut [T]) -> Result<(), Error> {
-    map(T::logit, p, out)
+    let outputs = Outputs {
+        loss: out,
+        ..Outputs::default()
+    };
+    map(T::logit, Wanted::LOSS, (p, Targets::Each(p)), outputs)
 }
 
-/// Applies a function of one argument; its results go to `loss`.
-pub(crate) fn map<T: Real>(
-    function: impl Fn(Call<'_, T>) -> Result<(), Error>,
-    from: &[T],
+/// The functions of a logit: loss or gradient at a hard label.
+#[derive(Clone, Copy)]
+pub(crate) enum Curve {
+    /// The gradient at t = 0, but not -0 where e^z is 0.
+    Sigmoid,
+    /// The loss at t = 1 with the other sign.
+    LogSigmoid,
+    /// The loss at t = 0.
+    Softplus,
+}
+
+/// Applies one of them by means of `cross_entropy`, which rounds as it does.
+pub(crate) fn of_logit<T: Float>(
+    curve: Curve,
+    cross_entropy: fn(Call<'_, T>) -> Result<(), Error>,
+    z: &[T],
     out: &mut [T],
 ) -> Result<(), Error> {
-    if from.len() != out.len() {
-        return Err(Error::LengthMismatch {
-            expected: from.len(),
-            found: out.len(),
-        });
+    let (wanted, target, sign) = match curve {
+        Curve::Sigmoid => (Wanted::GRADIENT, T::ZERO, Sign::Cleared),
+        Curve::LogSigmoid => (Wanted::LOSS, T::ONE, Sign::Flipped),
+        Curve::Softplus => (Wanted::LOSS, T::ZERO, Sign::Kept),
+    };
+    let mut outputs = Outputs {
+        sign,
+        ..Outputs::default()
+    };
+    match curve {
+        Curve::Sigmoid => outputs.gradient = out,
+        _ => outputs.loss = out,
+    }
+    map(cross_entropy, wanted, (z, Targets::All(target)), outputs)
+}
+
+fn map<T: Float>(
+    function: fn(Call<'_, T>) -> Result<(), Error>,
+    wanted: Wanted,
+    (z, t): (&[T], Targets<'_, T>),
+    outputs: Outputs<'_, T>,
+) -> Result<(), Error> {
+    let (expected, found) = (z.len(), outputs.loss.len().max(outputs.gradient.len()));
+    if found != expected {
+        return Err(Error::LengthMismatch { expected, found });
     }
     function(Call {
         backend: Backend::detect(),
-        shaped: None,
-        inputs: Inputs {
-            z: from,
-            t: from,
-            weights: None,
+        options: None,
+        slices: Slices {
+            wanted,
+            inputs: Inputs {
+                z,
+                t,
+                weights: None,
+            },
+            outputs,
+            sum: &mut SpanSum::default(),
         },
-        outputs: Outputs {
-            loss: out,
-            ..Outputs::default()
-        },
-        total: &mut Total::default(),
     })
 }

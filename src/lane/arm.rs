@@ -8,7 +8,7 @@ use core::arch::asm;
 /// ones as operands on these targets.
 ///
 /// NaN and subnormals are IEEE 754's unless the program itself sets DN or FZ in FPSCR.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
     let result: u32;
     // SAFETY: the targets of this module (see `src/lane.rs`) have a single-precision FPU with

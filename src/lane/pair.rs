@@ -19,7 +19,7 @@ macro_rules! operator {
     ($trait:ident, $method:ident) => {
         impl<L: Lane> $trait for Pair<L> {
             type Output = Self;
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn $method(self, other: Self) -> Self {
                 Self(self.0.$method(other.0), self.1.$method(other.1))
             }
@@ -34,19 +34,19 @@ operator!(Div, div);
 
 impl<L: Lane> Neg for Pair<L> {
     type Output = Self;
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg(self) -> Self {
         Self(-self.0, -self.1)
     }
 }
 
 /// The part of a slice that the second lane holds.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn second<L: Lane>(of: &[L::Real]) -> &[L::Real] {
     of.get(L::WIDTH..).unwrap_or(&[])
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn second_mut<L: Lane>(of: &mut [L::Real]) -> &mut [L::Real] {
     of.get_mut(L::WIDTH..).unwrap_or(&mut [])
 }
@@ -58,160 +58,156 @@ impl<L: Lane> Lane for Pair<L> {
     type Single = L::Single;
     const WIDTH: usize = 2 * L::WIDTH;
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn max_bits_into(self, so_far: L::Single) -> L::Single {
         self.1.max_bits_into(self.0.max_bits_into(so_far))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn min_bits_into(self, so_far: L::Single) -> L::Single {
         self.1.min_bits_into(self.0.min_bits_into(so_far))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: L::Real) -> Self {
         Self(L::splat(value), L::splat(value))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn load(from: &[L::Real]) -> Self {
         Self(L::load(from), L::load(second::<L>(from)))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn store(self, to: &mut [L::Real]) {
         self.0.store(to);
         self.1.store(second_mut::<L>(to));
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn stream(self, to: &mut [L::Real]) {
         self.0.stream(to);
         self.1.stream(second_mut::<L>(to));
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn fma(self, factor: Self, addend: Self) -> Self {
         Self(
             self.0.fma(factor.0, addend.0),
             self.1.fma(factor.1, addend.1),
         )
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {
         Self(
             self.0.neg_fma(factor.0, addend.0),
             self.1.neg_fma(factor.1, addend.1),
         )
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn abs(self) -> Self {
         Self(self.0.abs(), self.1.abs())
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn max_or(self, other: Self) -> Self {
         Self(self.0.max_or(other.0), self.1.max_or(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn greater(self, other: Self) -> Self::Mask {
         (self.0.greater(other.0), self.1.greater(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn equal(self, other: Self) -> Self::Mask {
         (self.0.equal(other.0), self.1.equal(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
         Self(
             L::select(mask.0, yes.0, no.0),
             L::select(mask.1, yes.1, no.1),
         )
     }
-    #[inline(always)]
-    fn any(mask: Self::Mask) -> bool {
-        L::any(mask.0) | L::any(mask.1)
-    }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn first(count: usize) -> Self::Mask {
         (L::first(count), L::first(count.saturating_sub(L::WIDTH)))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
         Self(
             self.0.select_negative(negative.0, nonnegative.0),
             self.1.select_negative(negative.1, nonnegative.1),
         )
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_bits(self, other: Self) -> Self {
         Self(self.0.add_bits(other.0), self.1.add_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn sub_bits(self, other: Self) -> Self {
         Self(self.0.sub_bits(other.0), self.1.sub_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn low_bits_to_exponent(self) -> Self {
         Self(self.0.low_bits_to_exponent(), self.1.low_bits_to_exponent())
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponent_to_low_bits(self) -> Self {
         Self(self.0.exponent_to_low_bits(), self.1.exponent_to_low_bits())
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn and_bits(self, other: Self) -> Self {
         Self(self.0.and_bits(other.0), self.1.and_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn or_bits(self, other: Self) -> Self {
         Self(self.0.or_bits(other.0), self.1.or_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn xor_bits(self, other: Self) -> Self {
         Self(self.0.xor_bits(other.0), self.1.xor_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn max_bits(self, other: Self) -> Self {
         Self(self.0.max_bits(other.0), self.1.max_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn min_bits(self, other: Self) -> Self {
         Self(self.0.min_bits(other.0), self.1.min_bits(other.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce_max_bits(self) -> u64 {
         self.0.max_bits(self.1).reduce_max_bits()
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce_min_bits(self) -> u64 {
         self.0.min_bits(self.1).reduce_min_bits()
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exceeds_bits(self, limit: Self) -> bool {
         self.0.max_bits(self.1).exceeds_bits(limit.0)
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn scale(self, rounded: Self, exponent: Self) -> Self {
         Self(
             self.0.scale(rounded.0, exponent.0),
             self.1.scale(rounded.1, exponent.1),
         )
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn widen(self) -> (Self::Wide, Self::Wide) {
         let (first, second) = (self.0.widen(), self.1.widen());
         (Pair(first.0, second.0), Pair(first.1, second.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn load_widened(from: &[L::Real]) -> (Self::Wide, Self::Wide) {
         let (low, high) = from.split_at_checked(L::WIDTH).unwrap_or((from, &[]));
         let (first, second) = (L::load_widened(low), L::load_widened(high));
         (Pair(first.0, second.0), Pair(first.1, second.1))
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self {
         Self(L::narrow(low.0, high.0), L::narrow(low.1, high.1))
     }
-    #[inline(always)]
-    fn apart<J: Job>(self, job: J) -> J::Output {
-        self.0.apart(job)
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_outlined<J: Job>(self, job: J) -> J::Output {
+        self.0.run_outlined(job)
     }
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce_exact_sum(self) -> L::Real {
         (self.0 + self.1).reduce_exact_sum()
     }

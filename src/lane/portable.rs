@@ -11,22 +11,27 @@ pub(crate) struct Portable;
 impl Isa for Portable {
     type F32 = f32x8;
     type F64 = f64x4;
-    type WideF32 = f32x8;
-    type WideF64 = f64x4;
-    type GradientF32 = f32x8;
-    type GradientF64 = f64x4;
-    type PartF32 = f32x8;
-    type PartF64 = f64x4;
+    type GroupF32 = f32x8;
+    type FullF32 = f32x8;
+    type GroupF64 = f64x4;
+    type FullF64 = f64x4;
+    const FAST: bool = HARDWARE_FMA;
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<J: Job>(self, job: J) -> J::Output {
         job.run(self)
     }
-    #[inline(never)]
-    fn apart<J: Job>(self, job: J) -> J::Output {
-        job.run(self)
-    }
 }
+
+/// Whether `wide`'s `mul_add` is one instruction.
+const HARDWARE_FMA: bool = cfg!(any(
+    all(
+        any(target_arch = "x86", target_arch = "x86_64"),
+        target_feature = "avx",
+        target_feature = "fma"
+    ),
+    all(target_arch = "aarch64", target_feature = "neon"),
+));
 
 /// `wide`'s `mul_add` rounds once only where the target has the instruction at
 /// compile time; elsewhere each lane takes the scalar definition, in a function
@@ -65,19 +70,19 @@ macro_rules! portable_lane {
             type Single = Self;
             const WIDTH: usize = $width;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits_into(self, so_far: Self) -> Self {
                 so_far.min_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
                 $vector::splat(value)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 if let Some(full) = from.first_chunk::<$width>() {
                     return $vector::new(*full);
@@ -88,7 +93,7 @@ macro_rules! portable_lane {
                 }
                 $vector::new(padded)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
                 if let Some(full) = to.first_chunk_mut::<$width>() {
                     *full = self.to_array();
@@ -98,102 +103,98 @@ macro_rules! portable_lane {
                     *to = from;
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
                 fma_lanes!(self, factor, addend, $vector, $fma)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
                 $vector::from_bits(self.to_bits() & $bits::splat($unsigned::MAX >> 1))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
                 self.simd_gt(other).bitselect(self, other)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn greater(self, other: Self) -> Self {
                 self.simd_gt(other)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn equal(self, other: Self) -> Self {
                 self.simd_eq(other)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select(mask: Self, yes: Self, no: Self) -> Self {
                 mask.bitselect(yes, no)
             }
-            #[inline(always)]
-            fn any(mask: Self) -> bool {
-                mask.any()
-            }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn first(count: usize) -> Self {
                 $vector::splat(count as $real).simd_gt($vector::new($lanes))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
                 let sign = self.to_bits().unbounded_shr_scalar($unsigned::BITS - 1);
                 let mask = $bits::splat(0) - sign;
                 $vector::from_bits(mask.bitselect(negative.to_bits(), nonnegative.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn add_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits() + other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn sub_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits() - other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn low_bits_to_exponent(self) -> Self {
                 $vector::from_bits(self.to_bits().unbounded_shl_scalar($fraction))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
                 $vector::from_bits(self.to_bits().unbounded_shr_scalar($fraction))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn and_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits() & other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits() | other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn xor_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits() ^ other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits().max(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits(self, other: Self) -> Self {
                 $vector::from_bits(self.to_bits().min(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_max_bits(self) -> u64 {
                 u64::from(self.to_bits().reduce_max())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_min_bits(self) -> u64 {
                 u64::from(self.to_bits().reduce_min())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn widen(self) -> (f64x4, f64x4) {
                 let $wide = self;
                 $widen
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn narrow($low: f64x4, $high: f64x4) -> Self {
                 $narrow
             }
-            #[inline(always)]
-            fn apart<J: Job>(self, job: J) -> J::Output {
-                Portable.apart(job)
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn run_outlined<J: Job>(self, job: J) -> J::Output {
+                Portable.run(job)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> $real {
                 self.to_array().iter().sum()
             }

@@ -9,25 +9,20 @@ pub(crate) struct Scalar;
 impl Isa for Scalar {
     type F32 = f32;
     type F64 = f64;
-    type WideF32 = f32;
-    type WideF64 = f64;
-    type GradientF32 = f32;
-    type GradientF64 = f64;
-    type PartF32 = f32;
-    type PartF64 = f64;
+    type GroupF32 = f32;
+    type FullF32 = f32;
+    type GroupF64 = f64;
+    type FullF64 = f64;
+    const FAST: bool = false;
 
-    #[inline(always)]
-    fn run<J: Job>(self, job: J) -> J::Output {
-        job.run(self)
-    }
     #[inline(never)]
-    fn apart<J: Job>(self, job: J) -> J::Output {
+    fn run<J: Job>(self, job: J) -> J::Output {
         job.run(self)
     }
 }
 
 /// a * b + c rounded once.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
     cfg_if::cfg_if! {
         if #[cfg(any(
@@ -59,7 +54,7 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
 /// algorithms using rounding to odd", IEEE TC 57(4), 2008), and 53 >= 2 * 24 + 2
 /// bits make the last rounding the only one, subnormal results included.
 /// (`libm::fmaf` was wrong there: compiler-builtins issue 1262.)
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 #[allow(dead_code, reason = "targets with hardware FMA do without")]
 pub(crate) fn fma_by_f64(a: f32, b: f32, c: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);
@@ -115,61 +110,57 @@ macro_rules! scalar_lane {
             type Single = Self;
             const WIDTH: usize = 1;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits_into(self, so_far: Self) -> Self {
                 so_far.min_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
                 value
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 from.first().copied().unwrap_or(0.0)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
                 if let Some(first) = to.first_mut() {
                     *first = self;
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
                 $fma(self, factor, addend)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
                 $real::from_bits(self.to_bits() & ($bits::MAX >> 1))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
                 if self > other { self } else { other }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn greater(self, other: Self) -> bool {
                 self > other
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn equal(self, other: Self) -> bool {
                 self == other
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select(mask: bool, yes: Self, no: Self) -> Self {
                 if mask { yes } else { no }
             }
-            #[inline(always)]
-            fn any(mask: bool) -> bool {
-                mask
-            }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn first(count: usize) -> bool {
                 count > 0
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
                 if self.to_bits() >> ($bits::BITS - 1) == 1 {
                     negative
@@ -177,63 +168,63 @@ macro_rules! scalar_lane {
                     nonnegative
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn add_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits().wrapping_add(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn sub_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits().wrapping_sub(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn low_bits_to_exponent(self) -> Self {
                 $real::from_bits(self.to_bits() << $fraction)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
                 $real::from_bits(self.to_bits() >> $fraction)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn and_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits() & other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits() | other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn xor_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits() ^ other.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits().max(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits(self, other: Self) -> Self {
                 $real::from_bits(self.to_bits().min(other.to_bits()))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_max_bits(self) -> u64 {
                 u64::from(self.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_min_bits(self) -> u64 {
                 u64::from(self.to_bits())
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn widen(self) -> (f64, f64) {
                 (f64::from(self), 0.0)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn narrow(low: f64, _high: f64) -> Self {
                 low as $real
             }
-            #[inline(always)]
-            fn apart<J: Job>(self, job: J) -> J::Output {
-                Scalar.apart(job)
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn run_outlined<J: Job>(self, job: J) -> J::Output {
+                Scalar.run(job)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> Self {
                 self
             }

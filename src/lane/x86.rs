@@ -18,6 +18,7 @@ use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(not(debug_assertions))]
 use super::pair::Pair;
 use super::{Isa, Job, Lane};
 
@@ -38,7 +39,7 @@ enum Level {
 }
 
 /// The cached answer of `ask`; racing threads store the same value.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn level() -> Level {
     static LEVEL: AtomicU8 = AtomicU8::new(0);
 
@@ -89,43 +90,44 @@ fn ask() -> Level {
 }
 
 impl Avx2 {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn detect() -> Option<Self> {
         (level() >= Level::Avx2).then_some(Self(()))
     }
 }
 
 impl Avx512 {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn detect() -> Option<Self> {
         (level() >= Level::Avx512).then_some(Self(()))
     }
 }
 
+cfg_if::cfg_if! {
+    if #[cfg(debug_assertions)] {
+        // Unoptimised, every operation of a lane takes stack: one vector at a time.
+        type Group<L> = L;
+        type Full<L> = L;
+    } else {
+        type Group<L> = Pair<Pair<L>>;
+        type Full<L> = Pair<L>;
+    }
+}
+
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ident, $double:ident, $wide_single:ty, $gradient_single:ty, $wide_double:ty, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
-            type WideF32 = $wide_single;
-            type WideF64 = $wide_double;
-            type GradientF32 = $gradient_single;
-            type GradientF64 = $wide_double;
-            type PartF32 = Pair<$single>;
-            type PartF64 = Pair<$double>;
+            type GroupF32 = Group<$single>;
+            type FullF32 = Full<$single>;
+            type GroupF64 = Group<$double>;
+            type FullF64 = Full<$double>;
+            const FAST: bool = true;
             const STREAM_ALIGNMENT: usize = $alignment;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn run<J: Job>(self, job: J) -> J::Output {
-                #[target_feature(enable = $features)]
-                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
-                    job.run(isa)
-                }
-                // SAFETY: the token proves that the features are there.
-                unsafe { with_features(self, job) }
-            }
-            #[inline(always)]
-            fn apart<J: Job>(self, job: J) -> J::Output {
                 #[target_feature(enable = $features)]
                 #[inline(never)]
                 fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
@@ -134,12 +136,12 @@ macro_rules! isa {
                 // SAFETY: the token proves that the features are there.
                 unsafe { with_features(self, job) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn prefetch<T>(self, of: &[T], ahead: usize) {
                 // SAFETY: a prefetch reads nothing and never faults, whatever the address.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(of.as_ptr().wrapping_add(ahead).cast()) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn fence(self) {
                 // SAFETY: SSE is part of every machine with AVX.
                 unsafe { _mm_sfence() }
@@ -148,24 +150,12 @@ macro_rules! isa {
     };
 }
 
-isa!(
-    Avx2,
-    "avx2,fma",
-    F32x8,
-    F64x4,
-    Pair<Pair<F32x8>>,
-    Pair<Pair<F32x8>>,
-    Pair<Pair<F64x4>>,
-    32
-);
+isa!(Avx2, "avx2,fma", F32x8, F64x4, 32);
 isa!(
     Avx512,
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
     F64x8,
-    Pair<Pair<Pair<F32x16>>>,
-    Pair<Pair<F32x16>>,
-    Pair<Pair<F64x8>>,
     64
 );
 
@@ -179,7 +169,7 @@ macro_rules! lane {
      add: $add:ident, sub: $sub:ident, mul: $mul:ident, div: $div:ident,
      fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident,
      and: $and:ident, or: $or:ident, xor: $xor:ident,
-     greater: $greater:ident, equal: $equal:ident, select: $select:ident, any: $any:ident,
+     greater: $greater:ident, equal: $equal:ident, select: $select:ident,
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
@@ -195,7 +185,7 @@ macro_rules! lane {
 
         impl Neg for $lane {
             type Output = Self;
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn neg(self) -> Self {
                 self.xor_bits(Self::splat(-0.0))
             }
@@ -209,19 +199,19 @@ macro_rules! lane {
             type Single = Self;
             const WIDTH: usize = $width;
 
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits_into(self, so_far: Self) -> Self {
                 so_far.min_bits(self)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
                 Self(unsafe { $splat(value) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 if from.len() >= $width {
                     // SAFETY: the slice holds `WIDTH` elements.
@@ -234,7 +224,7 @@ macro_rules! lane {
                     Self(unsafe { $load_first(from.as_ptr(), from.len()) })
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
                 if to.len() >= $width {
                     // SAFETY: the slice holds `WIDTH` elements.
@@ -244,7 +234,7 @@ macro_rules! lane {
                     unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn stream(self, to: &mut [$real]) {
                 if to.len() >= $width && to.as_ptr().addr() % size_of::<Self>() == 0 {
                     // SAFETY: the slice holds `WIDTH` elements, aligned to the vector's size.
@@ -253,104 +243,100 @@ macro_rules! lane {
                     self.store(to);
                 }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
                 Self(unsafe { $fma(self.0, factor.0, addend.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn neg_fma(self, factor: Self, addend: Self) -> Self {
                 Self(unsafe { $neg_fma(self.0, factor.0, addend.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
                 self.and_bits(Self::splat($real::from_bits($unsigned::MAX >> 1)))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
                 Self(unsafe { $max(self.0, other.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn greater(self, other: Self) -> $mask {
                 unsafe { $greater(self.0, other.0) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn equal(self, other: Self) -> $mask {
                 unsafe { $equal(self.0, other.0) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
                 Self(unsafe { $select(mask, yes.0, no.0) })
             }
-            #[inline(always)]
-            fn any(mask: $mask) -> bool {
-                unsafe { $any(mask) }
-            }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn first(count: usize) -> $mask {
                 unsafe { $first(count) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
                 Self(unsafe { $select_negative(self.0, negative.0, nonnegative.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn add_bits(self, other: Self) -> Self {
                 Self(unsafe { $from_int($add_int($to_int(self.0), $to_int(other.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn sub_bits(self, other: Self) -> Self {
                 Self(unsafe { $from_int($sub_int($to_int(self.0), $to_int(other.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn low_bits_to_exponent(self) -> Self {
                 Self(unsafe { $from_int($shl::<$fraction>($to_int(self.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
                 Self(unsafe { $from_int($shr::<$fraction>($to_int(self.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn and_bits(self, other: Self) -> Self {
                 Self(unsafe { $and(self.0, other.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits(self, other: Self) -> Self {
                 Self(unsafe { $or(self.0, other.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn xor_bits(self, other: Self) -> Self {
                 Self(unsafe { $xor(self.0, other.0) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits(self, other: Self) -> Self {
                 Self(unsafe { $from_int($max_int($to_int(self.0), $to_int(other.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits(self, other: Self) -> Self {
                 Self(unsafe { $from_int($min_int($to_int(self.0), $to_int(other.0))) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_max_bits(self) -> u64 {
                 u64::from(unsafe { $reduce_max($to_int(self.0)) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_min_bits(self) -> u64 {
                 u64::from(unsafe { $reduce_min($to_int(self.0)) })
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exceeds_bits(self, limit: Self) -> bool {
                 unsafe { $exceeds($to_int(self.0), $to_int(limit.0)) }
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn scale(self, rounded: Self, exponent: Self) -> Self {
                 $scale(self, rounded, exponent)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn widen(self) -> ($wide, $wide) {
                 let (low, high) = unsafe { $widen(self.0) };
                 ($wide(low), $wide(high))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load_widened(from: &[$real]) -> ($wide, $wide) {
                 if from.len() < $width {
                     return Self::load(from).widen();
@@ -359,16 +345,16 @@ macro_rules! lane {
                 let (low, high) = unsafe { $load_widened(from.as_ptr()) };
                 ($wide(low), $wide(high))
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn narrow(low: $wide, high: $wide) -> Self {
                 Self(unsafe { $narrow(low.0, high.0) })
             }
-            #[inline(always)]
-            fn apart<J: Job>(self, job: J) -> J::Output {
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn run_outlined<J: Job>(self, job: J) -> J::Output {
                 // This lane exists only where its instruction set does.
-                $isa(()).apart(job)
+                $isa(()).run(job)
             }
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> $real {
                 unsafe { $reduce_add(self.0) }
             }
@@ -377,7 +363,7 @@ macro_rules! lane {
     (@operator $lane:ident, $trait:ident, $method:ident, $intrinsic:ident) => {
         impl $trait for $lane {
             type Output = Self;
-            #[inline(always)]
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn $method(self, other: Self) -> Self {
                 // SAFETY: see the head of this file.
                 Self(unsafe { $intrinsic(self.0, other.0) })
@@ -394,7 +380,7 @@ lane! {
     add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps,
     fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps,
     and: _mm256_and_ps, or: _mm256_or_ps, xor: _mm256_xor_ps,
-    greater: greater_ps256, equal: equal_ps256, select: select_ps256, any: any_ps256,
+    greater: greater_ps256, equal: equal_ps256, select: select_ps256,
     select_negative: select_negative_ps256,
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
@@ -409,7 +395,7 @@ lane! {
     add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd,
     fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd,
     and: _mm256_and_pd, or: _mm256_or_pd, xor: _mm256_xor_pd,
-    greater: greater_pd256, equal: equal_pd256, select: select_pd256, any: any_pd256,
+    greater: greater_pd256, equal: equal_pd256, select: select_pd256,
     select_negative: select_negative_pd256,
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
@@ -424,7 +410,7 @@ lane! {
     add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps,
     fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps,
     and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
-    greater: greater_ps512, equal: equal_ps512, select: select_ps512, any: any_16,
+    greater: greater_ps512, equal: equal_ps512, select: select_ps512,
     select_negative: select_negative_ps512,
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
@@ -439,7 +425,7 @@ lane! {
     add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd,
     fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd,
     and: _mm512_and_pd, or: _mm512_or_pd, xor: _mm512_xor_pd,
-    greater: greater_pd512, equal: equal_pd512, select: select_pd512, any: any_8,
+    greater: greater_pd512, equal: equal_pd512, select: select_pd512,
     select_negative: select_negative_pd512,
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
@@ -447,16 +433,16 @@ lane! {
     widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn scale_by_exponent_field<L: Lane>(p: L, rounded: L, _exponent: L) -> L {
     p.add_bits(rounded.low_bits_to_exponent())
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn scalef_ps512(p: F32x16, _rounded: F32x16, exponent: F32x16) -> F32x16 {
     // SAFETY: see the head of this file.
     F32x16(unsafe { _mm512_scalef_ps(p.0, exponent.0) })
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn scalef_pd512(p: F64x8, _rounded: F64x8, exponent: F64x8) -> F64x8 {
     // SAFETY: see the head of this file.
     F64x8(unsafe { _mm512_scalef_pd(p.0, exponent.0) })
@@ -465,79 +451,63 @@ fn scalef_pd512(p: F64x8, _rounded: F64x8, exponent: F64x8) -> F64x8 {
 // SAFETY, for all functions below: the caller has the instruction set, and for
 // loads and stores `from` or `to` is valid for `count` < `WIDTH` elements.
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn greater_ps256(a: __m256, b: __m256) -> __m256 {
     unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn greater_pd256(a: __m256d, b: __m256d) -> __m256d {
     unsafe { _mm256_cmp_pd::<_CMP_GT_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn greater_ps512(a: __m512, b: __m512) -> __mmask16 {
     unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn greater_pd512(a: __m512d, b: __m512d) -> __mmask8 {
     unsafe { _mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn equal_ps256(a: __m256, b: __m256) -> __m256 {
     unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn equal_pd256(a: __m256d, b: __m256d) -> __m256d {
     unsafe { _mm256_cmp_pd::<_CMP_EQ_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn equal_ps512(a: __m512, b: __m512) -> __mmask16 {
     unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn equal_pd512(a: __m512d, b: __m512d) -> __mmask8 {
     unsafe { _mm512_cmp_pd_mask::<_CMP_EQ_OQ>(a, b) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_ps256(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     unsafe { _mm256_blendv_ps(no, yes, mask) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_pd256(mask: __m256d, yes: __m256d, no: __m256d) -> __m256d {
     unsafe { _mm256_blendv_pd(no, yes, mask) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_ps512(mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
     unsafe { _mm512_mask_blend_ps(mask, no, yes) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_pd512(mask: __mmask8, yes: __m512d, no: __m512d) -> __m512d {
     unsafe { _mm512_mask_blend_pd(mask, no, yes) }
 }
-#[inline(always)]
-unsafe fn any_ps256(mask: __m256) -> bool {
-    unsafe { _mm256_movemask_ps(mask) != 0 }
-}
-#[inline(always)]
-unsafe fn any_pd256(mask: __m256d) -> bool {
-    unsafe { _mm256_movemask_pd(mask) != 0 }
-}
-#[inline(always)]
-unsafe fn any_16(mask: __mmask16) -> bool {
-    mask != 0
-}
-#[inline(always)]
-unsafe fn any_8(mask: __mmask8) -> bool {
-    mask != 0
-}
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_negative_ps256(sign: __m256, negative: __m256, nonnegative: __m256) -> __m256 {
     unsafe { _mm256_blendv_ps(nonnegative, negative, sign) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_negative_pd256(sign: __m256d, negative: __m256d, nonnegative: __m256d) -> __m256d {
     unsafe { _mm256_blendv_pd(nonnegative, negative, sign) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_negative_ps512(sign: __m512, negative: __m512, nonnegative: __m512) -> __m512 {
     unsafe {
         _mm512_mask_blend_ps(
@@ -547,7 +517,7 @@ unsafe fn select_negative_ps512(sign: __m512, negative: __m512, nonnegative: __m
         )
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn select_negative_pd512(sign: __m512d, negative: __m512d, nonnegative: __m512d) -> __m512d {
     unsafe {
         _mm512_mask_blend_pd(
@@ -559,7 +529,7 @@ unsafe fn select_negative_pd512(sign: __m512d, negative: __m512d, nonnegative: _
 }
 
 /// AVX2 compares 64-bit integers as signed only: flip the sign bits.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn greater_epu64_256(a: __m256i, b: __m256i) -> __m256d {
     unsafe {
         let flip = _mm256_set1_epi64x(i64::MIN);
@@ -569,14 +539,14 @@ unsafe fn greater_epu64_256(a: __m256i, b: __m256i) -> __m256d {
         ))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn max_epu64_256(a: __m256i, b: __m256i) -> __m256i {
     unsafe {
         let (x, y) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
         _mm256_castpd_si256(_mm256_blendv_pd(y, x, greater_epu64_256(a, b)))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn min_epu64_256(a: __m256i, b: __m256i) -> __m256i {
     unsafe {
         let (x, y) = (_mm256_castsi256_pd(a), _mm256_castsi256_pd(b));
@@ -584,7 +554,7 @@ unsafe fn min_epu64_256(a: __m256i, b: __m256i) -> __m256i {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_max_epu32_256(v: __m256i) -> u32 {
     unsafe {
         let v = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
@@ -593,12 +563,12 @@ unsafe fn reduce_max_epu32_256(v: __m256i) -> u32 {
         _mm_cvtsi128_si32(v) as u32
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_min_epu32_256(v: __m256i) -> u32 {
     // The complement's maximum.
     unsafe { !reduce_max_epu32_256(_mm256_xor_si256(v, _mm256_set1_epi32(-1))) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_max_epu64_256(v: __m256i) -> u64 {
     unsafe {
         let v = max_epu64_256(v, _mm256_permute4x64_epi64::<0b01_00_11_10>(v));
@@ -606,37 +576,37 @@ unsafe fn reduce_max_epu64_256(v: __m256i) -> u64 {
         _mm256_cvtsd_f64(_mm256_castsi256_pd(v)).to_bits()
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_min_epu64_256(v: __m256i) -> u64 {
     unsafe { !reduce_max_epu64_256(_mm256_xor_si256(v, _mm256_set1_epi64x(-1))) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu32_256(a: __m256i, limit: __m256i) -> bool {
     unsafe {
         let within = _mm256_cmpeq_epi32(_mm256_max_epu32(a, limit), limit);
         _mm256_movemask_epi8(within) != -1
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu64_256(a: __m256i, limit: __m256i) -> bool {
     unsafe { _mm256_movemask_pd(greater_epu64_256(a, limit)) != 0 }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu32_512(a: __m512i, limit: __m512i) -> bool {
     unsafe { _mm512_cmpgt_epu32_mask(a, limit) != 0 }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu64_512(a: __m512i, limit: __m512i) -> bool {
     unsafe { _mm512_cmpgt_epu64_mask(a, limit) != 0 }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_add_pd256(v: __m256d) -> f64 {
     unsafe {
         let halves = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
         _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn reduce_add_ps256(v: __m256) -> f32 {
     unsafe {
         let halves = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -645,7 +615,7 @@ unsafe fn reduce_add_ps256(v: __m256) -> f32 {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn widen_ps256(v: __m256) -> (__m256d, __m256d) {
     unsafe {
         (
@@ -654,7 +624,7 @@ unsafe fn widen_ps256(v: __m256) -> (__m256d, __m256d) {
         )
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
     unsafe {
         (
@@ -664,7 +634,7 @@ unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
     }
 }
 /// From memory each half takes one operation instead of three.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_widened_ps256(from: *const f32) -> (__m256d, __m256d) {
     unsafe {
         (
@@ -673,7 +643,7 @@ unsafe fn load_widened_ps256(from: *const f32) -> (__m256d, __m256d) {
         )
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_widened_ps512(from: *const f32) -> (__m512d, __m512d) {
     unsafe {
         (
@@ -682,43 +652,43 @@ unsafe fn load_widened_ps512(from: *const f32) -> (__m512d, __m512d) {
         )
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_widened_pd256(from: *const f64) -> (__m256d, __m256d) {
     unsafe { (_mm256_loadu_pd(from), _mm256_setzero_pd()) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_widened_pd512(from: *const f64) -> (__m512d, __m512d) {
     unsafe { (_mm512_loadu_pd(from), _mm512_setzero_pd()) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn narrow_ps256(low: __m256d, high: __m256d) -> __m256 {
     unsafe { _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low)) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn narrow_ps512(low: __m512d, high: __m512d) -> __m512 {
     unsafe {
         let low = _mm512_castps256_ps512(_mm512_cvtpd_ps(low));
         _mm512_insertf32x8::<1>(low, _mm512_cvtpd_ps(high))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn narrow_pd256(low: __m256d, _high: __m256d) -> __m256d {
     low
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn narrow_pd512(low: __m512d, _high: __m512d) -> __m512d {
     low
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn widen_pd256(v: __m256d) -> (__m256d, __m256d) {
     unsafe { (v, _mm256_setzero_pd()) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn widen_pd512(v: __m512d) -> (__m512d, __m512d) {
     unsafe { (v, _mm512_setzero_pd()) }
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_ps256(count: usize) -> __m256 {
     unsafe {
         let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -728,7 +698,7 @@ unsafe fn first_ps256(count: usize) -> __m256 {
         ))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_pd256(count: usize) -> __m256d {
     unsafe {
         let lanes = _mm256_setr_epi64x(0, 1, 2, 3);
@@ -738,43 +708,43 @@ unsafe fn first_pd256(count: usize) -> __m256d {
         ))
     }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_16(count: usize) -> __mmask16 {
     ((1_u32 << count.min(16)) - 1) as __mmask16
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_8(count: usize) -> __mmask8 {
     ((1_u32 << count.min(8)) - 1) as __mmask8
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_first_ps256(from: *const f32, count: usize) -> __m256 {
     unsafe { _mm256_maskload_ps(from, _mm256_castps_si256(first_ps256(count))) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_first_pd256(from: *const f64, count: usize) -> __m256d {
     unsafe { _mm256_maskload_pd(from, _mm256_castpd_si256(first_pd256(count))) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_first_ps512(from: *const f32, count: usize) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(first_16(count), from) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_first_pd512(from: *const f64, count: usize) -> __m512d {
     unsafe { _mm512_maskz_loadu_pd(first_8(count), from) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn store_first_ps256(to: *mut f32, count: usize, v: __m256) {
     unsafe { _mm256_maskstore_ps(to, _mm256_castps_si256(first_ps256(count)), v) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn store_first_pd256(to: *mut f64, count: usize, v: __m256d) {
     unsafe { _mm256_maskstore_pd(to, _mm256_castpd_si256(first_pd256(count)), v) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn store_first_ps512(to: *mut f32, count: usize, v: __m512) {
     unsafe { _mm512_mask_storeu_ps(to, first_16(count), v) }
 }
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn store_first_pd512(to: *mut f64, count: usize, v: __m512d) {
     unsafe { _mm512_mask_storeu_pd(to, first_8(count), v) }
 }

@@ -1,7 +1,7 @@
 //! The exact sum of a call's losses.
 //!
 //! Adding each loss to the large accumulator would cost more than computing it.
-//! Instead a span of up to `SPAN` losses is added up in `f64` lanes in a way that
+//! Instead a span of losses is added up in `f64` lanes in a way that
 //! no addition rounds, and the accumulator takes a few numbers a span.
 //!
 //! * `f32`: a sum of 2^n of them in `f64` is exact while their exponents spread
@@ -20,30 +20,27 @@
 //! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
 //!   which is software there.
 
-use crate::blocks::{MAX_WIDTH, SMALL, SPAN};
-use crate::lane::{Constants, Isa, Job, Lane};
+use crate::lane::{FIRMWARE, Float, Isa, Job, Lane, MAX_WIDTH};
 use crate::sum::LossSum;
 
 /// The parts of `f64` losses below 2^LOW may be subnormal, and cost an assist each.
 const LOW: i32 = -800;
 
-const SPAN_LOG2: i32 = SPAN.ilog2() as i32;
-
 /// Six cuts of 44 bits each (more for shorter spans) and the remainder: from 2^128
-/// down to 2^-136, below which a sum of `SPAN` multiples of 2^-149 is exact.
+/// down to 2^-136, below which a sum of a span of multiples of 2^-149 is exact.
 const PARTS: usize = 7;
 
 /// Two exact parts of a sum, until the large state is needed: from the second
 /// span on; on microcontrollers the state alone.
 #[derive(Default)]
-pub(crate) struct Total {
+pub struct SpanSum {
     first: Option<[f64; 2]>,
     state: Option<LossSum>,
 }
 
-impl Total {
+impl SpanSum {
     /// Adds two exact partial sums.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn add(&mut self, parts: [f64; 2]) {
         if self.first.is_none() && self.state.is_none() {
             self.first = Some(parts);
@@ -64,7 +61,7 @@ impl Total {
 
     fn state(&mut self) -> &mut LossSum {
         let state = self.state.get_or_insert(const { LossSum::new() });
-        if !SMALL {
+        if !FIRMWARE {
             for part in self.first.take().into_iter().flatten() {
                 state.add_exact(part, 0);
             }
@@ -76,7 +73,7 @@ impl Total {
     pub(crate) fn to_f64(&self) -> f64 {
         match (&self.state, self.first) {
             (Some(state), _) => state.to_f64(),
-            (None, Some([high, low])) if !SMALL => high + low,
+            (None, Some([high, low])) if !FIRMWARE => high + low,
             (None, _) => 0.0,
         }
     }
@@ -90,7 +87,7 @@ impl Total {
     }
 
     /// Adds the subnormal ones among the losses and leaves zeros in their place.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_subnormals<L: Lane>(&mut self, losses: &mut [L::Real]) {
         let zero = L::splat(L::Real::ZERO);
         let normal = L::splat(L::Real::MIN_POSITIVE);
@@ -104,7 +101,7 @@ impl Total {
         // Even a lane of one element stays below 2^(23 + 9) or 2^(52 + 9).
         let mut sums = [L::Real::ZERO; MAX_WIDTH];
         patterns.store(&mut sums);
-        let sum: u64 = sums.into_iter().map(Constants::pattern).sum();
+        let sum: u64 = sums.into_iter().map(Float::pattern).sum();
         let unit = L::Real::of_pattern(1).as_f64();
         let upper = sum >> 32;
         self.add_to_state([
@@ -115,7 +112,7 @@ impl Total {
 
     /// Cuts off the upper parts and adds them up, until nothing is left. For losses
     /// that are normal or 0.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_levels<L: Lane>(&mut self, losses: &mut [L::Real], mut top: i32) {
         // Scaled up, so that no part becomes subnormal.
         const SCALE: i32 = 200;
@@ -134,7 +131,7 @@ impl Total {
             let mut sum = zero;
             // An upper bound is enough, and cheaper than a maximum.
             let mut left = zero;
-            let cut_at = top + SPAN_LOG2 - 53;
+            let cut_at = top + L::Real::SPAN_LOG2 - 53;
             for chunk in losses.chunks_exact_mut(L::WIDTH) {
                 let (upper, lower) = cut(L::load_widened(chunk).0, cut_at);
                 sum = sum + upper;
@@ -151,14 +148,15 @@ impl Total {
     }
 
     /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_cuts<L: Lane, const N: usize>(&mut self, losses: &[L::Real], cut_at: i32) {
         let mut sums = [L::Wide::splat(0.0); N];
+        let step = 53 - L::Real::SPAN_LOG2;
         for chunk in losses.chunks_exact(L::WIDTH) {
             let (lower, upper) = L::load_widened(chunk);
-            sums = add_parts(lower, cut_at, sums);
+            sums = add_parts(lower, (cut_at, step), sums);
             if L::HALVES == 2 {
-                sums = add_parts(upper, cut_at, sums);
+                sums = add_parts(upper, (cut_at, step), sums);
             }
         }
         for sum in sums {
@@ -167,15 +165,15 @@ impl Total {
     }
 }
 
-/// Adds up to `SPAN` losses, none negative; a multiple of the lane's width.
+/// Adds up to a span of losses, none negative; a multiple of the lane's width.
 pub(crate) struct AddLosses<'a, T> {
-    pub(crate) total: &'a mut Total,
+    pub(crate) sum: &'a mut SpanSum,
     pub(crate) losses: &'a mut [T],
 }
 
 /// The largest pattern, and the smallest of the patterns less 1: so 0, which is
 /// no obstacle to an exact sum, is the largest.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn extremes<L: Lane>(
     losses: &[L::Real],
     (mut max, mut min): (L::Single, L::Single),
@@ -189,7 +187,7 @@ fn extremes<L: Lane>(
     (max, min)
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn exact_sum<L: Lane>(losses: &[L::Real]) -> f64 {
     let mut sum = L::Wide::splat(0.0);
     for chunk in losses.chunks_exact(L::WIDTH) {
@@ -203,7 +201,7 @@ fn exact_sum<L: Lane>(losses: &[L::Real]) -> f64 {
 }
 
 /// The sums of the upper and of the lower parts of one cut.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> [f64; 2] {
     let mut sums = (L::Wide::splat(0.0), L::Wide::splat(0.0));
     for chunk in losses.chunks_exact(L::WIDTH) {
@@ -218,24 +216,24 @@ fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> [f64; 2] {
     [sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]
 }
 
-impl<T: Constants> Job for AddLosses<'_, T> {
+impl<T: Float> Job for AddLosses<'_, T> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) {
-        let Self { total, losses } = self;
-        if SMALL {
+        let Self { sum: total, losses } = self;
+        if FIRMWARE {
             let state = total.state();
             for loss in losses {
                 state.add_exact(loss.as_f64(), 0);
             }
             return;
         }
-        let wide = losses.len() / <T::WideLane<I>>::WIDTH * <T::WideLane<I>>::WIDTH;
+        let wide = losses.len() / <T::GroupLane<I>>::WIDTH * <T::GroupLane<I>>::WIDTH;
         let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
         let zero = <T::Lane<I>>::splat(T::ZERO);
         let all_ones = zero.sub_bits(<T::Lane<I>>::splat(T::of_pattern(1)));
-        let seen = extremes::<T::WideLane<I>>(spans, (zero, all_ones));
+        let seen = extremes::<T::GroupLane<I>>(spans, (zero, all_ones));
         let (max, min) = extremes::<T::Lane<I>>(rest, seen);
         let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
         if max >= T::INFINITY.pattern() {
@@ -246,10 +244,10 @@ impl<T: Constants> Job for AddLosses<'_, T> {
         // All losses are below 2^top, and multiples of 2^last.
         let top = T::exponent(max) + 1;
         let last = T::exponent(min) - T::FRACTION_BITS;
-        let cut_at = top + SPAN_LOG2 - 53;
+        let cut_at = top + T::SPAN_LOG2 - 53;
         let narrow = T::FRACTION_BITS < 52;
         if narrow && last >= cut_at {
-            let mut sum = exact_sum::<T::WideLane<I>>(spans);
+            let mut sum = exact_sum::<T::GroupLane<I>>(spans);
             if !rest.is_empty() {
                 sum += exact_sum::<T::Lane<I>>(rest);
             }
@@ -263,10 +261,10 @@ impl<T: Constants> Job for AddLosses<'_, T> {
             }
         }
         let low = !narrow && top < LOW;
-        if top <= 1000 && !low && last >= cut_at - 1 + SPAN_LOG2 - 53 {
+        if top <= 1000 && !low && last >= cut_at - 1 + T::SPAN_LOG2 - 53 {
             // The losses may just have changed, and `spans` with them.
             let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
-            let [mut upper, mut lower] = halves::<T::WideLane<I>>(spans, cut_at);
+            let [mut upper, mut lower] = halves::<T::GroupLane<I>>(spans, cut_at);
             if !rest.is_empty() {
                 let of_rest = halves::<T::Lane<I>>(rest, cut_at);
                 (upper, lower) = (upper + of_rest[0], lower + of_rest[1]);
@@ -286,10 +284,10 @@ impl<T: Constants> Job for AddLosses<'_, T> {
 }
 
 /// Adds the parts of each cut to their sum, and the remainder to the last.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn add_parts<W: Lane<Real = f64>, const N: usize>(
     mut whole: W,
-    mut at: i32,
+    (mut at, step): (i32, i32),
     mut sums: [W; N],
 ) -> [W; N] {
     for (i, sum) in sums.iter_mut().enumerate() {
@@ -299,7 +297,7 @@ fn add_parts<W: Lane<Real = f64>, const N: usize>(
             let (upper, lower) = cut(whole, at);
             *sum = *sum + upper;
             whole = lower;
-            at += SPAN_LOG2 - 53;
+            at -= step;
         }
     }
     sums
@@ -307,10 +305,38 @@ fn add_parts<W: Lane<Real = f64>, const N: usize>(
 
 /// Rounds to multiples of 2^`at`; the parts add up to the whole. Below the
 /// range of `f64` all of it is the first part.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn cut<W: Lane<Real = f64>>(whole: W, at: i32) -> (W, W) {
     let exponent = (at + 52).max(-1022);
     let cutter = W::splat(1.5 * f64::from_bits(((1023 + exponent) as u64) << 52));
     let upper = (whole + cutter) - cutter;
     (upper, whole - upper)
+}
+
+/// Adds any number of values, finite and not negative.
+pub(crate) struct AddValues<'a, T> {
+    pub(crate) sum: &'a mut SpanSum,
+    pub(crate) values: &'a [T],
+}
+
+impl<T: Float> Job for AddValues<'_, T> {
+    type Output = ();
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, isa: I) {
+        let mut buffer = T::SPAN;
+        let buffer = buffer.as_mut();
+        for values in self.values.chunks(buffer.len()) {
+            let length = values.len().next_multiple_of(<T::Lane<I>>::WIDTH);
+            let losses = buffer.get_mut(..length).unwrap_or(&mut []);
+            losses.fill(T::ZERO);
+            for (to, from) in losses.iter_mut().zip(values) {
+                *to = *from;
+            }
+            isa.run(AddLosses {
+                sum: self.sum,
+                losses,
+            });
+        }
+    }
 }

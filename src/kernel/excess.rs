@@ -20,16 +20,16 @@
 //! ln q = -(|z| + log1p(e)) is not taken from q, which may be subnormal.
 
 use crate::coeffs::double;
-use crate::exact::two_sum;
-use crate::kernel::{Begun, Plain, Point, Pointwise, Sum, Tail, horner, limit, nan_like};
-use crate::kernel::{splat, split};
-use crate::lane::{Constants, Isa, Job, Lane};
+use crate::kernel::double::two_sum;
+use crate::kernel::{ExpNeg, ExpTerms, Plain, Point, Pointwise, Sum, Wanted};
+use crate::kernel::{horner, limit, nan_like, splat, split};
+use crate::lane::{Float, Lane};
 
 /// The polynomial of ln(1 + r) holds for |r| up to here: 1 - sqrt(1/2) is larger.
 const NEAR: f64 = 0.29;
 
 /// x (r - ln(1 + r)) where `near`, else x ln(x/y) + `linear`, with ln y = -(a + `log1p`).
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn divergence<W: Lane<Real = f64>>(near: W::Mask, x: W, r: W, linear: W, a: W, log1p: Sum<W>) -> W {
     let (k, g) = split(x);
     let g = W::select(near, r, g);
@@ -44,13 +44,14 @@ fn divergence<W: Lane<Real = f64>>(near: W::Mask, x: W, r: W, linear: W, a: W, l
 }
 
 /// The excess in `f64`.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn excess<W: Lane<Real = f64>>(z: W, t: W) -> W {
     let (zero, one, sign_bit) = (splat::<W>(0.0), splat::<W>(1.0), splat::<W>(-0.0));
     let minus_a = z.or_bits(sign_bit);
-    let begun = Plain.begin::<W, true>(z);
-    let log1p = Tail::new::<true>(minus_a, begun).log1p;
-    let plain = Plain.finish::<W, true>(z, t, begun);
+    let exp = ExpNeg::of::<true>(z);
+    let log1p = ExpTerms::new::<true>(minus_a, exp).log1p::<true>();
+    let wanted = Wanted::LOSS.and(Wanted::GRADIENT);
+    let plain = Plain.finish::<W, true>(z, t, exp, wanted);
     let minus_d = plain.gradient.xor_bits(z.and_bits(sign_bit));
     let d = minus_d.xor_bits(sign_bit);
 
@@ -76,64 +77,33 @@ fn excess<W: Lane<Real = f64>>(z: W, t: W) -> W {
     W::select(t.equal(one), plain.loss, sum)
 }
 
-/// One lane, out of line: inlined into each form of the walk it is minutes of compilation.
-struct Lanes<'a, T> {
-    z: &'a [T],
-    t: &'a [T],
-    excess: &'a mut [T],
-}
-
-impl<T: Constants> Job for Lanes<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        let width = <T::Lane<I>>::WIDTH;
-        let (mut z, mut t) = (self.z.chunks_exact(width), self.t.chunks_exact(width));
-        let mut excesses = self.excess.chunks_exact_mut(width);
-        // Zipped, they divide by `width` where that is not inlined.
-        while let (Some(z), Some(t), Some(to)) = (z.next(), t.next(), excesses.next()) {
-            let (z, t) = (<T::Lane<I>>::load_widened(z), <T::Lane<I>>::load_widened(t));
-            let low = excess(z.0, t.0);
-            let high = if <T::Lane<I>>::HALVES == 2 {
-                excess(z.1, t.1)
-            } else {
-                low
-            };
-            <T::Lane<I>>::narrow(low, high).store(to);
-        }
-    }
-}
-
 /// `Plain` with the excess as its loss.
 #[derive(Clone, Copy)]
 pub(crate) struct Excess;
 
-impl<T: Constants> Pointwise<T> for Excess {
-    const READS_TARGET: bool = true;
-    const OPTIONS: bool = true;
+impl<T: Float> Pointwise<T> for Excess {
+    const OF_EXP: bool = true;
+    const FAST_REMAINDER: bool = false;
+    const MAIN_LOOP: bool = false;
 
-    #[inline(always)]
-    fn begin<L: Lane<Real = T>, const FULL: bool>(&self, z: L) -> Begun<L> {
-        Plain.begin::<L, FULL>(z)
-    }
-
-    #[inline(always)]
-    fn finish<L: Lane<Real = T>, const FULL: bool>(&self, z: L, t: L, begun: Begun<L>) -> Point<L> {
-        const WIDEST: usize = 32;
-        const { assert!(L::WIDTH <= WIDEST) };
-        let (mut z_values, mut t_values) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
-        let mut excess = [T::ZERO; WIDEST];
-        z.store(&mut z_values);
-        t.store(&mut t_values);
-        z.apart(Lanes {
-            z: z_values.get(..L::WIDTH).unwrap_or(&[]),
-            t: &t_values,
-            excess: &mut excess,
-        });
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
+        let (z_halves, t_halves) = (z.widen(), t.widen());
+        let low = excess(z_halves.0, t_halves.0);
+        let high = if L::HALVES == 2 {
+            excess(z_halves.1, t_halves.1)
+        } else {
+            low
+        };
         Point {
-            loss: L::load(&excess),
-            ..Plain.finish::<L, FULL>(z, t, begun)
+            loss: L::narrow(low, high),
+            ..Plain.finish::<L, FULL>(z, t, exp, wanted.derivatives_alone())
         }
     }
 }

@@ -1,0 +1,573 @@
+//! The walk over slices.
+//!
+//! A span's e^-|z| are computed first, into a buffer that stays in the first-level
+//! cache, then everything else, a group of vectors at a time: neither loop's chain of
+//! operations is longer than what a CPU's schedulers look past. The first loop also
+//! keeps the largest |z|, the second the largest target and weight, as bit patterns: one
+//! integer maximum each tells, once per span, whether anything in it needs the full
+//! kernel or is not a valid target (a negative or NaN pattern is larger than that of 1).
+//! Losses to be summed go to a buffer, and from there to the exact sum.
+//!
+//! What is left goes through `Remainder`, which takes any number of elements, vector
+//! by vector with partial loads and stores: short calls, the rest behind the last
+//! group, and what needs the full kernel.
+
+use crate::error::Error;
+use crate::kernel::{ExpNeg, Pointwise, Wanted};
+use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
+use crate::span_sum::{AddLosses, SpanSum};
+
+/// How far ahead of the loads lines are asked for, in bytes.
+/// 1 to 8 KiB are the same within the noise, less or none is slower (ARCHITECTURE.md).
+const PREFETCH_BYTES: usize = 2048;
+
+/// Outputs of at least this size are stored past the caches.
+const STREAM_BYTES: usize = 16 << 20;
+
+/// Elements that `Remainder` takes at a time.
+const BLOCK: usize = if FIRMWARE { 16 } else { 64 };
+
+/// Calls of fewer elements are `Remainder`'s.
+pub(crate) const MAIN_LOOP: usize = 64;
+
+/// The targets of a call: as many as logits, or one for all.
+#[derive(Clone, Copy)]
+pub(crate) enum Targets<'a, T> {
+    Each(&'a [T]),
+    All(T),
+}
+
+/// The inputs of a call; slices are as long as `z`.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a, T> {
+    pub(crate) z: &'a [T],
+    pub(crate) t: Targets<'a, T>,
+    pub(crate) weights: Option<&'a [T]>,
+}
+
+/// What becomes of the sign of losses and gradients.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Sign {
+    Kept,
+    Cleared,
+    Flipped,
+}
+
+/// The outputs of a call; those that are wanted are as long as the inputs.
+pub(crate) struct Outputs<'a, T> {
+    pub(crate) loss: &'a mut [T],
+    pub(crate) gradient: &'a mut [T],
+    pub(crate) hessian: &'a mut [T],
+    /// The gradient is divided by it, where there is one.
+    pub(crate) divisor: Option<T>,
+    pub(crate) sign: Sign,
+}
+
+impl<T> Default for Outputs<'_, T> {
+    fn default() -> Self {
+        Self {
+            loss: &mut [],
+            gradient: &mut [],
+            hessian: &mut [],
+            divisor: None,
+            sign: Sign::Kept,
+        }
+    }
+}
+
+impl<T: Float> Outputs<'_, T> {
+    #[cfg(feature = "rayon")]
+    pub(crate) fn reborrow(&mut self) -> Outputs<'_, T> {
+        Outputs {
+            loss: self.loss,
+            gradient: self.gradient,
+            hessian: self.hessian,
+            ..*self
+        }
+    }
+
+    /// No element survives an error: all become NaN.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poison(&mut self) {
+        for output in [&mut self.loss, &mut self.gradient, &mut self.hessian] {
+            output.fill(T::NAN);
+        }
+    }
+}
+
+/// What a call reads, writes and adds to.
+pub(crate) struct Slices<'a, T> {
+    pub(crate) wanted: Wanted,
+    pub(crate) inputs: Inputs<'a, T>,
+    pub(crate) outputs: Outputs<'a, T>,
+    /// Takes the losses, if `wanted` says so.
+    pub(crate) sum: &'a mut SpanSum,
+}
+
+impl<T: Float> Slices<'_, T> {
+    /// The first invalid target or weight in a range.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn check(&self, start: usize, length: usize) -> Result<(), Error> {
+        for index in start..start + length {
+            if let Targets::Each(t) = self.inputs.t
+                && let Some(value) = t.get(index).map(|t| t.as_f64())
+                && !(0.0..=1.0).contains(&value)
+            {
+                return Err(Error::TargetOutOfRange { index, value });
+            }
+            if let Some(weights) = self.inputs.weights
+                && let Some(value) = weights.get(index).map(|w| w.as_f64())
+                && !(0.0..f64::INFINITY).contains(&value)
+            {
+                return Err(Error::InvalidWeight { index, value });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The largest bit patterns among targets and weights.
+struct Extremes<L> {
+    target: L,
+    weight: L,
+}
+
+impl<L: Lane> Extremes<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn nothing() -> Self {
+        let zero = L::splat(L::Real::ZERO);
+        Self {
+            target: zero,
+            weight: zero,
+        }
+    }
+
+    /// Whether some target or weight may be invalid; -0 gives false alarms.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn are_suspect(self) -> bool {
+        let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
+        self.target.exceeds_bits(one) || self.weight.exceeds_bits(max)
+    }
+}
+
+/// Whether the largest pattern of -|z| is beyond the fast kernel: NaN or too large.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
+    minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT))
+}
+
+/// Whether any |z| is NaN or too large for the fast kernel. Asked before, since
+/// that would take an assist for every subnormal number it makes.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn any_beyond_fast_limit<I: Isa, T: Float>(z: &[T]) -> bool {
+    let mut largest = <T::Lane<I>>::splat(T::ZERO);
+    for chunk in z.chunks(<T::Lane<I>>::WIDTH) {
+        let minus_a = <T::Lane<I>>::load(chunk).or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
+        largest = largest.max_bits(minus_a);
+    }
+    exceeds_fast_limit(largest)
+}
+
+/// value * weight; 0 where the weight is, whatever the value.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn weigh<L: Lane>(value: L, weight: L) -> L {
+    let zero = L::splat(L::Real::ZERO);
+    L::select(weight.equal(zero), zero, value * weight)
+}
+
+/// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else what is left.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn elements<L: Lane, const WHOLE: bool>(of: &[L::Real], at: usize) -> &[L::Real] {
+    if WHOLE {
+        of.get(at..at + L::WIDTH).unwrap_or(&[])
+    } else {
+        of.get(at..).unwrap_or(&[])
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn elements_mut<L: Lane, const WHOLE: bool>(of: &mut [L::Real], at: usize) -> &mut [L::Real] {
+    if WHOLE {
+        of.get_mut(at..at + L::WIDTH).unwrap_or(&mut [])
+    } else {
+        of.get_mut(at..).unwrap_or(&mut [])
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
+    if stream {
+        value.stream(to);
+    } else {
+        value.store(to);
+    }
+}
+
+/// Everything about one lane of elements but e^-|z|. Losses to be summed go to `losses`,
+/// with zeros for elements that are missing.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn finish<L: Lane, P: Pointwise<L::Real>, const FULL: bool, const WHOLE: bool>(
+    function: P,
+    slices: &mut Slices<'_, L::Real>,
+    at: usize,
+    exp: ExpNeg<L>,
+    losses: &mut [L::Real],
+    seen: &mut Extremes<L::Single>,
+    stream: bool,
+) {
+    let Slices {
+        wanted,
+        inputs,
+        outputs,
+        ..
+    } = slices;
+    let wanted = *wanted;
+    let z = L::load(elements::<L, WHOLE>(inputs.z, at));
+    let t = match inputs.t {
+        Targets::Each(t) => {
+            let t = L::load(elements::<L, WHOLE>(t, at));
+            seen.target = t.max_bits_into(seen.target);
+            t
+        }
+        Targets::All(t) => L::splat(t),
+    };
+    let mut point = function.finish::<L, FULL>(z, t, exp, wanted);
+    if let Some(weights) = inputs.weights {
+        let weight = L::load(elements::<L, WHOLE>(weights, at));
+        seen.weight = weight.max_bits_into(seen.weight);
+        point.loss = weigh(point.loss, weight);
+        point.gradient = weigh(point.gradient, weight);
+        point.hessian = weigh(point.hessian, weight);
+    }
+    match outputs.sign {
+        Sign::Kept => {}
+        Sign::Cleared => point.gradient = point.gradient.abs(),
+        Sign::Flipped => point.loss = -point.loss,
+    }
+    if wanted.has(Wanted::SUM) {
+        let mut loss = point.loss;
+        if !WHOLE {
+            let present = L::first(inputs.z.len() - at);
+            loss = L::select(present, loss, L::splat(L::Real::ZERO));
+        }
+        loss.store(losses);
+    }
+    if wanted.has(Wanted::LOSS) {
+        put(
+            point.loss,
+            elements_mut::<L, WHOLE>(outputs.loss, at),
+            stream,
+        );
+    }
+    if wanted.has(Wanted::GRADIENT) {
+        if let Some(divisor) = outputs.divisor {
+            point.gradient = point.gradient / L::splat(divisor);
+        }
+        let to = elements_mut::<L, WHOLE>(outputs.gradient, at);
+        put(point.gradient, to, stream);
+    }
+    if wanted.has(Wanted::HESSIAN) {
+        let to = elements_mut::<L, WHOLE>(outputs.hessian, at);
+        put(point.hessian, to, stream);
+    }
+}
+
+/// Any number of elements, vector by vector: those in front of `end`, from `start` on.
+pub(crate) struct Remainder<'a, 'b, T, P> {
+    pub(crate) function: P,
+    pub(crate) slices: &'b mut Slices<'a, T>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
+    /// Up to `BLOCK` elements; whether a target or weight is suspect.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn block<L: Lane<Real = T>, const FULL: bool>(
+        &mut self,
+        start: usize,
+        end: usize,
+        losses: &mut [T; BLOCK],
+    ) -> bool {
+        let mut seen = Extremes::nothing();
+        for at in (start..end).step_by(L::WIDTH) {
+            let exp = if P::OF_EXP {
+                ExpNeg::of::<FULL>(L::load(elements::<L, false>(self.slices.inputs.z, at)))
+            } else {
+                ExpNeg::nothing()
+            };
+            let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
+            finish::<L, P, FULL, false>(
+                self.function,
+                self.slices,
+                at,
+                exp,
+                losses,
+                &mut seen,
+                false,
+            );
+        }
+        seen.are_suspect()
+    }
+}
+
+impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
+    type Output = Result<(), Error>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
+        let width = <T::Lane<I>>::WIDTH;
+        while self.start < self.end {
+            let (start, end) = (self.start, self.end.min(self.start + BLOCK));
+            let mut losses = [T::ZERO; BLOCK];
+            let z = self.slices.inputs.z.get(start..end).unwrap_or(&[]);
+            // The full kernel alone gives the same bits.
+            let fast = I::FAST && P::FAST_REMAINDER && !any_beyond_fast_limit::<I, T>(z);
+            let suspect = if fast {
+                self.block::<T::Lane<I>, false>(start, end, &mut losses)
+            } else {
+                self.block::<T::FullLane<I>, true>(start, end, &mut losses)
+            };
+            if suspect {
+                self.slices.check(start, end - start)?;
+            }
+            if self.slices.wanted.has(Wanted::SUM) {
+                let sum = &mut *self.slices.sum;
+                let length = (end - start).next_multiple_of(width);
+                if let (1, Some(loss)) = (end - start, losses.first())
+                    && !FIRMWARE
+                {
+                    sum.add([loss.as_f64(), 0.0]);
+                } else {
+                    let losses = losses.get_mut(..length).unwrap_or(&mut []);
+                    isa.run(AddLosses { sum, losses });
+                }
+            }
+            self.start = end;
+        }
+        Ok(())
+    }
+}
+
+/// One call, in spans. After an error the outputs are half done: see `Outputs::poison`.
+pub(crate) struct MainLoop<'a, 'b, T, P> {
+    pub(crate) function: P,
+    pub(crate) slices: &'b mut Slices<'a, T>,
+}
+
+impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
+    /// The largest pattern of -|z|, and with `OF_EXP` the span's e^-|z|.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn exponentials<I: Isa>(
+        &self,
+        isa: I,
+        (start, length): (usize, usize),
+        e: &mut [T],
+        low: &mut [T],
+    ) -> T::Lane<I> {
+        let mut largest = <T::Lane<I>>::splat(T::ZERO);
+        for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
+            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at);
+            prefetch::<I, T::GroupLane<I>>(isa, z);
+            let z = <T::GroupLane<I>>::load(z);
+            let minus_a = z.or_bits(<T::GroupLane<I>>::splat(T::SIGN_BIT));
+            largest = minus_a.max_bits_into(largest);
+            if P::OF_EXP {
+                let exp = ExpNeg::of::<false>(z);
+                exp.e.store(elements_mut::<T::GroupLane<I>, true>(e, at));
+                if T::COMPENSATED {
+                    exp.low
+                        .store(elements_mut::<T::GroupLane<I>, true>(low, at));
+                }
+            }
+        }
+        largest
+    }
+
+    /// Whether the elements from `start` on need the full kernel, and for how many
+    /// of the next `length` that is so: a multiple of `BLOCK`, or all.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_of_same_kind<I: Isa>(&self, start: usize, length: usize) -> (bool, usize) {
+        let z = self.slices.inputs.z.get(start..start + length);
+        // A loop: closures would not be inlined into vector code.
+        let mut first = None;
+        let mut same = 0;
+        for z in z.unwrap_or(&[]).chunks(BLOCK) {
+            let beyond = any_beyond_fast_limit::<I, T>(z);
+            if *first.get_or_insert(beyond) != beyond {
+                break;
+            }
+            same += z.len();
+        }
+        (first == Some(true), same)
+    }
+
+    /// Elements before the first output's address is aligned for streaming, or
+    /// nothing where the outputs are too small to leave the caches.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn stream_head<I: Isa>(&self) -> Option<usize> {
+        let outputs = &self.slices.outputs;
+        let outputs = [&*outputs.loss, &*outputs.gradient, &*outputs.hessian];
+        let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
+        if bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
+            return None;
+        }
+        let first = outputs.iter().find(|output| !output.is_empty())?;
+        let misaligned = first.as_ptr().addr() % I::STREAM_ALIGNMENT;
+        Some((I::STREAM_ALIGNMENT - misaligned) % I::STREAM_ALIGNMENT / size_of::<T>())
+    }
+
+    /// Everything, from the first span to the rest behind the last one. The first
+    /// `head` elements are those in front of the address that `stream` needs.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn spans<I: Isa>(&mut self, isa: I, head: usize, stream: bool) -> Result<(), Error> {
+        let width = <T::GroupLane<I>>::WIDTH;
+        let count = self.slices.inputs.z.len();
+        let mut buffers = [T::SPAN, T::SPAN, T::SPAN];
+        let [e, low, losses] = &mut buffers;
+        let (e, low, losses) = (e.as_mut(), low.as_mut(), losses.as_mut());
+        // Whether to look at the logits first: before the first span, and where some were beyond
+        // `FAST_LIMIT`, since the fast kernel would make subnormal numbers of them.
+        let mut cautious = true;
+        let mut start = 0;
+        while start < count {
+            let left = count - start;
+            let whole = left.min(losses.len()) / width * width;
+            let (slow, length) = if start < head {
+                (true, head.min(left))
+            } else if whole == 0 {
+                (true, left)
+            } else if cautious {
+                let (slow, length) = self.run_of_same_kind::<I>(start, whole);
+                cautious = slow || length < whole;
+                (slow, length)
+            } else {
+                (false, whole)
+            };
+            if slow {
+                isa.run(Remainder {
+                    function: self.function,
+                    slices: self.slices,
+                    start,
+                    end: start + length,
+                })?;
+                start += length;
+                continue;
+            }
+            if exceeds_fast_limit(self.exponentials(isa, (start, length), e, low)) {
+                cautious = true;
+                continue;
+            }
+            let mut seen = Extremes::nothing();
+            for at in (0..length).step_by(width) {
+                if let Targets::Each(t) = self.slices.inputs.t {
+                    prefetch::<I, T::GroupLane<I>>(
+                        isa,
+                        elements::<T::GroupLane<I>, true>(t, start + at),
+                    );
+                }
+                if let Some(weights) = self.slices.inputs.weights {
+                    prefetch::<I, T::GroupLane<I>>(
+                        isa,
+                        elements::<T::GroupLane<I>, true>(weights, start + at),
+                    );
+                }
+                let load =
+                    |from| <T::GroupLane<I>>::load(elements::<T::GroupLane<I>, true>(from, at));
+                let exp = match (P::OF_EXP, T::COMPENSATED) {
+                    (true, true) => ExpNeg {
+                        e: load(e),
+                        low: load(low),
+                    },
+                    (true, false) => ExpNeg {
+                        e: load(e),
+                        ..ExpNeg::nothing()
+                    },
+                    _ => ExpNeg::nothing(),
+                };
+                finish::<T::GroupLane<I>, P, false, true>(
+                    self.function,
+                    self.slices,
+                    start + at,
+                    exp,
+                    elements_mut::<T::GroupLane<I>, true>(losses, at),
+                    &mut seen,
+                    stream,
+                );
+            }
+            if seen.are_suspect() {
+                self.slices.check(start, length)?;
+            }
+            if self.slices.wanted.has(Wanted::SUM) {
+                isa.run(AddLosses {
+                    sum: self.slices.sum,
+                    losses: losses.get_mut(..length).unwrap_or(&mut []),
+                });
+            }
+            start += length;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Float, P: Pointwise<T>> Job for MainLoop<'_, '_, T, P> {
+    type Output = Result<(), Error>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
+        if !I::FAST {
+            let end = self.slices.inputs.z.len();
+            return isa.run(Remainder {
+                function: self.function,
+                slices: self.slices,
+                start: 0,
+                end,
+            });
+        }
+        let head = self.stream_head::<I>();
+        let stream = head.is_some();
+        let result = self.spans(isa, head.unwrap_or(0), stream);
+        if stream {
+            // Also after an error, which has the outputs overwritten.
+            isa.fence();
+        }
+        result
+    }
+}
+
+/// One request for each cache line of a lane.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn prefetch<I: Isa, L: Lane>(isa: I, of: &[L::Real]) {
+    const LINE: usize = 64;
+    let ahead = PREFETCH_BYTES / size_of::<L::Real>();
+    for line in 0..size_of_val(of).div_ceil(LINE) {
+        isa.prefetch(of, ahead + line * LINE / size_of::<L::Real>());
+    }
+}
+
+/// Targets and weights alone.
+pub(crate) struct Check<'a, 'b, T>(pub(crate) &'b Slices<'a, T>);
+
+impl<T: Float> Job for Check<'_, '_, T> {
+    type Output = Result<(), Error>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> Result<(), Error> {
+        let Inputs { z, t, weights } = self.0.inputs;
+        let mut seen = Extremes::<T::Lane<I>>::nothing();
+        if let Targets::Each(t) = t {
+            for chunk in t.chunks(<T::Lane<I>>::WIDTH) {
+                seen.target = <T::Lane<I>>::load(chunk).max_bits_into(seen.target);
+            }
+        }
+        for chunk in weights.unwrap_or(&[]).chunks(<T::Lane<I>>::WIDTH) {
+            seen.weight = <T::Lane<I>>::load(chunk).max_bits_into(seen.weight);
+        }
+        if seen.are_suspect() {
+            return self.0.check(0, z.len());
+        }
+        Ok(())
+    }
+}
