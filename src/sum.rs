@@ -1,7 +1,6 @@
 //! [`LossSum`]: the exact accumulator behind every sum of this crate.
 
 use core::fmt;
-use core::iter;
 
 use crate::Error;
 
@@ -12,8 +11,9 @@ const LIMBS: usize = 34;
 const FRACTION_BITS: u32 = 52;
 const FRACTION: u64 = (1 << FRACTION_BITS) - 1;
 const NON_FINITE_EXPONENT: u64 = 0x7ff;
-/// The unit is 2^-1074, so 2^1024 is this power of two.
+/// The unit is 2^-1074, so 2^1024 is this power of two, and this one the last place of `f64::MAX`.
 const OVERFLOW_POSITION: usize = 2098;
+const TOP_POSITION: usize = OVERFLOW_POSITION - 53;
 
 /// What a non-finite sum has become; joined with `|`, since the sum of the two
 /// infinities is NaN.
@@ -27,7 +27,7 @@ const HEADER: u64 = u64::from_le_bytes(*b"SBCE\x01\0\0\0");
 /// An exact sum: of losses, or of any `f64` values.
 ///
 /// No addition rounds, so the state is a function of the *multiset* of values
-/// alone: every order, partition, width, thread count and merge tree gives the
+/// alone (of up to 2^77 of them): every order, partition, width, thread count and merge tree gives the
 /// same state, the same [bytes](Self::to_bytes) and the same [`f64`](Self::to_f64).
 /// That makes a sum over threads, machines or restarts reproducible bit for bit.
 ///
@@ -60,7 +60,7 @@ const HEADER: u64 = u64::from_le_bytes(*b"SBCE\x01\0\0\0");
 /// ```
 ///
 /// held in two's complement in 34 limbs of 64 bits, and n. Every finite `f64` is
-/// a multiple of 2^-1074 below 2^1024 in magnitude, so S is exact for 2^64
+/// a multiple of 2^-1074 below 2^1024 in magnitude, so S is exact for 2^77
 /// values of any magnitude and sign, and intermediate sums cannot overflow.
 /// [`to_f64`](Self::to_f64) rounds once.
 ///
@@ -69,8 +69,10 @@ const HEADER: u64 = u64::from_le_bytes(*b"SBCE\x01\0\0\0");
 ///   nothing else but the count.
 /// * A sum that is zero is +0.0, whatever the signs of the zeros in it.
 /// * [`count`](Self::count) stops at `u64::MAX`. Only merging sums into each
-///   other can get there; S itself stays exact to 2^77 values of the greatest
-///   magnitude.
+///   other can get there.
+/// * An S outside [-2^2175, 2^2175), which takes more than 2^77 values of the
+///   greatest magnitude, is the **infinity** of its sign for good: nothing
+///   wraps. Only there, and with values of both signs, does the order count.
 ///
 /// # Cost
 ///
@@ -151,8 +153,8 @@ impl LossSum {
         // The limbs above get the term's sign extension, all ones if negative, and the
         // carry, which undoes it: together -1, 0 or 1.
         let onwards = i64::from(carry) - i64::from((term as i128) < 0);
-        if onwards != 0 {
-            propagate(above, onwards > 0);
+        if onwards != 0 && propagate(above, onwards > 0) {
+            self.absorb(f64::INFINITY.copysign(partial));
         }
     }
 
@@ -179,12 +181,17 @@ impl LossSum {
             self.limbs = [0; LIMBS];
             return;
         }
+        let negative = self.is_negative();
         let mut carry = false;
         for (limb, &addend) in self.limbs.iter_mut().zip(&other.limbs) {
             let (sum, first) = limb.overflowing_add(addend);
             let (sum, second) = sum.overflowing_add(u64::from(carry));
             *limb = sum;
             carry = first | second;
+        }
+        if negative == other.is_negative() && negative != self.is_negative() {
+            let sign = if negative { -1.0 } else { 1.0 };
+            self.absorb(f64::INFINITY.copysign(sign));
         }
     }
 
@@ -284,9 +291,9 @@ impl LossSum {
     ///
     /// [`Error::MalformedLossSum`] for another length, magic or version; for two
     /// different or undefined state bytes; for a sum that is not finite but
-    /// counts no value or has limbs; and for a magnitude greater than the count
-    /// times `f64::MAX`, unless the count has stopped at `u64::MAX`.
-    /// There is no checksum: a damaged count or sum can be well formed.
+    /// counts no value or has limbs; and for a sum that no `count` values have, be it
+    /// too large or have too many digits. There is no checksum: a damaged count or sum can
+    /// be well formed.
     ///
     /// ```
     /// use soft_bce::{Error, LossSum};
@@ -327,12 +334,52 @@ impl LossSum {
         if self.non_finite != 0 {
             return self.count != 0 && self.limbs.iter().all(|&limb| limb == 0);
         }
-        // count · f64::MAX = count · (2^53 − 1) · 2^(31·64 + 61) units.
-        let bound = u128::from(self.count) * u128::from(2 * FRACTION + 1);
-        let bound = [bound << 61, bound >> 3, bound >> 67].map(|limb| limb as u64);
-        let bound = iter::repeat_n(0, LIMBS - bound.len()).chain(bound);
-        let exceeds = |lower, (limb, bound)| limb > bound || (limb == bound && lower);
-        self.count == u64::MAX || !self.magnitude().zip(bound).fold(false, exceeds)
+        self.count == u64::MAX || self.least_count() <= u128::from(self.count)
+    }
+
+    /// The least number of values that have this sum.
+    ///
+    /// A value m 2^p with m odd and |m| < 2^53 can rid S of its lowest 54 bits, from its lowest
+    /// set bit p on, in one way, and no value rids it of more. What is left in the end is a
+    /// multiple of the last place of `f64::MAX`, and each value takes up to 2^53 - 1 of those.
+    fn least_count(&self) -> u128 {
+        let mut limbs = [0; LIMBS];
+        for (to, limb) in limbs.iter_mut().zip(self.magnitude()) {
+            *to = limb;
+        }
+        let mut count = 0;
+        loop {
+            let mut set = limbs.iter().enumerate().filter(|(_, limb)| **limb != 0);
+            let Some((index, limb)) = set.next() else {
+                return count;
+            };
+            let shift = limb.trailing_zeros() as usize;
+            let position = index * 64 + shift;
+            count += 1;
+            if position + 54 > TOP_POSITION {
+                let [.., low, middle, high] = limbs;
+                let units = (u128::from(high) << 67) | (u128::from(middle) << 3);
+                let units = units | u128::from(low >> (TOP_POSITION % 64));
+                // The value that takes the bits below takes as many of the units as go with them.
+                let below = TOP_POSITION.saturating_sub(position);
+                let units = units.saturating_sub((1 << (53 - below)) - 1);
+                return match high >> 61 {
+                    0 => count + units.div_ceil(u128::from(2 * FRACTION + 1)),
+                    _ => u128::MAX,
+                };
+            }
+            let Some([low, high, above @ ..]) = limbs.get_mut(index..) else {
+                return count; // never: position < TOP_POSITION
+            };
+            // m is these bits or, where it would be too large, these bits less 2^54.
+            let bits = (join(*low, *high) >> shift) & ((1 << 54) - 1);
+            let carried = u128::from(bits >> 53 != 0) << (shift + 54);
+            let (sum, carry) = (join(*low, *high) & !(bits << shift)).overflowing_add(carried);
+            (*low, *high) = (sum as u64, (sum >> 64) as u64);
+            if carry {
+                propagate(above, true);
+            }
+        }
     }
 
     fn is_negative(&self) -> bool {
@@ -393,11 +440,15 @@ fn join(low: u64, high: u64) -> u128 {
     u128::from(low) | (u128::from(high) << 64)
 }
 
-/// Carries a one upwards, or borrows it, as far as it goes.
+/// Carries a one upwards, or borrows it, as far as it goes. Whether that changed the sign bit
+/// the wrong way: the number, in two's complement, has overflowed.
 #[cold]
 #[inline(never)]
-fn propagate(limbs: &mut [u64], carry: bool) {
-    for limb in limbs {
+fn propagate(limbs: &mut [u64], carry: bool) -> bool {
+    let Some((top, below)) = limbs.split_last_mut() else {
+        return false;
+    };
+    for limb in below {
         let (value, goes_on) = if carry {
             limb.overflowing_add(1)
         } else {
@@ -405,7 +456,10 @@ fn propagate(limbs: &mut [u64], carry: bool) {
         };
         *limb = value;
         if !goes_on {
-            break;
+            return false;
         }
     }
+    let (value, overflow) = (*top as i64).overflowing_add(if carry { 1 } else { -1 });
+    *top = value as u64;
+    overflow
 }

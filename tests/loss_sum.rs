@@ -24,17 +24,7 @@ fn units(magnitude_bits: u64) -> BigInt {
 /// the exact sum of the finite `values` lies, then the nearer, then the even one.
 fn reference(values: &[f64]) -> f64 {
     const INFINITY_BITS: u64 = 0x7ff << 52;
-    let exact: BigInt = values
-        .iter()
-        .map(|value| {
-            let magnitude = units(value.abs().to_bits());
-            if value.is_sign_negative() {
-                -magnitude
-            } else {
-                magnitude
-            }
-        })
-        .sum();
+    let exact = exact_units(values);
     let negative = exact < BigInt::ZERO;
     let magnitude = BigInt::from(exact.magnitude().clone());
     let (mut low, mut high) = (0, INFINITY_BITS);
@@ -57,6 +47,45 @@ fn reference(values: &[f64]) -> f64 {
     };
     let rounded = f64::from_bits(nearest);
     if negative { -rounded } else { rounded }
+}
+
+/// The least number of values with this sum: the nearest one, and again for what is left.
+fn least_count(mut sum: BigInt) -> u64 {
+    let greatest = units(f64::MAX.to_bits());
+    let mut count = 0;
+    while sum != BigInt::ZERO {
+        let digits = sum.bits();
+        let nearest = if digits <= 53 {
+            sum.clone()
+        } else {
+            let unit = digits - 53;
+            let half = BigInt::from(1) << (unit - 1);
+            (((&sum + half) >> unit) << unit).min(greatest.clone())
+        };
+        sum = BigInt::from((sum - nearest).magnitude().clone());
+        count += 1;
+    }
+    count
+}
+
+fn exact_units(values: &[f64]) -> BigInt {
+    values
+        .iter()
+        .map(|value| {
+            let magnitude = units(value.abs().to_bits());
+            if value.is_sign_negative() {
+                -magnitude
+            } else {
+                magnitude
+            }
+        })
+        .sum()
+}
+
+fn with_count(sum: &LossSum, count: u64) -> Result<LossSum, Error> {
+    let mut bytes = sum.to_bytes();
+    bytes[8..16].copy_from_slice(&count.to_le_bytes());
+    LossSum::from_bytes(&bytes)
 }
 
 fn assert_sum(values: &[f64], expected: f64) {
@@ -184,6 +213,35 @@ proptest! {
         let restored = LossSum::from_bytes(&sum.to_bytes());
         prop_assert_eq!(restored.as_ref(), Ok(&sum));
         prop_assert_eq!(restored.map(|sum| sum.to_f64().to_bits()), Ok(sum.to_f64().to_bits()));
+    }
+
+    /// The count that `from_bytes` wants at least is the one that the digits of the sum need.
+    #[test]
+    fn from_bytes_refuses_what_no_count_values_sum_to(
+        values in prop_oneof![
+            prop::collection::vec(finite(), 0..60),
+            cancelling(),
+            prop::collection::vec(any::<u64>().prop_map(|bits| f64::from_bits(bits & !(1 << 62))), 0..60),
+            (0..6usize).prop_flat_map(|greatest| {
+                let rest = prop::collection::vec((0..1u64 << 52, 1970..2047u64), 0..4);
+                rest.prop_map(move |rest| {
+                    let rest = rest.iter().map(|(fraction, e)| f64::from_bits((e << 52) | fraction));
+                    rest.chain(vec![f64::MAX; greatest]).collect()
+                })
+            }),
+        ]
+    ) {
+        let sum = sum_of(&values);
+        let sum = if values.iter().all(|value| value.is_finite()) { sum } else { LossSum::new() };
+        let magnitude = BigInt::from(
+            if sum.count() == 0 { BigInt::ZERO } else { exact_units(&values) }.magnitude().clone(),
+        );
+        let least = least_count(magnitude);
+        prop_assert!(with_count(&sum, least).is_ok());
+        if least > 0 {
+            prop_assert_eq!(with_count(&sum, least - 1), Err(Error::MalformedLossSum));
+        }
+        prop_assert!(with_count(&sum, u64::MAX).is_ok());
     }
 
     /// Whatever is accepted is canonical, and whatever was refused was not written by `to_bytes`.
@@ -337,7 +395,7 @@ fn non_finite_values_absorb_the_rest() {
 
 /// Doubling by merges reaches the 2^64 values that no loop can.
 #[test]
-fn the_greatest_values_do_not_overflow_and_the_count_stops() {
+fn the_greatest_values_do_not_overflow_before_2_77_of_them_and_the_count_stops() {
     let mut high = sum_of(&[f64::MAX]);
     let mut low = sum_of(&[-f64::MAX]);
     for doublings in 1..=76u32 {
@@ -357,6 +415,62 @@ fn the_greatest_values_do_not_overflow_and_the_count_stops() {
         assert_eq!(both.to_f64(), 1.0);
     }
     assert_eq!(high.count(), u64::MAX);
+    // 2^77 fit; the next doubling is infinite, and stays so.
+    high.merge(&high.clone());
+    low.merge(&low.clone());
+    for (sum, infinity) in [(high, f64::INFINITY), (low, f64::NEG_INFINITY)] {
+        let mut once_more = sum.clone();
+        once_more.merge(&sum);
+        assert_ne!(sum, once_more);
+        once_more.add(-infinity.signum() * f64::MAX);
+        once_more.merge(&sum_of(&[1.0]));
+        assert_eq!(
+            (once_more.to_f64(), once_more.count()),
+            (infinity, u64::MAX)
+        );
+        assert_eq!(
+            LossSum::from_bytes(&once_more.to_bytes()),
+            Ok(once_more.clone())
+        );
+        // The outcome and the count alone.
+        assert!(once_more.to_bytes()[16..].iter().all(|&byte| byte == 0));
+    }
+}
+
+/// The largest and the smallest state, one unit from the limit, from either side.
+#[test]
+fn a_sum_beyond_the_range_is_infinite_and_never_wraps() {
+    let state = |top: u8, below: u8, last: u8| {
+        let mut bytes = sum_of(&[0.0]).to_bytes();
+        bytes[8..16].fill(0xff);
+        bytes[16..].fill(below);
+        (bytes[16], bytes[287]) = (last, top);
+        LossSum::from_bytes(&bytes).unwrap()
+    };
+    let (least, greatest) = (5e-324, f64::MAX);
+    for (edge, inwards, infinity) in [
+        (state(0x7f, 0xff, 0xff), -1.0, f64::INFINITY),
+        (state(0x80, 0, 0), 1.0, f64::NEG_INFINITY),
+    ] {
+        for value in [least, 1.0, greatest] {
+            let mut sum = edge.clone();
+            sum.add(-inwards * value);
+            assert_eq!(sum.to_f64(), infinity);
+            let mut merged = edge.clone();
+            merged.merge(&sum_of(&[-inwards * value]));
+            assert_eq!((merged.to_f64(), merged.count()), (infinity, u64::MAX));
+            assert_eq!(merged.to_bytes(), sum.to_bytes());
+            // And back it is a state like any other.
+            let mut back = edge.clone();
+            back.add(inwards * value);
+            back.add(-inwards * value);
+            assert_eq!(back, edge);
+        }
+        // The other edge is not beyond.
+        let mut sum = edge.clone();
+        sum.add(inwards * least);
+        assert_eq!(LossSum::from_bytes(&sum.to_bytes()), Ok(sum));
+    }
 }
 
 #[test]
@@ -428,8 +542,37 @@ fn impossible_states_are_rejected() {
     assert!(edited(&[f64::MAX; 3], |_| {}).is_ok());
     assert!(edited(&[-f64::MAX; 3], |_| {}).is_ok());
     assert_eq!(edited(&[f64::MAX; 3], |bytes| bytes[16] = 1), malformed);
+    // More digits than the count can have, far from too large.
+    assert_eq!(edited(&[1.0, 1e-300], |bytes| bytes[8] = 1), malformed);
+    assert_eq!(
+        edited(&[-1.0, 2f64.powi(-53)], |bytes| bytes[8] = 1),
+        Ok(sum_of(&[2f64.powi(-53) - 1.0]))
+    );
+    assert_eq!(
+        edited(&[-1.0, 2f64.powi(-54)], |bytes| bytes[8] = 1),
+        malformed
+    );
     assert_eq!(edited(&[0.0], |bytes| bytes[287] = 0x80), malformed);
     assert!(edited(&[0.0], |bytes| bytes[8..16].fill(0xff)).is_ok());
+}
+
+/// The greatest sums of a count whose last digit is below that of `f64::MAX`.
+#[test]
+fn the_greatest_sum_with_a_digit_below_is_accepted_and_no_greater_one() {
+    for below in 1..54 {
+        let greatest = f64::from_bits(f64::MAX.to_bits() - (below << 52));
+        for others in 0..4 {
+            let mut values = vec![f64::MAX; others];
+            values.push(greatest);
+            let mut sum = sum_of(&values);
+            let count = values.len() as u64;
+            assert_eq!(with_count(&sum, count), Ok(sum.clone()));
+            sum.add(2f64.powi(971));
+            let greater = with_count(&sum, count);
+            assert_eq!(greater, Err(Error::MalformedLossSum), "{below} {others}");
+            assert!(with_count(&sum, count + 1).is_ok());
+        }
+    }
 }
 
 #[test]
