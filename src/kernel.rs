@@ -117,6 +117,8 @@ impl<L: Lane> ExpNeg<L> {
 pub(crate) trait Pointwise<T: Float>: Copy {
     /// Whether it is a function of e^-|z|, which the main loop computes a span ahead.
     const OF_EXP: bool;
+    /// Whether its loss is at least log1p(e^-|z|) and at most |z| + ln 2.
+    const IN_WINDOW: bool;
     /// Whether its fast form is worth compiling for less than a group of vectors.
     const FAST_REMAINDER: bool;
     /// Whether its fast form is worth compiling for groups of vectors.
@@ -141,12 +143,27 @@ pub(crate) fn splat<L: Lane>(value: L::Real) -> L {
 /// A loop, since closures are not always inlined into vector code.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
+    polynomial::<L, false>(coefficients, x)
+}
+
+/// `horner`, a step of all vectors of a group before the next step of any: compilers
+/// would take one vector's chain after the other, and too few overlap.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn horner_abreast<L: Lane>(coefficients: &[L::Real], x: L) -> L {
+    polynomial::<L, true>(coefficients, x)
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn polynomial<L: Lane, const ABREAST: bool>(coefficients: &[L::Real], x: L) -> L {
     let Some((&highest, mut lower)) = coefficients.split_last() else {
         return splat(L::Real::ZERO);
     };
     let mut sum = splat::<L>(highest);
     while let Some((&c, rest)) = lower.split_last() {
         sum = sum.fma(x, splat(c));
+        if ABREAST {
+            sum = sum.abreast();
+        }
         lower = rest;
     }
     sum
@@ -168,7 +185,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let k = rounded - rounder;
     let r = k.neg_fma(splat(L::Real::LN2_HI), x);
     let r = k.neg_fma(splat(L::Real::LN2_LO), r);
-    let h = horner(L::Real::EXP, r).fma(r, one);
+    let h = horner_abreast(L::Real::EXP, r).fma(r, one);
     let p = h.fma(r, one);
     let power = if FULL {
         // `scale` would make subnormal numbers, at the cost of an assist each; so would `low`,
@@ -253,7 +270,7 @@ impl<L: Lane> Sum<L> {
 /// 2.3 ULP (f32) near z = 0.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
-    let tail = horner(L::Real::LOG1P, e);
+    let tail = horner_abreast(L::Real::LOG1P, e);
     if !L::Real::COMPENSATED {
         return Sum {
             high: (tail * e).fma(e, e),
@@ -423,6 +440,7 @@ pub(crate) struct Plain;
 
 impl<T: Float> Pointwise<T> for Plain {
     const OF_EXP: bool = true;
+    const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = true;
     const MAIN_LOOP: bool = true;
 
@@ -474,6 +492,7 @@ pub(crate) struct SmoothedWeighted<T> {
 
 impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
     const OF_EXP: bool = true;
+    const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = true;
     const MAIN_LOOP: bool = true;
 
@@ -555,6 +574,7 @@ pub(crate) struct Logit;
 
 impl<T: Float> Pointwise<T> for Logit {
     const OF_EXP: bool = false;
+    const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = false;
 

@@ -58,7 +58,7 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The same for the full kernel, which is longer.
     type FullLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// A buffer for one span, which stays in the first-level cache.
-    type Span: AsMut<[Self]>;
+    type Span: AsRef<[Self]> + AsMut<[Self]>;
     const SPAN: Self::Span;
     const SPAN_LOG2: i32;
 
@@ -97,6 +97,11 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// whose unit in the last place is the smallest subnormal times 2^S.
     const SUBNORMAL_SHIFT: u64;
     const SUBNORMAL_ROUNDER: Self;
+    /// See `span_sum::Window`.
+    const WINDOW_LIMIT: Self;
+    const WINDOW_UNIT: i32;
+    const WINDOW_LOW_UNIT: i32;
+    const WINDOW_ADDITIONS: usize;
     const LN: &'static [Self];
     const ATANH: &'static [Self];
     const QUARTER: Self;
@@ -153,6 +158,11 @@ impl Float for f32 {
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
+    // e^-13 > 2^-19, and 13 + ln 2 < 2^4.
+    const WINDOW_LIMIT: Self = 13.0;
+    const WINDOW_UNIT: i32 = -19 - 23;
+    const WINDOW_LOW_UNIT: i32 = 0;
+    const WINDOW_ADDITIONS: usize = 32;
     const LN: &'static [Self] = &single::LN;
     const ATANH: &'static [Self] = &single::ATANH;
     const QUARTER: Self = 0.25;
@@ -219,6 +229,11 @@ impl Float for f64 {
     const ZERO_LIMIT: Self = 745.5;
     const SUBNORMAL_SHIFT: u64 = 128;
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
+    // e^-24.9 > 2^-36, and 24.9 + ln 2 < 2^5; what 2^-41 leaves is at most 2^-42.
+    const WINDOW_LIMIT: Self = 24.9;
+    const WINDOW_UNIT: i32 = -41;
+    const WINDOW_LOW_UNIT: i32 = -36 - 52;
+    const WINDOW_ADDITIONS: usize = 32;
     const LN: &'static [Self] = &double::LN;
     const ATANH: &'static [Self] = &double::ATANH;
     const QUARTER: Self = 0.25;
@@ -295,6 +310,20 @@ pub trait Lane:
         (-self).fma(factor, addend)
     }
     fn abs(self) -> Self;
+    /// The same values, none of which is computed further before all are as far as this.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn abreast(self) -> Self {
+        self
+    }
+    /// `abreast` of a pair.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn abreast_2(a: Self, b: Self) -> (Self, Self) {
+        (a, b)
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn abreast_4(a: Self, b: Self, c: Self, d: Self) -> (Self, Self, Self, Self) {
+        (a, b, c, d)
+    }
     /// self > other ? self : other; other where either is NaN.
     fn max_or(self, other: Self) -> Self;
 

@@ -86,6 +86,24 @@ impl SpanSum {
         }
     }
 
+    /// Adds patterns that are signed integers, in units of 2^`unit`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_integers<W: Lane<Real = f64>>(&mut self, integers: W, unit: i32) {
+        let mut lanes = [0.0; MAX_WIDTH];
+        integers.store(&mut lanes);
+        // Below 2^(63 + 6) in magnitude: two parts of at most 53 bits.
+        let sum: i128 = lanes
+            .iter()
+            .map(|lane| i128::from(lane.to_bits() as i64))
+            .sum();
+        let high = sum >> 32;
+        let low = sum - (high << 32);
+        self.add([
+            high as f64 * power_of_two(unit + 32),
+            low as f64 * power_of_two(unit),
+        ]);
+    }
+
     /// Adds the subnormal ones among the losses and leaves zeros in their place.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_subnormals<L: Lane>(&mut self, losses: &mut [L::Real]) {
@@ -163,6 +181,108 @@ impl SpanSum {
             self.add_to_state([sum.reduce_exact_sum(), 0.0]);
         }
     }
+}
+
+/// The exact sum of losses from spans whose |z| are small, without a pass of its own.
+///
+/// Where |z| <= `WINDOW_LIMIT` every loss is a multiple of 2^`UNIT` and below 2^`TOP`, so
+/// that an accumulator which starts at C = 1.5 * 2^(UNIT + 52) takes 2^(UNIT + 51 - TOP) of
+/// them without rounding, and without leaving its binade: its pattern less that of C is
+/// their sum as an integer. Patterns add up as integers, and become numbers at the end.
+///
+/// `f64` losses have more bits than that: what the first accumulator did not take is a
+/// multiple of 2^`LOW_UNIT` and goes, exactly, to a second one (Demmel and Nguyen, "Parallel
+/// reproducible summation", IEEE TC 64(7), 2015).
+pub(crate) struct Window<L: Lane> {
+    high: L::Wide,
+    low: L::Wide,
+    high_total: L::Wide,
+    low_total: L::Wide,
+    spans: u32,
+}
+
+impl<L: Lane> Window<L> {
+    /// An accumulator's additions in a span.
+    const ADDITIONS: usize = L::HALVES * (1 << L::Real::SPAN_LOG2) / L::WIDTH;
+    const START: f64 = start(L::Real::WINDOW_UNIT);
+    const LOW_START: f64 = start(L::Real::WINDOW_LOW_UNIT);
+    /// An accumulator's pattern moves by less than 2^51 in a span.
+    const MOST_SPANS: u32 = 1 << 11;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn new() -> Self {
+        let zero = L::Wide::splat(0.0);
+        Self {
+            high: L::Wide::splat(Self::START),
+            low: L::Wide::splat(Self::LOW_START),
+            high_total: zero,
+            low_total: zero,
+            spans: 0,
+        }
+    }
+
+    /// Whether a span with this largest pattern of -|z| fits.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn holds(minus_a: L::Single) -> bool {
+        Self::ADDITIONS <= L::Real::WINDOW_ADDITIONS
+            && !minus_a.exceeds_bits(-L::Single::splat(L::Real::WINDOW_LIMIT))
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn add(&mut self, losses: L) {
+        let (lower, upper) = losses.widen();
+        if L::Real::FRACTION_BITS < 52 {
+            self.high = self.high + lower;
+            if L::HALVES == 2 {
+                self.high = self.high + upper;
+            }
+        } else {
+            let high = self.high + lower;
+            self.low = self.low + (lower - (high - self.high));
+            self.high = high;
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn end_span(&mut self, sum: &mut SpanSum) {
+        let start = L::Wide::splat(Self::START);
+        self.high_total = self.high_total.add_bits(self.high.sub_bits(start));
+        self.high = start;
+        if L::Real::FRACTION_BITS == 52 {
+            let start = L::Wide::splat(Self::LOW_START);
+            self.low_total = self.low_total.add_bits(self.low.sub_bits(start));
+            self.low = start;
+        }
+        self.spans += 1;
+        if self.spans == Self::MOST_SPANS {
+            self.flush(sum);
+        }
+    }
+
+    /// Moves everything to `sum`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn flush(&mut self, sum: &mut SpanSum) {
+        if self.spans == 0 {
+            return;
+        }
+        let zero = L::Wide::splat(0.0);
+        sum.add_integers(self.high_total, L::Real::WINDOW_UNIT);
+        self.high_total = zero;
+        if L::Real::FRACTION_BITS == 52 {
+            sum.add_integers(self.low_total, L::Real::WINDOW_LOW_UNIT);
+            self.low_total = zero;
+        }
+        self.spans = 0;
+    }
+}
+
+/// The number in the middle of the binade whose unit in the last place is 2^`unit`.
+const fn start(unit: i32) -> f64 {
+    1.5 * power_of_two(unit + 52)
+}
+
+const fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
 /// Adds up to a span of losses, none negative; a multiple of the lane's width.

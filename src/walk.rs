@@ -15,7 +15,7 @@
 use crate::error::Error;
 use crate::kernel::{ExpNeg, Pointwise, Wanted};
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
-use crate::span_sum::{AddLosses, SpanSum};
+use crate::span_sum::{AddLosses, SpanSum, Window};
 
 /// How far ahead of the loads lines are asked for, in bytes.
 /// 1 to 8 KiB are the same within the noise, less or none is slower (ARCHITECTURE.md).
@@ -35,6 +35,16 @@ pub(crate) const MAIN_LOOP: usize = 64;
 pub(crate) enum Targets<'a, T> {
     Each(&'a [T]),
     All(T),
+}
+
+impl<'a, T> Targets<'a, T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn each(self) -> Option<&'a [T]> {
+        match self {
+            Self::Each(t) => Some(t),
+            Self::All(_) => None,
+        }
+    }
 }
 
 /// The inputs of a call; slices are as long as `z`.
@@ -128,8 +138,10 @@ impl<T: Float> Slices<'_, T> {
     }
 }
 
-/// The largest bit patterns among targets and weights.
+/// The largest bit patterns of -|z|, where it was not looked at before, of targets and
+/// of weights.
 struct Extremes<L> {
+    minus_a: L,
     target: L,
     weight: L,
 }
@@ -139,14 +151,21 @@ impl<L: Lane> Extremes<L> {
     fn nothing() -> Self {
         let zero = L::splat(L::Real::ZERO);
         Self {
+            minus_a: zero,
             target: zero,
             weight: zero,
         }
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn see_logits<G: Lane<Real = L::Real, Single = L>>(&mut self, z: G) {
+        let minus_a = z.or_bits(G::splat(L::Real::SIGN_BIT));
+        self.minus_a = minus_a.max_bits_into(self.minus_a);
+    }
+
     /// Whether some target or weight may be invalid; -0 gives false alarms.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn are_suspect(self) -> bool {
+    fn are_suspect(&self) -> bool {
         let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
         self.target.exceeds_bits(one) || self.weight.exceeds_bits(max)
     }
@@ -208,7 +227,13 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
 /// Everything about one lane of elements but e^-|z|. Losses to be summed go to `losses`,
 /// with zeros for elements that are missing.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn finish<L: Lane, P: Pointwise<L::Real>, const FULL: bool, const WHOLE: bool>(
+fn finish<
+    L: Lane,
+    P: Pointwise<L::Real>,
+    const FULL: bool,
+    const WHOLE: bool,
+    const LOSSES: bool,
+>(
     function: P,
     slices: &mut Slices<'_, L::Real>,
     at: usize,
@@ -223,7 +248,11 @@ fn finish<L: Lane, P: Pointwise<L::Real>, const FULL: bool, const WHOLE: bool>(
         outputs,
         ..
     } = slices;
-    let wanted = *wanted;
+    let wanted = if LOSSES {
+        *wanted
+    } else {
+        wanted.derivatives_alone()
+    };
     let z = L::load(elements::<L, WHOLE>(inputs.z, at));
     let t = match inputs.t {
         Targets::Each(t) => {
@@ -299,7 +328,7 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
                 ExpNeg::nothing()
             };
             let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
-            finish::<L, P, FULL, false>(
+            finish::<L, P, FULL, false, true>(
                 self.function,
                 self.slices,
                 at,
@@ -357,33 +386,42 @@ pub(crate) struct MainLoop<'a, 'b, T, P> {
     pub(crate) slices: &'b mut Slices<'a, T>,
 }
 
+/// What the main loop keeps of a span.
+struct Buffers<T: Float> {
+    e: T::Span,
+    low: T::Span,
+    losses: T::Span,
+}
+
 impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
-    /// The largest pattern of -|z|, and with `OF_EXP` the span's e^-|z|.
+    /// A span's e^-|z|; returns the largest pattern of -|z|.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponentials<I: Isa>(
         &self,
         isa: I,
         (start, length): (usize, usize),
-        e: &mut [T],
-        low: &mut [T],
+        buffers: &mut Buffers<T>,
     ) -> T::Lane<I> {
-        let mut largest = <T::Lane<I>>::splat(T::ZERO);
-        for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
-            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at);
+        let width = <T::GroupLane<I>>::WIDTH;
+        let mut seen = Extremes::nothing();
+        let z = self.slices.inputs.z.get(start..start + length);
+        let mut e = buffers.e.as_mut().chunks_exact_mut(width);
+        let mut low = buffers.low.as_mut().chunks_exact_mut(width);
+        for z in z.unwrap_or(&[]).chunks_exact(width) {
             prefetch::<I, T::GroupLane<I>>(isa, z);
             let z = <T::GroupLane<I>>::load(z);
-            let minus_a = z.or_bits(<T::GroupLane<I>>::splat(T::SIGN_BIT));
-            largest = minus_a.max_bits_into(largest);
+            seen.see_logits(z);
             if P::OF_EXP {
                 let exp = ExpNeg::of::<false>(z);
-                exp.e.store(elements_mut::<T::GroupLane<I>, true>(e, at));
+                let Some(to) = e.next() else { break };
+                exp.e.store(to);
                 if T::COMPENSATED {
-                    exp.low
-                        .store(elements_mut::<T::GroupLane<I>, true>(low, at));
+                    let Some(to) = low.next() else { break };
+                    exp.low.store(to);
                 }
             }
         }
-        largest
+        seen.minus_a
     }
 
     /// Whether the elements from `start` on need the full kernel, and for how many
@@ -419,22 +457,241 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         Some((I::STREAM_ALIGNMENT - misaligned) % I::STREAM_ALIGNMENT / size_of::<T>())
     }
 
+    /// e^-|z| of a group, from the buffers where losses are wanted. Else it is made here:
+    /// the few operations of a gradient leave the divider idle beside them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn exp<L: Lane<Real = T>, const LOSSES: bool>(
+        z: L,
+        at: usize,
+        buffers: &Buffers<T>,
+        seen: &mut Extremes<L::Single>,
+    ) -> ExpNeg<L> {
+        let mut exp = ExpNeg::nothing();
+        if !LOSSES {
+            seen.see_logits(z);
+            if P::OF_EXP {
+                exp = ExpNeg::of::<false>(z);
+            }
+        } else if P::OF_EXP {
+            exp.e = L::load(elements::<L, true>(buffers.e.as_ref(), at));
+            if T::COMPENSATED {
+                exp.low = L::load(elements::<L, true>(buffers.low.as_ref(), at));
+            }
+        }
+        exp
+    }
+
+    /// What follows from the exponentials.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn results<I: Isa, const LOSSES: bool>(
+        &mut self,
+        isa: I,
+        (start, length): (usize, usize),
+        buffers: &mut Buffers<T>,
+        stream: bool,
+    ) -> Extremes<T::Lane<I>> {
+        let mut seen = Extremes::nothing();
+        for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
+            for of in [self.slices.inputs.t.each(), self.slices.inputs.weights] {
+                let of = elements::<T::GroupLane<I>, true>(of.unwrap_or(&[]), start + at);
+                prefetch::<I, T::GroupLane<I>>(isa, of);
+            }
+            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at);
+            let z = <T::GroupLane<I>>::load(z);
+            let exp = Self::exp::<_, LOSSES>(z, at, buffers, &mut seen);
+            finish::<T::GroupLane<I>, P, false, true, LOSSES>(
+                self.function,
+                self.slices,
+                start + at,
+                exp,
+                elements_mut::<T::GroupLane<I>, true>(buffers.losses.as_mut(), at),
+                &mut seen,
+                stream,
+            );
+        }
+        seen
+    }
+
+    /// `results` where no option concerns loads or stores, and losses that are to be summed
+    /// are in the window: nothing but the branches that choose what is computed.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn plain_results<I: Isa, const LOSSES: bool, const WINDOWED: bool>(
+        &mut self,
+        isa: I,
+        (start, length): (usize, usize),
+        buffers: &mut Buffers<T>,
+        window: &mut Window<T::GroupLane<I>>,
+    ) -> Extremes<T::Lane<I>> {
+        let width = <T::GroupLane<I>>::WIDTH;
+        let mut wanted = self.slices.wanted;
+        if !LOSSES {
+            wanted = wanted.derivatives_alone();
+        }
+        let range = start..start + length;
+        let Slices {
+            inputs, outputs, ..
+        } = &mut *self.slices;
+        let z = inputs.z.get(range.clone()).unwrap_or(&[]);
+        let t = inputs.t.each().and_then(|t| t.get(range.clone()));
+        let mut losses = if wanted.has(Wanted::LOSS) {
+            outputs.loss.get_mut(range.clone())
+        } else {
+            buffers.losses.as_mut().get_mut(..length)
+        }
+        .unwrap_or(&mut [])
+        .chunks_exact_mut(width);
+        let gradient = outputs.gradient.get_mut(range.clone());
+        let hessian = outputs.hessian.get_mut(range);
+        let mut gradient = gradient.unwrap_or(&mut []).chunks_exact_mut(width);
+        let mut hessian = hessian.unwrap_or(&mut []).chunks_exact_mut(width);
+        let mut t = t.unwrap_or(&[]).chunks_exact(width);
+        let mut e = buffers.e.as_ref().chunks_exact(width);
+        let mut low = buffers.low.as_ref().chunks_exact(width);
+        // The long chain of a derivative is begun a group ahead, where registers allow.
+        let ahead = !LOSSES && P::OF_EXP && !T::COMPENSATED;
+        let mut z_ahead = z.chunks_exact(width);
+        let mut next = ExpNeg::nothing();
+        if ahead && let Some(z) = z_ahead.next() {
+            next = ExpNeg::of::<false>(<T::GroupLane<I>>::load(z));
+        }
+        let mut seen = Extremes::nothing();
+        for z in z.chunks_exact(width) {
+            let Some(t) = t.next() else { break };
+            prefetch::<I, T::GroupLane<I>>(isa, t);
+            let (z, t) = (<T::GroupLane<I>>::load(z), <T::GroupLane<I>>::load(t));
+            seen.target = t.max_bits_into(seen.target);
+            let mut exp = next;
+            if !LOSSES {
+                seen.see_logits(z);
+                if ahead {
+                    if let Some(z) = z_ahead.next() {
+                        next = ExpNeg::of::<false>(<T::GroupLane<I>>::load(z));
+                    }
+                } else if P::OF_EXP {
+                    exp = ExpNeg::of::<false>(z);
+                }
+            } else if P::OF_EXP {
+                let Some(e) = e.next() else { break };
+                exp.e = <T::GroupLane<I>>::load(e);
+                if T::COMPENSATED {
+                    let Some(low) = low.next() else { break };
+                    exp.low = <T::GroupLane<I>>::load(low);
+                }
+            }
+            let point = self
+                .function
+                .finish::<T::GroupLane<I>, false>(z, t, exp, wanted);
+            if LOSSES {
+                if WINDOWED {
+                    window.add(point.loss);
+                } else {
+                    let Some(to) = losses.next() else { break };
+                    point.loss.store(to);
+                }
+            }
+            if !LOSSES || wanted.has(Wanted::GRADIENT) {
+                let Some(to) = gradient.next() else { break };
+                point.gradient.store(to);
+                if wanted.has(Wanted::HESSIAN) {
+                    let Some(to) = hessian.next() else { break };
+                    point.hessian.store(to);
+                }
+            }
+        }
+        seen
+    }
+
+    /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
+    /// and the span has to be done again.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn span<I: Isa>(
+        &mut self,
+        isa: I,
+        span: (usize, usize),
+        buffers: &mut Buffers<T>,
+        window: &mut Window<T::GroupLane<I>>,
+        stream: bool,
+    ) -> Result<bool, Error> {
+        let Slices {
+            wanted,
+            inputs,
+            outputs,
+            ..
+        } = &self.slices;
+        let wanted = *wanted;
+        let plain = !stream
+            && inputs.t.each().is_some()
+            && inputs.weights.is_none()
+            && outputs.sign == Sign::Kept
+            && outputs.divisor.is_none()
+            && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS));
+        let seen;
+        let mut windowed = false;
+        if wanted.losses() {
+            let minus_a = self.exponentials(isa, span, buffers);
+            if exceeds_fast_limit(minus_a) {
+                return Ok(true);
+            }
+            windowed = plain
+                && wanted.has(Wanted::SUM)
+                && P::IN_WINDOW
+                && Window::<T::GroupLane<I>>::holds(minus_a);
+            seen = if windowed {
+                self.plain_results::<I, true, true>(isa, span, buffers, window)
+            } else if plain {
+                self.plain_results::<I, true, false>(isa, span, buffers, window)
+            } else {
+                self.results::<I, true>(isa, span, buffers, stream)
+            };
+        } else {
+            seen = if plain {
+                self.plain_results::<I, false, false>(isa, span, buffers, window)
+            } else {
+                self.results::<I, false>(isa, span, buffers, stream)
+            };
+            if exceeds_fast_limit(seen.minus_a) {
+                if stream {
+                    // What was streamed is written again.
+                    isa.fence();
+                }
+                return Ok(true);
+            }
+        }
+        let (start, length) = span;
+        if seen.are_suspect() {
+            self.slices.check(start, length)?;
+        }
+        if windowed {
+            window.end_span(self.slices.sum);
+        } else if wanted.has(Wanted::SUM) {
+            let losses = buffers.losses.as_mut().get_mut(..length);
+            isa.run(AddLosses {
+                sum: self.slices.sum,
+                losses: losses.unwrap_or(&mut []),
+            });
+        }
+        Ok(false)
+    }
+
     /// Everything, from the first span to the rest behind the last one. The first
     /// `head` elements are those in front of the address that `stream` needs.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn spans<I: Isa>(&mut self, isa: I, head: usize, stream: bool) -> Result<(), Error> {
         let width = <T::GroupLane<I>>::WIDTH;
         let count = self.slices.inputs.z.len();
-        let mut buffers = [T::SPAN, T::SPAN, T::SPAN];
-        let [e, low, losses] = &mut buffers;
-        let (e, low, losses) = (e.as_mut(), low.as_mut(), losses.as_mut());
+        let mut buffers = Buffers::<T> {
+            e: T::SPAN,
+            low: T::SPAN,
+            losses: T::SPAN,
+        };
+        let mut window = Window::new();
         // Whether to look at the logits first: before the first span, and where some were beyond
         // `FAST_LIMIT`, since the fast kernel would make subnormal numbers of them.
         let mut cautious = true;
         let mut start = 0;
         while start < count {
             let left = count - start;
-            let whole = left.min(losses.len()) / width * width;
+            let whole = left.min(1 << T::SPAN_LOG2) / width * width;
             let (slow, length) = if start < head {
                 (true, head.min(left))
             } else if whole == 0 {
@@ -453,61 +710,13 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                     start,
                     end: start + length,
                 })?;
-                start += length;
-                continue;
-            }
-            if exceeds_fast_limit(self.exponentials(isa, (start, length), e, low)) {
+            } else if self.span(isa, (start, length), &mut buffers, &mut window, stream)? {
                 cautious = true;
                 continue;
             }
-            let mut seen = Extremes::nothing();
-            for at in (0..length).step_by(width) {
-                if let Targets::Each(t) = self.slices.inputs.t {
-                    prefetch::<I, T::GroupLane<I>>(
-                        isa,
-                        elements::<T::GroupLane<I>, true>(t, start + at),
-                    );
-                }
-                if let Some(weights) = self.slices.inputs.weights {
-                    prefetch::<I, T::GroupLane<I>>(
-                        isa,
-                        elements::<T::GroupLane<I>, true>(weights, start + at),
-                    );
-                }
-                let load =
-                    |from| <T::GroupLane<I>>::load(elements::<T::GroupLane<I>, true>(from, at));
-                let exp = match (P::OF_EXP, T::COMPENSATED) {
-                    (true, true) => ExpNeg {
-                        e: load(e),
-                        low: load(low),
-                    },
-                    (true, false) => ExpNeg {
-                        e: load(e),
-                        ..ExpNeg::nothing()
-                    },
-                    _ => ExpNeg::nothing(),
-                };
-                finish::<T::GroupLane<I>, P, false, true>(
-                    self.function,
-                    self.slices,
-                    start + at,
-                    exp,
-                    elements_mut::<T::GroupLane<I>, true>(losses, at),
-                    &mut seen,
-                    stream,
-                );
-            }
-            if seen.are_suspect() {
-                self.slices.check(start, length)?;
-            }
-            if self.slices.wanted.has(Wanted::SUM) {
-                isa.run(AddLosses {
-                    sum: self.slices.sum,
-                    losses: losses.get_mut(..length).unwrap_or(&mut []),
-                });
-            }
             start += length;
         }
+        window.flush(self.slices.sum);
         Ok(())
     }
 }

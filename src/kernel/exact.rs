@@ -463,6 +463,7 @@ impl Exact {
 
 impl<T: Float> Pointwise<T> for Exact {
     const OF_EXP: bool = false;
+    const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = true;
 

@@ -83,6 +83,7 @@ pub(crate) struct Excess;
 
 impl<T: Float> Pointwise<T> for Excess {
     const OF_EXP: bool = true;
+    const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = false;
 

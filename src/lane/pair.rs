@@ -100,6 +100,16 @@ impl<L: Lane> Lane for Pair<L> {
         )
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn abreast(self) -> Self {
+        let (a, b) = L::abreast_2(self.0, self.1);
+        Self(a, b)
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn abreast_2(a: Self, b: Self) -> (Self, Self) {
+        let (p, q, r, s) = L::abreast_4(a.0, a.1, b.0, b.1);
+        (Self(p, q), Self(r, s))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn abs(self) -> Self {
         Self(self.0.abs(), self.1.abs())
     }

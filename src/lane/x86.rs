@@ -172,7 +172,7 @@ macro_rules! lane {
      greater: $greater:ident, equal: $equal:ident, select: $select:ident,
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
-     max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident,
+     max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident, abreast: $abreast:ident,
      widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -250,6 +250,11 @@ macro_rules! lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn neg_fma(self, factor: Self, addend: Self) -> Self {
                 Self(unsafe { $neg_fma(self.0, factor.0, addend.0) })
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn abreast_4(a: Self, b: Self, c: Self, d: Self) -> (Self, Self, Self, Self) {
+                let (a, b, c, d) = unsafe { $abreast(a.0, b.0, c.0, d.0) };
+                (Self(a), Self(b), Self(c), Self(d))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
@@ -384,7 +389,7 @@ lane! {
     select_negative: select_negative_ps256,
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
-    reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field,
+    reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
     widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
@@ -399,7 +404,7 @@ lane! {
     select_negative: select_negative_pd256,
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
-    reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field,
+    reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field, abreast: abreast_pd256,
     widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
@@ -414,7 +419,7 @@ lane! {
     select_negative: select_negative_ps512,
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
-    reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512,
+    reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512, abreast: abreast_ps512,
     widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
@@ -429,7 +434,7 @@ lane! {
     select_negative: select_negative_pd512,
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
-    reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512,
+    reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512, abreast: abreast_pd512,
     widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
@@ -747,4 +752,60 @@ unsafe fn store_first_ps512(to: *mut f32, count: usize, v: __m512) {
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn store_first_pd512(to: *mut f64, count: usize, v: __m512d) {
     unsafe { _mm512_mask_storeu_pd(to, first_8(count), v) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn abreast_ps256(
+    mut a: __m256,
+    mut b: __m256,
+    mut c: __m256,
+    mut d: __m256,
+) -> (__m256, __m256, __m256, __m256) {
+    unsafe {
+        core::arch::asm!("/* {0} {1} {2} {3} */", inout(ymm_reg) a, inout(ymm_reg) b, inout(ymm_reg) c, inout(ymm_reg) d, options(pure, nomem, nostack, preserves_flags));
+    }
+    (a, b, c, d)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn abreast_pd256(
+    mut a: __m256d,
+    mut b: __m256d,
+    mut c: __m256d,
+    mut d: __m256d,
+) -> (__m256d, __m256d, __m256d, __m256d) {
+    unsafe {
+        core::arch::asm!("/* {0} {1} {2} {3} */", inout(ymm_reg) a, inout(ymm_reg) b, inout(ymm_reg) c, inout(ymm_reg) d, options(pure, nomem, nostack, preserves_flags));
+    }
+    (a, b, c, d)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn abreast_ps512(
+    mut a: __m512,
+    mut b: __m512,
+    mut c: __m512,
+    mut d: __m512,
+) -> (__m512, __m512, __m512, __m512) {
+    unsafe {
+        core::arch::asm!("/* {0} {1} {2} {3} */", inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d, options(pure, nomem, nostack, preserves_flags));
+    }
+    (a, b, c, d)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn abreast_pd512(
+    mut a: __m512d,
+    mut b: __m512d,
+    mut c: __m512d,
+    mut d: __m512d,
+) -> (__m512d, __m512d, __m512d, __m512d) {
+    unsafe {
+        core::arch::asm!("/* {0} {1} {2} {3} */", inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d, options(pure, nomem, nostack, preserves_flags));
+    }
+    (a, b, c, d)
 }
