@@ -4,9 +4,9 @@ use crate::dispatch::Backend;
 use crate::entry::{self, Call, Real};
 use crate::error::Error;
 use crate::kernel::{SmoothedWeighted, Wanted};
-use crate::lane::FIRMWARE;
+use crate::lane::{FIRMWARE, Float};
 use crate::span_sum::SpanSum;
-use crate::sum::LossSum;
+use crate::sum::{Double, LossSum};
 use crate::walk::{Inputs, Outputs, Slices, Targets};
 
 pub(crate) const LOSS: Wanted = Wanted::LOSS;
@@ -45,12 +45,18 @@ type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
 /// # What every method does
 ///
 /// * **Lengths**: all slices of a call have the length of `z`, else
-///   [`Error::LengthMismatch`], and nothing is written. Empty slices are valid.
-/// * **Targets** that are NaN or outside [0, 1] are [`Error::TargetOutOfRange`]
-///   with the first such index. **Weights** that are NaN, infinite or negative are
-///   [`Error::InvalidWeight`]. After either, every element of every output is
-///   NaN, so that no half-done result can be mistaken for one; the buffer of
-///   an in-place call and a [`LossSum`] are as they were.
+///   [`Error::LengthMismatch`], which names the slice. Empty slices are valid.
+/// * **Options** out of their range are [`Error::InvalidOption`], those that exclude each
+///   other [`Error::UnsupportedOptions`].
+/// * A **mean** of nothing, or of weights that are all 0, is [`Error::Empty`].
+/// * **Targets** that are NaN or outside [0, 1] are [`Error::TargetOutOfRange`],
+///   **weights** that are NaN, infinite or negative [`Error::InvalidWeight`], with the
+///   first such index; of one element, the target is named. A weight of 0 or −0 removes an
+///   element: neither its logit nor its target is looked at.
+/// * Errors are looked for **in this order**. After any of them every element of every
+///   output slice is NaN, so that no half-done or former result can be mistaken for one;
+///   inputs, the buffer of an in-place call and a [`LossSum`] are as they were
+///   (`docs/errors.md` is the table of operations and errors).
 /// * **Limits**: at z = +∞ the loss is 0 where t = 1, else +∞, the gradient
 ///   1 − t and the Hessian 0; at z = −∞ the loss is 0 where t = 0, else +∞, and
 ///   the gradient −t. A NaN logit makes that element NaN, and a sum.
@@ -66,6 +72,7 @@ pub struct Bce<'a, T: Real> {
     pub(crate) weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
+    target_tolerance: T,
     /// Pointers, so that programs that never ask for them do not contain them.
     exact: Option<Run<T>>,
     excess: Option<Run<T>>,
@@ -92,6 +99,7 @@ impl<'a, T: Real> Bce<'a, T> {
             weights: None,
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
+            target_tolerance: T::ZERO,
             exact: None,
             excess: None,
             backend: None,
@@ -99,12 +107,12 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// Multiplies loss, gradient and Hessian of element i by `weights[i]`,
-    /// finite and >= 0. Where a weight is 0 they are 0, even if the logit is
-    /// NaN: a weight of 0 removes an element. One more rounding.
+    /// finite and >= 0. Where a weight is 0 they are 0, whatever the logit and the
+    /// target: a weight of 0 removes an element. One more rounding.
     ///
     /// ```
     /// use soft_bce::Bce;
-    /// let (z, t) = ([f64::NAN, 0.0], [0.5, 0.5]);
+    /// let (z, t) = ([f64::NAN, 0.0], [-100.0, 0.5]);
     /// let mean = Bce::new().weights(&[0.0, 2.0]).mean(&z, &t)?; // divided by 2, the total weight
     /// assert_eq!(mean, std::f64::consts::LN_2);
     /// # Ok::<(), soft_bce::Error>(())
@@ -147,6 +155,24 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn label_smoothing(mut self, alpha: T) -> Self {
         self.label_smoothing = alpha;
+        self
+    }
+
+    /// Takes targets outside [0, 1] by at most this, finite and >= 0, for 0 or 1: what rounding
+    /// makes of them, such as 1 + 2^−23. Others remain errors, and NaN is one. The targets are
+    /// copied piece by piece.
+    ///
+    /// ```
+    /// use soft_bce::{Bce, Error};
+    /// let bce = Bce::<f32>::new().target_tolerance(1e-6);
+    /// let clamped = Bce::<f32>::new().sum(&[2.0, -2.0], &[1.0, 0.0]);
+    /// assert_eq!(bce.sum(&[2.0, -2.0], &[1.000_000_1, -1e-9]), clamped);
+    /// let error = bce.sum(&[0.0], &[1.5]).unwrap_err();
+    /// assert_eq!(error, Error::TargetOutOfRange { index: 0, value: 1.5 });
+    /// ```
+    #[must_use]
+    pub const fn target_tolerance(mut self, tolerance: T) -> Self {
+        self.target_tolerance = tolerance;
         self
     }
 
@@ -206,7 +232,7 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(self)
     }
 
-    /// Writes the loss of every element to `out`.
+    /// Writes the loss of every element.
     ///
     /// # Errors
     /// As [for every method](Self#what-every-method-does).
@@ -221,16 +247,12 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(bad, Err(Error::TargetOutOfRange { index: 1, value: 1.5 }));
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
-    pub fn loss(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.write(
-            LOSS,
-            z,
-            t,
-            Outputs {
-                loss: out,
-                ..Outputs::default()
-            },
-        )
+    pub fn loss(&self, z: &[T], t: &[T], loss: &mut [T]) -> Result<(), Error> {
+        let outputs = Outputs {
+            loss,
+            ..Outputs::default()
+        };
+        self.write(LOSS, z, t, outputs)
     }
 
     /// The sum of the losses, correctly rounded to `f64`. 0 for empty slices.
@@ -247,8 +269,13 @@ impl<'a, T: Real> Bce<'a, T> {
         self.add_up(SUM, z, t, Outputs::default())
     }
 
-    /// The mean loss: the sum divided by the number of elements or, with
-    /// weights, by the total weight (correctly rounded to `f64`). One more rounding.
+    /// The mean loss: the exact sum over the number of elements or, with weights, over the
+    /// exact total weight; within 0.5001 ULP of that quotient, whatever the size of the weights.
+    ///
+    /// Where the total weight is below 1 or very large, or weighted losses overflow, the
+    /// weights are scaled by a power of two first, so that totals and losses beyond the range
+    /// of `T` or `f64` do no harm. Elsewhere the sum is that of the values that
+    /// [`loss`](Self::loss) writes.
     ///
     /// PyTorch's `reduction="mean"` divides by the number of elements even with
     /// weights; divide [`sum`](Self::sum) by it for that.
@@ -264,11 +291,10 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn mean(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
-        let sum = self.sum(z, t)?;
-        Ok(sum / self.divisor(z)?)
+        self.average(SUM, z, t, Outputs::default())
     }
 
-    /// Writes the gradient by the logit, s − t, of every element to `out`.
+    /// Writes the gradient by the logit, s − t, of every element.
     ///
     /// For hard labels it keeps full relative precision in both tails:
     ///
@@ -282,16 +308,12 @@ impl<'a, T: Real> Bce<'a, T> {
     ///
     /// # Errors
     /// As [for every method](Self#what-every-method-does).
-    pub fn gradient(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
-        self.write(
-            GRADIENT,
-            z,
-            t,
-            Outputs {
-                gradient: out,
-                ..Outputs::default()
-            },
-        )
+    pub fn gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<(), Error> {
+        let outputs = Outputs {
+            gradient,
+            ..Outputs::default()
+        };
+        self.write(GRADIENT, z, t, outputs)
     }
 
     /// Replaces every logit by the gradient there. Checks all targets and
@@ -311,6 +333,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// ```
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
         self.write(Wanted::NOTHING, z, t, Outputs::default())?;
+        let options = self.options()?;
         let mut copy = [T::ZERO; COPIED];
         let mut t = t.chunks(COPIED);
         let mut weights = self.weights.map(|weights| weights.chunks(COPIED));
@@ -322,12 +345,14 @@ impl<'a, T: Real> Bce<'a, T> {
                 z: copy.get(..chunk.len()).unwrap_or(&[]),
                 t: Targets::Each(t.next().unwrap_or(&[])),
                 weights: weights.as_mut().and_then(Iterator::next),
+                weight_scale: None,
             };
             let outputs = Outputs {
                 gradient: chunk,
                 ..Outputs::default()
             };
-            self.run(GRADIENT, inputs, outputs, &mut SpanSum::default())?;
+            let sum = &mut SpanSum::default();
+            self.run(GRADIENT, options, inputs, outputs, sum)?;
         }
         Ok(())
     }
@@ -353,8 +378,8 @@ impl<'a, T: Real> Bce<'a, T> {
         self.add_up(SUM.and(GRADIENT), z, t, outputs)
     }
 
-    /// The [mean](Self::mean) and its gradient: each element's gradient divided
-    /// by what the mean is divided by, rounded to `T`.
+    /// The [mean](Self::mean) and its gradient: each element's gradient divided by what
+    /// the mean is divided by, rounded to `T`; with weights scaled as there.
     ///
     /// # Errors
     /// As [for every method](Self#what-every-method-does), and [`Error::Empty`]
@@ -368,26 +393,11 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn mean_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
-        if self.weights.is_some() {
-            // The total weight is needed first, hence so is its check.
-            let outputs = Outputs {
-                gradient: &mut *gradient,
-                ..Outputs::default()
-            };
-            self.check_lengths(GRADIENT, z, t, &outputs)?;
-            if let Err(error) = self.write(Wanted::NOTHING, z, t, Outputs::default()) {
-                gradient.fill(T::NAN);
-                return Err(error);
-            }
-        }
-        let divisor = self.divisor(z)?;
         let outputs = Outputs {
             gradient,
-            divisor: Some(T::of_f64(divisor)),
             ..Outputs::default()
         };
-        let sum = self.add_up(SUM.and(GRADIENT), z, t, outputs)?;
-        Ok(sum / divisor)
+        self.average(SUM.and(GRADIENT), z, t, outputs)
     }
 
     /// Writes the [gradient](Self::gradient) and the Hessian's diagonal, s (1 − s).
@@ -463,31 +473,62 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn accumulate(&self, z: &[T], t: &[T], sum: &mut LossSum) -> Result<(), Error> {
-        let mut total = SpanSum::default();
-        self.call(SUM, z, t, Outputs::default(), &mut total)?;
-        total.add_to(sum, z.len());
-        Ok(())
+        self.add_to(sum, SUM, z, t, Outputs::default())
     }
 
-    /// What a mean is divided by: the number of elements or the total weight.
-    fn divisor(&self, z: &[T]) -> Result<f64, Error> {
-        let total = match self.weights {
-            None => z.len() as f64,
-            Some(weights) => {
-                let mut total = SpanSum::default();
-                T::add(
-                    self.backend.unwrap_or_else(Backend::detect),
-                    weights,
-                    &mut total,
-                )?;
-                total.to_f64()
-            }
+    /// [`accumulate`](Self::accumulate) and the [gradient](Self::gradient) in one pass.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::{Bce, LossSum};
+    /// let (mut sum, mut gradient) = (LossSum::new(), [0.0; 2]);
+    /// Bce::new().accumulate_gradient(&[0.0, 0.0], &[0.5, 1.0], &mut sum, &mut gradient)?;
+    /// assert_eq!((sum.to_f64(), gradient), (2.0 * std::f64::consts::LN_2, [0.0_f64, -0.5]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn accumulate_gradient(
+        &self,
+        z: &[T],
+        t: &[T],
+        sum: &mut LossSum,
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        let outputs = Outputs {
+            gradient,
+            ..Outputs::default()
         };
-        if total > 0.0 {
-            Ok(total)
-        } else {
-            Err(Error::Empty)
-        }
+        self.add_to(sum, SUM.and(GRADIENT), z, t, outputs)
+    }
+
+    /// [`accumulate`](Self::accumulate), the [gradient](Self::gradient) and the Hessian's
+    /// diagonal in one pass.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::{Bce, LossSum};
+    /// let (mut sum, mut gradient, mut hessian) = (LossSum::new(), [0.0], [0.0]);
+    /// Bce::new().accumulate_gradient_hessian(&[0.0], &[1.0], &mut sum, &mut gradient, &mut hessian)?;
+    /// assert_eq!((sum.to_f64(), gradient, hessian), (std::f64::consts::LN_2, [-0.5_f64], [0.25]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn accumulate_gradient_hessian(
+        &self,
+        z: &[T],
+        t: &[T],
+        sum: &mut LossSum,
+        gradient: &mut [T],
+        hessian: &mut [T],
+    ) -> Result<(), Error> {
+        let outputs = Outputs {
+            gradient,
+            hessian,
+            ..Outputs::default()
+        };
+        self.add_to(sum, SUM.and(GRADIENT_HESSIAN), z, t, outputs)
     }
 
     /// The options that change the formula, checked.
@@ -495,18 +536,28 @@ impl<'a, T: Real> Bce<'a, T> {
         let Self {
             pos_weight,
             label_smoothing: smoothing,
+            target_tolerance: tolerance,
             ..
         } = *self;
         if !(pos_weight > T::ZERO && pos_weight <= T::MAX) {
             return Err(Error::InvalidOption {
                 option: "pos_weight",
                 value: pos_weight.as_f64(),
+                range: "finite and > 0",
             });
         }
         if !(smoothing >= T::ZERO && smoothing <= T::ONE) {
             return Err(Error::InvalidOption {
                 option: "label_smoothing",
                 value: smoothing.as_f64(),
+                range: "in [0, 1]",
+            });
+        }
+        if !(tolerance >= T::ZERO && tolerance <= T::MAX) {
+            return Err(Error::InvalidOption {
+                option: "target_tolerance",
+                value: tolerance.as_f64(),
+                range: "finite and >= 0",
             });
         }
         let reshaped = pos_weight != T::ONE || smoothing != T::ZERO;
@@ -524,33 +575,6 @@ impl<'a, T: Real> Bce<'a, T> {
             pos_weight,
             smoothing,
         }))
-    }
-
-    pub(crate) fn check_lengths(
-        &self,
-        wanted: Wanted,
-        z: &[T],
-        t: &[T],
-        outputs: &Outputs<'_, T>,
-    ) -> Result<(), Error> {
-        let expected = z.len();
-        let lengths = [
-            Some(t.len()),
-            self.weights.map(<[T]>::len),
-            wanted.has(Wanted::LOSS).then_some(outputs.loss.len()),
-            wanted
-                .has(Wanted::GRADIENT)
-                .then_some(outputs.gradient.len()),
-            wanted.has(Wanted::HESSIAN).then_some(outputs.hessian.len()),
-        ];
-        match lengths
-            .into_iter()
-            .flatten()
-            .find(|&found| found != expected)
-        {
-            Some(found) => Err(Error::LengthMismatch { expected, found }),
-            None => Ok(()),
-        }
     }
 
     fn write(
@@ -575,6 +599,45 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(total.to_f64())
     }
 
+    fn add_to(
+        &self,
+        sum: &mut LossSum,
+        wanted: Wanted,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<(), Error> {
+        let mut total = SpanSum::default();
+        self.call(wanted, z, t, outputs, &mut total)?;
+        sum.merge(&total.into_state(z.len()));
+        Ok(())
+    }
+
+    fn average(
+        &self,
+        wanted: Wanted,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<f64, Error> {
+        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
+            let total = match self.weights {
+                None if z.is_empty() => return Err(Error::Empty),
+                None => Double::sum(z.len() as f64, 0.0),
+                Some(weights) => {
+                    let mut sum = SpanSum::default();
+                    T::add(self.backend_or_fastest(), weights, false, &mut sum)?;
+                    total_weight(weights, sum.to_double())?
+                }
+            };
+            divide(total, inputs, outputs, |inputs, outputs| {
+                let mut sum = SpanSum::default();
+                self.run(wanted, options, inputs, outputs, &mut sum)?;
+                Ok(sum.to_double())
+            })
+        })
+    }
+
     fn call(
         &self,
         wanted: Wanted,
@@ -583,27 +646,59 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        self.check_lengths(wanted, z, t, &outputs)?;
+        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
+            self.run(wanted, options, inputs, outputs.reborrow(), sum)
+        })
+    }
+
+    /// Checks lengths and options and goes on. After any error all elements of all outputs are NaN.
+    pub(crate) fn checked<R>(
+        &self,
+        wanted: Wanted,
+        z: &[T],
+        t: &[T],
+        mut outputs: Outputs<'_, T>,
+        go_on: impl FnOnce(
+            Option<SmoothedWeighted<T>>,
+            Inputs<'_, T>,
+            &mut Outputs<'_, T>,
+        ) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let inputs = Inputs {
             z,
             t: Targets::Each(t),
             weights: self.weights,
+            weight_scale: None,
         };
-        self.run(wanted, inputs, outputs, sum)
+        let result = check_lengths(wanted, &inputs, t, &outputs)
+            .and_then(|()| self.options())
+            .and_then(|options| go_on(options, inputs, &mut outputs));
+        if result.is_err() {
+            outputs.poison();
+        }
+        result
     }
 
-    /// `call` on inputs and outputs whose lengths are known to agree.
+    pub(crate) fn backend_or_fastest(&self) -> Backend {
+        self.backend.unwrap_or_else(Backend::detect)
+    }
+
+    /// The call, its lengths and options checked.
     pub(crate) fn run(
         &self,
         wanted: Wanted,
+        options: Option<SmoothedWeighted<T>>,
         inputs: Inputs<'_, T>,
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
+        if self.target_tolerance > T::ZERO {
+            return self.run_clamped(wanted, options, inputs, outputs, sum);
+        }
         let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
         run(Call {
-            backend: self.backend.unwrap_or_else(Backend::detect),
-            options: self.options()?,
+            backend: self.backend_or_fastest(),
+            options,
             slices: Slices {
                 wanted,
                 inputs,
@@ -611,6 +706,124 @@ impl<'a, T: Real> Bce<'a, T> {
                 sum,
             },
         })
+    }
+
+    /// `run` on copies of the targets, clamped where they are within the tolerance.
+    fn run_clamped(
+        &self,
+        wanted: Wanted,
+        options: Option<SmoothedWeighted<T>>,
+        mut inputs: Inputs<'_, T>,
+        mut outputs: Outputs<'_, T>,
+        sum: &mut SpanSum,
+    ) -> Result<(), Error> {
+        let tolerance = self.target_tolerance.as_f64();
+        let strict = Self {
+            target_tolerance: T::ZERO,
+            ..*self
+        };
+        let mut start = 0;
+        while !inputs.z.is_empty() {
+            let chunk = inputs.take(COPIED);
+            let Targets::Each(t) = chunk.t else { break };
+            let mut clamped = [T::ZERO; COPIED];
+            for (to, &from) in clamped.iter_mut().zip(t) {
+                // Both differences are exact where they are near the tolerance, or not near it.
+                let value = from.as_f64();
+                *to = if value < 0.0 && -value <= tolerance {
+                    T::ZERO
+                } else if value > 1.0 && value - 1.0 <= tolerance {
+                    T::ONE
+                } else {
+                    from
+                };
+            }
+            let chunk = Inputs {
+                t: Targets::Each(clamped.get(..t.len()).unwrap_or(&[])),
+                ..chunk
+            };
+            strict
+                .run(wanted, options, chunk, outputs.take(COPIED), sum)
+                .map_err(|error| error.shifted(start))?;
+            start += COPIED;
+        }
+        Ok(())
+    }
+}
+
+fn check_lengths<T: Float>(
+    wanted: Wanted,
+    inputs: &Inputs<'_, T>,
+    t: &[T],
+    outputs: &Outputs<'_, T>,
+) -> Result<(), Error> {
+    let expected = inputs.z.len();
+    for (argument, found) in [
+        ("t", Some(t.len())),
+        ("weights", inputs.weights.map(<[T]>::len)),
+        ("loss", wanted.has(LOSS).then_some(outputs.loss.len())),
+        (
+            "gradient",
+            wanted.has(GRADIENT).then_some(outputs.gradient.len()),
+        ),
+        (
+            "hessian",
+            wanted.has(Wanted::HESSIAN).then_some(outputs.hessian.len()),
+        ),
+    ] {
+        if let Some(found) = found
+            && found != expected
+        {
+            return Err(Error::LengthMismatch {
+                argument,
+                expected,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The sum of the weights, by which a mean is divided, if they are not all 0. Where none is
+/// positive but some are negative the elements will be refused.
+pub(crate) fn total_weight<T: Float>(weights: &[T], sum: Double) -> Result<Double, Error> {
+    if sum.is_zero() && weights.iter().all(|&weight| weight == T::ZERO) {
+        return Err(Error::Empty);
+    }
+    Ok(sum)
+}
+
+/// Runs a call whose sum, and whose gradient, is to be divided by the total weight.
+///
+/// Weights whose total is below 1 or far above, or whose losses overflow, are scaled by a power
+/// of two, which changes no bit where nothing overflows or underflows.
+pub(crate) fn divide<T: Float>(
+    total: Double,
+    inputs: Inputs<'_, T>,
+    outputs: &mut Outputs<'_, T>,
+    mut run: impl FnMut(Inputs<'_, T>, Outputs<'_, T>) -> Result<Double, Error>,
+) -> Result<f64, Error> {
+    // A total below 1 becomes one in [1, 4), so that only results that are subnormal come of
+    // subnormal products; a large one comes into [1/4, 1), so that no product overflows.
+    let log2 = total.log2();
+    let half = if log2 < 1 {
+        (2 - log2).div_euclid(2)
+    } else {
+        -(log2 + 1).div_euclid(2)
+    };
+    let mut scaled = log2 < 1 || log2 > T::MAX_EXPONENT / 2;
+    loop {
+        let exponent = if scaled { 2 * half } else { 0 };
+        let inputs = Inputs {
+            weight_scale: scaled.then(|| T::of_f64(libm::scalbn(1.0, half))),
+            ..inputs
+        };
+        outputs.divisor = Some(T::of_f64(total.scaled(exponent)));
+        let mean = run(inputs, outputs.reborrow())?.divided(total, -exponent);
+        if mean != f64::INFINITY || scaled || inputs.weights.is_none() {
+            return Ok(mean);
+        }
+        scaled = true;
     }
 }
 

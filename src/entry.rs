@@ -26,7 +26,8 @@ pub trait Real: sealed::Sealed + Float + Entries {}
 impl Real for f32 {}
 impl Real for f64 {}
 
-/// A call whose lengths agree and whose options are valid.
+/// A call whose lengths agree and whose options are valid. After an error its outputs are
+/// half done, and the caller's to overwrite.
 pub struct Call<'a, T> {
     pub(crate) backend: Backend,
     /// What the options make of the formulas, if anything.
@@ -38,7 +39,7 @@ impl<T: Float> Call<'_, T> {
     fn apply<P: Pointwise<T>>(mut self, function: P) -> Result<(), Error> {
         let slices = &mut self.slices;
         let end = slices.inputs.z.len();
-        let result = if slices.wanted == Wanted::NOTHING {
+        if slices.wanted == Wanted::NOTHING {
             self.backend.run(Check(slices))?
         } else if P::MAIN_LOOP && end >= MAIN_LOOP {
             self.backend.run(MainLoop { function, slices })?
@@ -49,11 +50,7 @@ impl<T: Float> Call<'_, T> {
                 start: 0,
                 end,
             })?
-        };
-        if result.is_err() {
-            self.slices.outputs.poison();
         }
-        result
     }
 }
 
@@ -65,8 +62,14 @@ pub trait Entries: Sized {
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
     /// The logit of the targets, as a loss.
     fn logit(call: Call<'_, Self>) -> Result<(), Error>;
-    /// The sum of values that are finite and not negative.
-    fn add(backend: Backend, values: &[Self], sum: &mut SpanSum) -> Result<(), Error>;
+    /// Adds the positive values or the magnitudes of the negative ones. NaN is both. Whether
+    /// there were values of the other sign.
+    fn add(
+        backend: Backend,
+        values: &[Self],
+        negative: bool,
+        sum: &mut SpanSum,
+    ) -> Result<bool, Error>;
 }
 
 macro_rules! entries {
@@ -88,8 +91,17 @@ macro_rules! entries {
             fn logit(call: Call<'_, Self>) -> Result<(), Error> {
                 call.apply(Logit)
             }
-            fn add(backend: Backend, values: &[Self], sum: &mut SpanSum) -> Result<(), Error> {
-                backend.run(AddValues { sum, values })
+            fn add(
+                backend: Backend,
+                values: &[Self],
+                negative: bool,
+                sum: &mut SpanSum,
+            ) -> Result<bool, Error> {
+                backend.run(AddValues {
+                    sum,
+                    values,
+                    negative,
+                })
             }
         }
     };

@@ -3,13 +3,13 @@
 //! The bits do not depend on the number of threads: elements do not depend on
 //! each other, and sums are exact until their one rounding.
 
-use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM};
+use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM, divide, total_weight};
 use crate::entry::Real;
 use crate::error::Error;
-use crate::kernel::Wanted;
+use crate::kernel::{SmoothedWeighted, Wanted};
 use crate::span_sum::SpanSum;
-use crate::sum::LossSum;
-use crate::walk::{Inputs, Outputs, Targets};
+use crate::sum::{Double, LossSum};
+use crate::walk::{Inputs, Outputs};
 
 /// Below this many elements a thread costs more than it brings.
 const LEAST: usize = 1 << 14;
@@ -22,48 +22,15 @@ struct Chunk<'a, T> {
 }
 
 impl<'a, T: Real> Chunk<'a, T> {
-    fn split(self) -> (Self, Self) {
+    fn split(mut self) -> (Self, Self) {
         let at = (self.inputs.z.len() / 2).next_multiple_of(64);
-        let cut = |of: &'a [T]| of.split_at_checked(at).unwrap_or((of, &[]));
-        let cut_mut = |of: &'a mut [T]| match of.len() {
-            0 => (&mut [][..], &mut [][..]),
-            length => of.split_at_mut(at.min(length)),
+        let first = Self {
+            inputs: self.inputs.take(at),
+            outputs: self.outputs.take(at),
+            start: self.start,
         };
-        let z = cut(self.inputs.z);
-        let t = match self.inputs.t {
-            Targets::Each(t) => {
-                let t = cut(t);
-                (Targets::Each(t.0), Targets::Each(t.1))
-            }
-            all => (all, all),
-        };
-        let weights = self.inputs.weights.map(cut).unzip();
-        let loss = cut_mut(self.outputs.loss);
-        let gradient = cut_mut(self.outputs.gradient);
-        let hessian = cut_mut(self.outputs.hessian);
-        let chunk = |z, t, weights, loss, gradient, hessian, start| Self {
-            inputs: Inputs { z, t, weights },
-            outputs: Outputs {
-                loss,
-                gradient,
-                hessian,
-                ..Outputs::default()
-            },
-            start,
-        };
-        let Self { start, .. } = self;
-        (
-            chunk(z.0, t.0, weights.0, loss.0, gradient.0, hessian.0, start),
-            chunk(
-                z.1,
-                t.1,
-                weights.1,
-                loss.1,
-                gradient.1,
-                hessian.1,
-                start + at,
-            ),
-        )
+        self.start += at;
+        (first, self)
     }
 }
 
@@ -80,9 +47,9 @@ impl<T: Real> Bce<'_, T> {
     /// assert_eq!(out, [std::f64::consts::LN_2]);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
-    pub fn par_loss(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
+    pub fn par_loss(&self, z: &[T], t: &[T], loss: &mut [T]) -> Result<(), Error> {
         let outputs = Outputs {
-            loss: out,
+            loss,
             ..Outputs::default()
         };
         self.par(LOSS, z, t, outputs).map(drop)
@@ -116,9 +83,9 @@ impl<T: Real> Bce<'_, T> {
     /// assert_eq!(gradient, [0.25_f32]);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
-    pub fn par_gradient(&self, z: &[T], t: &[T], out: &mut [T]) -> Result<(), Error> {
+    pub fn par_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<(), Error> {
         let outputs = Outputs {
-            gradient: out,
+            gradient,
             ..Outputs::default()
         };
         self.par(GRADIENT, z, t, outputs).map(drop)
@@ -215,51 +182,136 @@ impl<T: Real> Bce<'_, T> {
         Ok(())
     }
 
-    fn par(
+    /// [`mean`](Self::mean), in parallel.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does), and [`Error::Empty`]
+    /// for empty slices or a total weight of 0.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// assert_eq!(Bce::<f64>::new().par_mean(&[0.0, 0.0], &[0.5, 1.0])?, std::f64::consts::LN_2);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn par_mean(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
+        self.par_average(SUM, z, t, Outputs::default())
+    }
+
+    /// [`mean_gradient`](Self::mean_gradient), in parallel.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does), and [`Error::Empty`]
+    /// for empty slices or a total weight of 0.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0; 2];
+    /// Bce::new().par_mean_gradient(&[0.0, 0.0], &[0.5, 1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [0.0_f32, -0.25]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn par_mean_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        let outputs = Outputs {
+            gradient,
+            ..Outputs::default()
+        };
+        self.par_average(SUM.and(GRADIENT), z, t, outputs)
+    }
+
+    fn par_average(
         &self,
         wanted: Wanted,
         z: &[T],
         t: &[T],
-        mut outputs: Outputs<'_, T>,
-    ) -> Result<LossSum, Error> {
-        self.check_lengths(wanted, z, t, &outputs)?;
-        self.options()?;
-        let parts = 4 * rayon::current_num_threads();
-        let leaf = (z.len().div_ceil(parts)).max(LEAST);
-        let part = Chunk {
-            inputs: Inputs {
-                z,
-                t: Targets::Each(t),
-                weights: self.weights,
-            },
-            outputs: outputs.reborrow(),
-            start: 0,
-        };
-        let result = self.par_chunk(wanted, part, leaf);
-        if result.is_err() {
-            outputs.poison();
-        }
-        result
+        outputs: Outputs<'_, T>,
+    ) -> Result<f64, Error> {
+        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
+            let total = match self.weights {
+                None if z.is_empty() => return Err(Error::Empty),
+                None => Double::sum(z.len() as f64, 0.0),
+                Some(weights) => {
+                    let sum = self.par_sum_positive(weights, leaf(weights.len()))?;
+                    total_weight(weights, sum.to_double())?
+                }
+            };
+            divide(total, inputs, outputs, |inputs, outputs| {
+                let sum = self.par_whole(wanted, options, inputs, outputs)?;
+                Ok(sum.to_double())
+            })
+        })
     }
 
-    /// The error of the lowest index wins, as in one thread.
-    fn par_chunk(&self, wanted: Wanted, part: Chunk<'_, T>, leaf: usize) -> Result<LossSum, Error> {
-        if part.inputs.z.len() > leaf {
-            let (left, right) = part.split();
+    fn par_sum_positive(&self, weights: &[T], leaf: usize) -> Result<LossSum, Error> {
+        if weights.len() > leaf {
+            let (left, right) = weights.split_at(weights.len() / 2);
             let (left, right) = rayon::join(
-                || self.par_chunk(wanted, left, leaf),
-                || self.par_chunk(wanted, right, leaf),
+                || self.par_sum_positive(left, leaf),
+                || self.par_sum_positive(right, leaf),
             );
             let mut sum = left?;
             sum.merge(&right?);
             return Ok(sum);
         }
-        let count = part.inputs.z.len();
-        let mut total = SpanSum::default();
-        self.run(wanted, part.inputs, part.outputs, &mut total)
-            .map_err(|error| error.shifted(part.start))?;
-        let mut sum = LossSum::new();
-        total.add_to(&mut sum, count);
-        Ok(sum)
+        let mut sum = SpanSum::default();
+        T::add(self.backend_or_fastest(), weights, false, &mut sum)?;
+        Ok(sum.into_state(weights.len()))
     }
+
+    fn par(
+        &self,
+        wanted: Wanted,
+        z: &[T],
+        t: &[T],
+        outputs: Outputs<'_, T>,
+    ) -> Result<LossSum, Error> {
+        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
+            self.par_whole(wanted, options, inputs, outputs.reborrow())
+        })
+    }
+
+    fn par_whole(
+        &self,
+        wanted: Wanted,
+        options: Option<SmoothedWeighted<T>>,
+        inputs: Inputs<'_, T>,
+        outputs: Outputs<'_, T>,
+    ) -> Result<LossSum, Error> {
+        let leaf = leaf(inputs.z.len());
+        let chunk = Chunk {
+            inputs,
+            outputs,
+            start: 0,
+        };
+        self.par_chunk(wanted, options, chunk, leaf)
+    }
+
+    /// The error of the lowest index wins, as in one thread.
+    fn par_chunk(
+        &self,
+        wanted: Wanted,
+        options: Option<SmoothedWeighted<T>>,
+        chunk: Chunk<'_, T>,
+        leaf: usize,
+    ) -> Result<LossSum, Error> {
+        let count = chunk.inputs.z.len();
+        if count > leaf {
+            let (left, right) = chunk.split();
+            let (left, right) = rayon::join(
+                || self.par_chunk(wanted, options, left, leaf),
+                || self.par_chunk(wanted, options, right, leaf),
+            );
+            let mut sum = left?;
+            sum.merge(&right?);
+            return Ok(sum);
+        }
+        let mut sum = SpanSum::default();
+        self.run(wanted, options, chunk.inputs, chunk.outputs, &mut sum)
+            .map_err(|error| error.shifted(chunk.start))?;
+        Ok(sum.into_state(count))
+    }
+}
+
+/// The most elements of a call of `count` that one thread takes at a time.
+fn leaf(count: usize) -> usize {
+    count.div_ceil(4 * rayon::current_num_threads()).max(LEAST)
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::kernel::Wanted;
 use crate::lane::Float;
 use crate::span_sum::SpanSum;
+use crate::sum::LossSum;
 use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
 
 /// p = σ(z) = 1/(1 + e^−z), with full relative precision where p is small.
@@ -13,7 +14,7 @@ use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
 /// σ(+∞) = 1, σ(−∞) = 0, σ(NaN) = NaN.
 ///
 /// # Errors
-/// [`Error::LengthMismatch`], before anything is written.
+/// [`Error::LengthMismatch`], after which every element of `out` is NaN.
 ///
 /// ```
 /// let mut p = [0.0; 3];
@@ -30,7 +31,7 @@ pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// −0 at +∞, −∞ at −∞, NaN at NaN.
 ///
 /// # Errors
-/// [`Error::LengthMismatch`], before anything is written.
+/// [`Error::LengthMismatch`], after which every element of `out` is NaN.
 ///
 /// ```
 /// let mut y = [0.0; 2];
@@ -47,7 +48,7 @@ pub fn log_sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// +∞ at +∞, 0 at −∞, NaN at NaN.
 ///
 /// # Errors
-/// [`Error::LengthMismatch`], before anything is written.
+/// [`Error::LengthMismatch`], after which every element of `out` is NaN.
 ///
 /// ```
 /// let mut y = [0.0; 2];
@@ -63,9 +64,8 @@ pub fn softplus<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
 /// the loss for the target p is least. −∞ at 0, +∞ at 1.
 ///
 /// # Errors
-/// [`Error::LengthMismatch`], before anything is written, and
-/// [`Error::TargetOutOfRange`] for a NaN or a p outside [0, 1], after which every
-/// element of `out` is NaN.
+/// [`Error::LengthMismatch`], and [`Error::TargetOutOfRange`] for a NaN or a p outside [0, 1].
+/// After either every element of `out` is NaN.
 ///
 /// ```
 /// let mut z = [0.0; 3];
@@ -119,24 +119,55 @@ fn map<T: Float>(
     function: fn(Call<'_, T>) -> Result<(), Error>,
     wanted: Wanted,
     (z, t): (&[T], Targets<'_, T>),
-    outputs: Outputs<'_, T>,
+    mut outputs: Outputs<'_, T>,
 ) -> Result<(), Error> {
     let (expected, found) = (z.len(), outputs.loss.len().max(outputs.gradient.len()));
-    if found != expected {
-        return Err(Error::LengthMismatch { expected, found });
-    }
-    function(Call {
-        backend: Backend::detect(),
-        options: None,
-        slices: Slices {
-            wanted,
-            inputs: Inputs {
-                z,
-                t,
-                weights: None,
+    let result = if found == expected {
+        function(Call {
+            backend: Backend::detect(),
+            options: None,
+            slices: Slices {
+                wanted,
+                inputs: Inputs {
+                    z,
+                    t,
+                    weights: None,
+                    weight_scale: None,
+                },
+                outputs: outputs.reborrow(),
+                sum: &mut SpanSum::default(),
             },
-            outputs,
-            sum: &mut SpanSum::default(),
-        },
-    })
+        })
+    } else {
+        Err(Error::LengthMismatch {
+            argument: "out",
+            expected,
+            found,
+        })
+    };
+    if result.is_err() {
+        outputs.poison();
+    }
+    result
+}
+
+impl LossSum {
+    /// Adds all values, exactly: the state is that after one [`add`](Self::add) each, at the
+    /// speed of a vector sum.
+    ///
+    /// ```
+    /// let mut sum = soft_bce::LossSum::new();
+    /// sum.add_slice(&[1e30_f32, 1.0, -1e30]);
+    /// assert_eq!((sum.to_f64(), sum.count()), (1.0, 3));
+    /// ```
+    pub fn add_slice<T: Real>(&mut self, values: &[T]) {
+        let backend = Backend::detect();
+        let (mut positive, mut negative) = (SpanSum::default(), SpanSum::default());
+        // `detect` names a backend that is there: no error is possible.
+        if T::add(backend, values, false, &mut positive) == Ok(true) {
+            let _ = T::add(backend, values, true, &mut negative);
+            self.merge(&negative.into_state(0).negated());
+        }
+        self.merge(&positive.into_state(values.len()));
+    }
 }

@@ -21,7 +21,7 @@
 //!   which is software there.
 
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane, MAX_WIDTH};
-use crate::sum::LossSum;
+use crate::sum::{Double, LossSum};
 
 /// The parts of `f64` losses below 2^LOW may be subnormal, and cost an assist each.
 const LOW: i32 = -800;
@@ -69,6 +69,15 @@ impl SpanSum {
         state
     }
 
+    /// The sum, twice as precise as `f64`.
+    pub(crate) fn to_double(&self) -> Double {
+        match (&self.state, self.first) {
+            (Some(state), _) => state.to_double(),
+            (None, Some([high, low])) if !FIRMWARE => Double::sum(high, low),
+            (None, _) => Double::sum(0.0, 0.0),
+        }
+    }
+
     /// The sum, correctly rounded.
     pub(crate) fn to_f64(&self) -> f64 {
         match (&self.state, self.first) {
@@ -78,12 +87,10 @@ impl SpanSum {
         }
     }
 
-    /// Adds the sum, of `count` losses, to `sum`.
-    pub(crate) fn add_to(mut self, sum: &mut LossSum, count: usize) {
+    /// The sum as that of `count` values.
+    pub(crate) fn into_state(mut self, count: usize) -> LossSum {
         self.state().add_exact(0.0, count as u64);
-        if let Some(state) = &self.state {
-            sum.merge(state);
-        }
+        self.state.unwrap_or_default()
     }
 
     /// Adds patterns that are signed integers, in units of 2^`unit`.
@@ -433,30 +440,41 @@ fn cut<W: Lane<Real = f64>>(whole: W, at: i32) -> (W, W) {
     (upper, whole - upper)
 }
 
-/// Adds any number of values, finite and not negative.
+/// Adds any number of values of one sign, by their magnitudes; NaN is of both signs.
 pub(crate) struct AddValues<'a, T> {
     pub(crate) sum: &'a mut SpanSum,
     pub(crate) values: &'a [T],
+    pub(crate) negative: bool,
 }
 
 impl<T: Float> Job for AddValues<'_, T> {
-    type Output = ();
+    /// Whether there were values of the other sign.
+    type Output = bool;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<I: Isa>(self, isa: I) {
+    fn run<I: Isa>(self, isa: I) -> bool {
+        let width = <T::Lane<I>>::WIDTH;
+        let zero = <T::Lane<I>>::splat(T::ZERO);
+        let sign = <T::Lane<I>>::splat(if self.negative { T::SIGN_BIT } else { T::ZERO });
+        let mut others = zero;
         let mut buffer = T::SPAN;
         let buffer = buffer.as_mut();
         for values in self.values.chunks(buffer.len()) {
-            let length = values.len().next_multiple_of(<T::Lane<I>>::WIDTH);
+            let length = values.len().next_multiple_of(width);
             let losses = buffer.get_mut(..length).unwrap_or(&mut []);
-            losses.fill(T::ZERO);
-            for (to, from) in losses.iter_mut().zip(values) {
-                *to = *from;
+            for at in (0..length).step_by(width) {
+                let value = <T::Lane<I>>::load(values.get(at..).unwrap_or(&[])).xor_bits(sign);
+                let other = zero.greater(value);
+                others = <T::Lane<I>>::select(other, value, others);
+                // Not -0, nor a NaN with a sign.
+                let value = <T::Lane<I>>::select(other, zero, value).abs();
+                value.store(losses.get_mut(at..).unwrap_or(&mut []));
             }
             isa.run(AddLosses {
                 sum: self.sum,
                 losses,
             });
         }
+        others.exceeds_bits(zero)
     }
 }

@@ -1,6 +1,7 @@
 //! [`LossSum`]: the exact accumulator behind every sum of this crate.
 
 use core::fmt;
+use core::iter;
 
 use crate::Error;
 
@@ -195,6 +196,21 @@ impl LossSum {
         }
     }
 
+    /// The same sum of values of the other sign.
+    pub(crate) fn negated(&self) -> Self {
+        let mut negated = self.clone();
+        negated.non_finite = match self.non_finite {
+            POSITIVE_INFINITY => NEGATIVE_INFINITY,
+            NEGATIVE_INFINITY => POSITIVE_INFINITY,
+            other => other,
+        };
+        let mut carry = true;
+        for limb in &mut negated.limbs {
+            (*limb, carry) = (!*limb).overflowing_add(u64::from(carry));
+        }
+        negated
+    }
+
     /// How many values have been added; stops at `u64::MAX`.
     #[must_use]
     #[inline]
@@ -253,6 +269,30 @@ impl LossSum {
             }
         };
         f64::from_bits(bits | (u64::from(self.is_negative()) << 63))
+    }
+
+    /// The sum, twice as precise as `f64` and without its limits.
+    pub(crate) fn to_double(&self) -> Double {
+        let mut rest = self.clone();
+        let mut exponent = 0;
+        if rest.non_finite == 0 && rest.to_f64().is_infinite() {
+            // Two limbs lower: what is lost is far below.
+            const LOWER: usize = 2;
+            exponent = 64 * LOWER as i32;
+            let sign = if self.is_negative() { u64::MAX } else { 0 };
+            let limbs = self.limbs.iter().skip(LOWER);
+            let limbs = limbs.chain(iter::repeat_n(&sign, LOWER));
+            for (to, limb) in rest.limbs.iter_mut().zip(limbs) {
+                *to = *limb;
+            }
+        }
+        let high = rest.to_f64();
+        rest.add(-high);
+        Double {
+            high,
+            low: if high.is_finite() { rest.to_f64() } else { 0.0 },
+            exponent,
+        }
     }
 
     /// The state as bytes, the same on every machine. Equal multisets of values
@@ -412,6 +452,62 @@ impl LossSum {
             0
         };
         self.limbs = [0; LIMBS];
+    }
+}
+
+/// (high + low) 2^exponent, where low is at most half a unit of high's last place.
+#[derive(Clone, Copy)]
+pub(crate) struct Double {
+    high: f64,
+    low: f64,
+    exponent: i32,
+}
+
+impl Double {
+    /// a + b, exactly, if that is finite.
+    pub(crate) fn sum(a: f64, b: f64) -> Self {
+        let high = a + b;
+        let back = high - a;
+        let low = (a - (high - back)) + (b - back);
+        Self {
+            high,
+            low: if high.is_finite() { low } else { 0.0 },
+            exponent: 0,
+        }
+    }
+
+    pub(crate) fn is_zero(self) -> bool {
+        self.high == 0.0
+    }
+
+    /// The k for which the number is in [2^(k - 1), 2^k); of a finite number.
+    pub(crate) fn log2(self) -> i32 {
+        self.exponent + libm::frexp(self.high).1
+    }
+
+    /// The number times 2^k, rounded.
+    pub(crate) fn scaled(self, k: i32) -> f64 {
+        libm::scalbn(self.high, self.exponent + k)
+    }
+
+    /// self / divisor 2^k, within 0.5001 ULP; 1 ULP where it is subnormal. The divisor is finite
+    /// and not 0.
+    pub(crate) fn divided(self, divisor: Self, k: i32) -> f64 {
+        if self.is_zero() || !self.high.is_finite() {
+            return self.high / divisor.high;
+        }
+        let fraction = |of: Self| {
+            let (high, exponent) = libm::frexp(of.high);
+            (
+                high,
+                libm::scalbn(of.low, -exponent),
+                exponent + of.exponent,
+            )
+        };
+        let ((a, a_low, a_exponent), (b, b_low, b_exponent)) = (fraction(self), fraction(divisor));
+        let quotient = a / b;
+        let rest = libm::fma(-quotient, b, a) + libm::fma(-quotient, b_low, a_low);
+        libm::scalbn(quotient + rest / b, a_exponent - b_exponent + k)
     }
 }
 

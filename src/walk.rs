@@ -53,6 +53,28 @@ pub(crate) struct Inputs<'a, T> {
     pub(crate) z: &'a [T],
     pub(crate) t: Targets<'a, T>,
     pub(crate) weights: Option<&'a [T]>,
+    /// Multiplies the weights twice, in means of extreme ones: a power of two.
+    pub(crate) weight_scale: Option<T>,
+}
+
+impl<'a, T: Copy> Inputs<'a, T> {
+    /// The first `length` elements, or as many as there are; the others remain.
+    pub(crate) fn take(&mut self, length: usize) -> Self {
+        let take = |from: &mut &'a [T]| {
+            let (first, rest) = from.split_at(length.min(from.len()));
+            *from = rest;
+            first
+        };
+        Self {
+            z: take(&mut self.z),
+            t: match &mut self.t {
+                Targets::Each(t) => Targets::Each(take(t)),
+                Targets::All(t) => Targets::All(*t),
+            },
+            weights: self.weights.as_mut().map(take),
+            ..*self
+        }
+    }
 }
 
 /// What becomes of the sign of losses and gradients.
@@ -85,13 +107,28 @@ impl<T> Default for Outputs<'_, T> {
     }
 }
 
-impl<T: Float> Outputs<'_, T> {
-    #[cfg(feature = "rayon")]
+impl<'a, T: Float> Outputs<'a, T> {
     pub(crate) fn reborrow(&mut self) -> Outputs<'_, T> {
         Outputs {
             loss: self.loss,
             gradient: self.gradient,
             hessian: self.hessian,
+            ..*self
+        }
+    }
+
+    /// The first `length` elements, or as many as there are; the others remain.
+    pub(crate) fn take(&mut self, length: usize) -> Outputs<'a, T> {
+        let take = |from: &mut &'a mut [T]| {
+            let all = core::mem::take(from);
+            let (first, rest) = all.split_at_mut(length.min(all.len()));
+            *from = rest;
+            first
+        };
+        Outputs {
+            loss: take(&mut self.loss),
+            gradient: take(&mut self.gradient),
+            hessian: take(&mut self.hessian),
             ..*self
         }
     }
@@ -116,22 +153,25 @@ pub(crate) struct Slices<'a, T> {
 }
 
 impl<T: Float> Slices<'_, T> {
-    /// The first invalid target or weight in a range.
+    /// The first invalid target or weight in a range. A weight of 0 removes its target.
     #[cold]
     #[inline(never)]
     pub(crate) fn check(&self, start: usize, length: usize) -> Result<(), Error> {
         for index in start..start + length {
+            let weight = self.inputs.weights.and_then(|weights| weights.get(index));
+            let weight = weight.map_or(1.0, |weight| weight.as_f64());
             if let Targets::Each(t) = self.inputs.t
                 && let Some(value) = t.get(index).map(|t| t.as_f64())
                 && !(0.0..=1.0).contains(&value)
+                && weight != 0.0
             {
                 return Err(Error::TargetOutOfRange { index, value });
             }
-            if let Some(weights) = self.inputs.weights
-                && let Some(value) = weights.get(index).map(|w| w.as_f64())
-                && !(0.0..f64::INFINITY).contains(&value)
-            {
-                return Err(Error::InvalidWeight { index, value });
+            if !(0.0..f64::INFINITY).contains(&weight) {
+                return Err(Error::InvalidWeight {
+                    index,
+                    value: weight,
+                });
             }
         }
         Ok(())
@@ -161,6 +201,18 @@ impl<L: Lane> Extremes<L> {
     fn see_logits<G: Lane<Real = L::Real, Single = L>>(&mut self, z: G) {
         let minus_a = z.or_bits(G::splat(L::Real::SIGN_BIT));
         self.minus_a = minus_a.max_bits_into(self.minus_a);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn note<M: Lane<Real = L::Real, Single = L>>(&mut self, target: M, weight: Option<M>) {
+        let mut target = target;
+        if let Some(weight) = weight {
+            self.weight = weight.max_bits_into(self.weight);
+            // A weight of 0 removes an element, whatever its target.
+            let zero = M::splat(M::Real::ZERO);
+            target = M::select(weight.equal(zero), zero, target);
+        }
+        self.target = target.max_bits_into(self.target);
     }
 
     /// Whether some target or weight may be invalid; -0 gives false alarms.
@@ -215,6 +267,15 @@ fn elements_mut<L: Lane, const WHOLE: bool>(of: &mut [L::Real], at: usize) -> &m
     }
 }
 
+/// Not `map`: closures are not always inlined into vector code.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn load_some<L: Lane, const WHOLE: bool>(of: Option<&[L::Real]>, at: usize) -> Option<L> {
+    match of {
+        Some(of) => Some(L::load(elements::<L, WHOLE>(of, at))),
+        None => None,
+    }
+}
+
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
     if stream {
@@ -254,18 +315,21 @@ fn finish<
         wanted.derivatives_alone()
     };
     let z = L::load(elements::<L, WHOLE>(inputs.z, at));
+    let weight = load_some::<L, WHOLE>(inputs.weights, at);
     let t = match inputs.t {
         Targets::Each(t) => {
             let t = L::load(elements::<L, WHOLE>(t, at));
-            seen.target = t.max_bits_into(seen.target);
+            seen.note(t, weight);
             t
         }
         Targets::All(t) => L::splat(t),
     };
     let mut point = function.finish::<L, FULL>(z, t, exp, wanted);
-    if let Some(weights) = inputs.weights {
-        let weight = L::load(elements::<L, WHOLE>(weights, at));
-        seen.weight = weight.max_bits_into(seen.weight);
+    if let Some(weight) = weight {
+        let weight = match inputs.weight_scale {
+            Some(scale) => weight * L::splat(scale) * L::splat(scale),
+            None => weight,
+        };
         point.loss = weigh(point.loss, weight);
         point.gradient = weigh(point.gradient, weight);
         point.hessian = weigh(point.hessian, weight);
@@ -764,15 +828,13 @@ impl<T: Float> Job for Check<'_, '_, T> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Result<(), Error> {
-        let Inputs { z, t, weights } = self.0.inputs;
+        let Inputs { z, t, weights, .. } = self.0.inputs;
         let mut seen = Extremes::<T::Lane<I>>::nothing();
-        if let Targets::Each(t) = t {
-            for chunk in t.chunks(<T::Lane<I>>::WIDTH) {
-                seen.target = <T::Lane<I>>::load(chunk).max_bits_into(seen.target);
+        for at in (0..z.len()).step_by(<T::Lane<I>>::WIDTH) {
+            if let Targets::Each(t) = t {
+                let t = <T::Lane<I>>::load(elements::<T::Lane<I>, false>(t, at));
+                seen.note(t, load_some::<_, false>(weights, at));
             }
-        }
-        for chunk in weights.unwrap_or(&[]).chunks(<T::Lane<I>>::WIDTH) {
-            seen.weight = <T::Lane<I>>::load(chunk).max_bits_into(seen.weight);
         }
         if seen.are_suspect() {
             return self.0.check(0, z.len());

@@ -1,6 +1,7 @@
 //! The contract at its edges: limits, errors, what an error leaves behind, options.
 
-use soft_bce::{Bce, Error, LossSum, scalar};
+use num_bigint::BigInt;
+use soft_bce::{Backend, Bce, Error, LossSum, scalar};
 
 const INFINITY: f64 = f64::INFINITY;
 
@@ -161,52 +162,6 @@ fn bad_weights_are_named() {
     }
 }
 
-#[test]
-fn lengths_that_differ_write_nothing() {
-    let (z, t) = ([0.0; 8], [0.5; 8]);
-    for (error, outputs) in outputs_after(&z, &t[..7], Bce::new(), 8)
-        .into_iter()
-        .chain(outputs_after(&z, &t, Bce::new(), 9))
-        .chain(outputs_after(&z, &t, Bce::new().weights(&[1.0]), 8))
-    {
-        assert!(matches!(error, Error::LengthMismatch { expected: 8, .. }));
-        assert!(outputs.iter().all(|&x| x == 7.0));
-    }
-    let mismatch = Err(Error::LengthMismatch {
-        expected: 2,
-        found: 1,
-    });
-    assert_eq!(soft_bce::sigmoid(&[0.0, 1.0], &mut [0.0]), mismatch);
-    assert_eq!(soft_bce::logit(&[0.0, 1.0], &mut [0.0]), mismatch);
-}
-
-#[test]
-fn options_out_of_range_are_named() {
-    for p in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let error = Bce::new().pos_weight(p).sum(&[0.0], &[0.5]).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::InvalidOption {
-                option: "pos_weight",
-                ..
-            }
-        ));
-    }
-    for alpha in [-0.1, 1.1, f32::NAN] {
-        let error = Bce::new()
-            .label_smoothing(alpha)
-            .sum(&[0.0], &[0.5])
-            .unwrap_err();
-        assert!(matches!(
-            error,
-            Error::InvalidOption {
-                option: "label_smoothing",
-                ..
-            }
-        ));
-    }
-}
-
 /// The excess of `f64`; where `f32` has the same inputs, its excess is this one rounded.
 fn excess_of(z: f64, t: f64) -> f64 {
     let (mut out, mut single) = ([7.0], [7.0]);
@@ -310,6 +265,299 @@ fn a_weight_of_zero_removes_an_element() {
         g,
         [0.0, 0.0, scalar::gradient(0.5, 0.25).unwrap() * 3.0 / 3.0]
     );
+}
+
+/// Masks: what stands in a removed element is not looked at, and a bad target behind it is found.
+#[test]
+fn a_removed_target_may_be_anything() {
+    for backend in Backend::available() {
+        for length in [2, 3, 16, 63, 64, 700, 2000] {
+            for mask in [f32::NAN, 255.0, -100.0, f32::INFINITY, f32::NEG_INFINITY] {
+                for zero in [0.0, -0.0] {
+                    let z: Vec<f32> = (0..length).map(|i| i as f32 * 0.01 - 3.0).collect();
+                    let (mut t, mut w) = (vec![0.25; length], vec![1.5; length]);
+                    let removed = |i: usize| i % 7 == 1;
+                    for i in (0..length).filter(|&i| removed(i)) {
+                        (t[i], w[i]) = (mask, zero);
+                    }
+                    let bce = Bce::new().weights(&w).backend(backend).unwrap();
+                    let kept: Vec<usize> = (0..length).filter(|&i| !removed(i)).collect();
+                    let z_kept: Vec<f32> = kept.iter().map(|&i| z[i]).collect();
+                    let w_kept = vec![1.5; kept.len()];
+                    let t_kept = vec![0.25; kept.len()];
+                    let alone = Bce::new().weights(&w_kept).backend(backend).unwrap();
+                    let (mut g, mut h, mut loss) =
+                        (vec![7.0; length], vec![7.0; length], vec![7.0; length]);
+                    let mut g_kept = vec![7.0; kept.len()];
+                    let sum = bce.sum_gradient_hessian(&z, &t, &mut g, &mut h).unwrap();
+                    bce.loss(&z, &t, &mut loss).unwrap();
+                    assert_eq!(Ok(sum), alone.sum_gradient(&z_kept, &t_kept, &mut g_kept));
+                    for of in [&g, &h, &loss] {
+                        let zeros = (0..length).filter(|&i| removed(i)).map(|i| of[i].to_bits());
+                        assert!(zeros.eq((0..length).filter(|&i| removed(i)).map(|_| 0)));
+                    }
+                    assert!(kept.iter().map(|&i| g[i]).eq(g_kept.iter().copied()));
+                    assert_eq!(bce.mean(&z, &t), alone.mean(&z_kept, &t_kept));
+                    let mut in_place = z.clone();
+                    bce.gradient_in_place(&mut in_place, &t).unwrap();
+                    assert_eq!(in_place, g);
+                    // The first that counts.
+                    let last = *kept.last().unwrap();
+                    t[last] = mask;
+                    let error = bce.sum(&z, &t).unwrap_err();
+                    assert!(
+                        matches!(error, Error::TargetOutOfRange { index, .. } if index == last)
+                    );
+                    let error = bce.gradient_in_place(&mut in_place, &t).unwrap_err();
+                    assert!(
+                        matches!(error, Error::TargetOutOfRange { index, .. } if index == last)
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// -0 among the weights, at every place: it is 0.
+#[test]
+fn a_weight_of_minus_zero_is_zero() {
+    for backend in Backend::available() {
+        for length in [2, 3, 16, 64, 65, 700, 2000] {
+            for at in [0, 1, length / 2, length - 1] {
+                let mut w = vec![1.0_f64; length];
+                w[at] = -0.0;
+                let bce = Bce::new().weights(&w).backend(backend).unwrap();
+                let (z, t) = (vec![0.0; length], vec![0.5; length]);
+                let mut g = vec![7.0; length];
+                let mean = std::f64::consts::LN_2;
+                assert_eq!(bce.mean(&z, &t), Ok(mean), "{length}, {at}, {backend:?}");
+                assert_eq!(bce.mean_gradient(&z, &t, &mut g), Ok(mean));
+            }
+            let w = vec![-0.0_f32; length];
+            let bce = Bce::new().weights(&w).backend(backend).unwrap();
+            let (z, t) = (vec![0.0; length], vec![0.5; length]);
+            assert_eq!(bce.mean(&z, &t), Err(Error::Empty));
+            assert_eq!(bce.sum(&z, &t).map(f64::to_bits), Ok(0));
+        }
+    }
+}
+
+/// A power of two times all weights changes no mean and no gradient of one, from the smallest to the
+/// largest weights there are; nor do totals beyond the range of the type.
+#[test]
+fn means_do_not_depend_on_the_scale_of_the_weights() {
+    macro_rules! check {
+        ($real:ident, $exponents:expr) => {
+            for length in [1, 4, 8, 63, 700] {
+                let z: Vec<$real> = (0..length).map(|i| i as $real * 0.37 - 9.0).collect();
+                let t: Vec<$real> = (0..length).map(|i| (i % 5) as $real / 4.0).collect();
+                // Few digits, so that subnormal weights have them all.
+                let w: Vec<$real> = (0..length).map(|i| (i % 3 + 5) as $real).collect();
+                let mut gradient = vec![7.0; length];
+                let mean = Bce::new()
+                    .weights(&w)
+                    .mean_gradient(&z, &t, &mut gradient)
+                    .unwrap();
+                for exponent in $exponents {
+                    // In two steps: the power alone may be beyond the range.
+                    let half = (2.0 as $real).powi(exponent / 2);
+                    let scale = |w: &$real| w * half * (2.0 as $real).powi(exponent - exponent / 2);
+                    let w: Vec<$real> = w.iter().map(scale).collect();
+                    for backend in Backend::available() {
+                        let bce = Bce::new().weights(&w).backend(backend).unwrap();
+                        let mut scaled = vec![7.0; length];
+                        let result = bce.mean_gradient(&z, &t, &mut scaled);
+                        assert_eq!(result, Ok(mean), "2^{exponent}, {length}, {backend:?}");
+                        // Subnormal results differ by the roundings of the weighted gradients.
+                        let unit = $real::from_bits(1);
+                        let same = |(a, b): (&$real, &$real)| {
+                            a == b || (a - b).abs() <= 2.0 * unit && a.abs() <= $real::MIN_POSITIVE
+                        };
+                        assert!(
+                            scaled.iter().zip(&gradient).all(same),
+                            "2^{exponent}, {length}, {backend:?}"
+                        );
+                        assert_eq!(bce.mean(&z, &t), Ok(mean));
+                    }
+                }
+            }
+        };
+    }
+    // 2^-149 and 2^-1074 are the least; 7 2^125 and 7 2^1021 the largest that are finite.
+    check!(f32, (-149..126).step_by(3).chain([125, -148]));
+    check!(f64, (-1074..1022).step_by(21).chain([1021, -1073]));
+}
+
+#[test]
+fn means_of_totals_beyond_the_range() {
+    let mut g = [7.0_f32; 8];
+    let bce = Bce::new().weights(&[1e38_f32; 8]);
+    let mean = bce.mean_gradient(&[0.0; 8], &[1.0; 8], &mut g);
+    assert_eq!(
+        mean,
+        Ok(f64::from(std::f32::consts::LN_2 * 1e38) / f64::from(1e38_f32))
+    );
+    assert_eq!(g, [-0.0625; 8]);
+    let mut g = [7.0_f64; 4];
+    let bce = Bce::new().weights(&[1e308; 4]);
+    assert_eq!(bce.mean_gradient(&[40.0; 4], &[0.0; 4], &mut g), Ok(40.0));
+    assert_eq!(g, [0.25; 4]);
+    assert_eq!(bce.mean(&[40.0; 4], &[0.0; 4]), Ok(40.0));
+    // Losses that overflow with their weights, beside a total that does not.
+    let w = [1e10_f32, 2.0];
+    let (z, mut g) = ([3e38, 1.0], [7.0_f32; 2]);
+    let mean = Bce::new()
+        .weights(&w)
+        .mean_gradient(&z, &[0.0; 2], &mut g)
+        .unwrap();
+    let right = f64::from(3e38_f32) * 1e10 / (1e10 + 2.0);
+    assert!((mean / right - 1.0).abs() < 1e-7, "{mean}");
+    assert!(g.iter().all(|g| g.is_finite()));
+    // But an infinite logit is one.
+    let mean = Bce::new()
+        .weights(&w)
+        .mean(&[f32::INFINITY, 1.0], &[0.0; 2]);
+    assert_eq!(mean, Ok(INFINITY));
+}
+
+/// The mean is the exact sum over the exact total weight, within 1 ULP: rounded once but for a hair.
+#[test]
+fn a_mean_is_rounded_once() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let exact = |x: f64| {
+        let (m, e) = (
+            (x.to_bits() & ((1 << 52) - 1)) | (1 << 52),
+            (x.to_bits() >> 52) as i64 - 1075,
+        );
+        assert!(x == 0.0 || e > -1022);
+        (if x == 0.0 { 0 } else { m }, e)
+    };
+    for round in 0..300 {
+        let length = 1 + (next() % 1500) as usize;
+        let mut uniform = || (next() >> 11) as f64 / 2f64.powi(53);
+        let z: Vec<f64> = (0..length).map(|_| uniform() * 20.0 - 10.0).collect();
+        let t: Vec<f64> = (0..length).map(|_| uniform()).collect();
+        let w: Vec<f64> = (0..length).map(|_| uniform() * 3.0).collect();
+        let mut losses = vec![0.0; length];
+        let bce = if round % 2 == 0 {
+            Bce::new()
+        } else {
+            Bce::new().weights(&w)
+        };
+        bce.loss(&z, &t, &mut losses).unwrap();
+        let total: Vec<f64> = if round % 2 == 0 {
+            vec![1.0; length]
+        } else {
+            w.clone()
+        };
+        // In units of 2^-200.
+        let sum = |of: &[f64]| -> BigInt {
+            of.iter()
+                .map(|&x| {
+                    let (m, e) = exact(x);
+                    BigInt::from(m) << (e + 200)
+                })
+                .sum()
+        };
+        let mean = bce.mean(&z, &t).unwrap();
+        // |mean total - sum| <= (1/2 + 2^-20) ulp(mean) total
+        let (m, e) = exact(mean);
+        let (sum, total) = (sum(&losses), sum(&total));
+        let error: BigInt = ((BigInt::from(m) * &total) << (e + 200)) - (sum << 200);
+        let error = BigInt::from(error.magnitude().clone()) << 20;
+        assert!(error <= (total << (e + 200)) * ((1 << 19) + 1), "{round}");
+    }
+}
+
+#[test]
+fn targets_within_the_tolerance_are_clamped() {
+    let (one, most) = (1.0_f32, 1e-6_f32);
+    for backend in Backend::available() {
+        for length in [1, 7, 64, 255, 256, 257, 1000] {
+            let z: Vec<f32> = (0..length).map(|i| i as f32 * 0.01 - 3.0).collect();
+            let loose = [
+                one.next_up(),
+                1.000_000_1,
+                -1e-9,
+                -most,
+                0.5,
+                1.0 + 8.0 * f32::EPSILON,
+            ];
+            let t: Vec<f32> = (0..length).map(|i| loose[i % loose.len()]).collect();
+            let clamped: Vec<f32> = t.iter().map(|t| t.clamp(0.0, 1.0)).collect();
+            let w: Vec<f32> = (0..length).map(|i| i as f32 % 4.0 + 1.0).collect();
+            let strict = Bce::new().backend(backend).unwrap();
+            for strict in [
+                strict,
+                strict.weights(&w).pos_weight(2.0),
+                strict.exact(),
+                strict.excess(),
+            ] {
+                let bce = strict.target_tolerance(most);
+                let (mut a, mut b) = (vec![7.0; length], vec![7.0; length]);
+                let mut expected = (a.clone(), b.clone());
+                let sum = bce.sum_gradient_hessian(&z, &t, &mut a, &mut b);
+                let right =
+                    strict.sum_gradient_hessian(&z, &clamped, &mut expected.0, &mut expected.1);
+                assert_eq!((sum, &a, &b), (right, &expected.0, &expected.1));
+                assert_eq!(bce.mean(&z, &t), strict.mean(&z, &clamped));
+                assert_eq!(
+                    bce.mean_gradient(&z, &t, &mut a),
+                    strict.mean_gradient(&z, &clamped, &mut b)
+                );
+                assert_eq!(a, b);
+                a.copy_from_slice(&z);
+                bce.gradient_in_place(&mut a, &t).unwrap();
+                assert_eq!(a, expected.0);
+                let mut sums = (LossSum::new(), LossSum::new());
+                bce.accumulate(&z, &t, &mut sums.0).unwrap();
+                strict.accumulate(&z, &clamped, &mut sums.1).unwrap();
+                assert_eq!(sums.0, sums.1);
+                for beyond in [1.0 + 9.0 * f32::EPSILON, -most.next_up(), 2.0, f32::NAN] {
+                    let mut t = t.clone();
+                    t[length - 1] = beyond;
+                    let error = bce.sum_gradient(&z, &t, &mut a).unwrap_err();
+                    assert!(
+                        matches!(error, Error::TargetOutOfRange { index, .. } if index == length - 1)
+                    );
+                    assert!(a.iter().all(|x| x.is_nan()));
+                }
+            }
+        }
+    }
+    // And without it they are refused.
+    for t in [one.next_up(), 1.000_000_1, -1e-9] {
+        assert!(matches!(
+            Bce::new().sum(&[0.0], &[t]),
+            Err(Error::TargetOutOfRange { index: 0, .. })
+        ));
+    }
+}
+
+#[test]
+fn accumulate_with_derivatives_is_accumulate_and_the_derivatives() {
+    for length in [0, 1, 63, 64, 700] {
+        let z: Vec<f64> = (0..length).map(|i| i as f64 * 0.05 - 9.0).collect();
+        let t: Vec<f64> = (0..length).map(|i| (i % 5) as f64 / 4.0).collect();
+        let bce = Bce::new().pos_weight(3.0);
+        let (mut sum, mut g, mut h) = (LossSum::new(), vec![7.0; length], vec![7.0; length]);
+        bce.accumulate(&z, &t, &mut sum).unwrap();
+        bce.gradient_hessian(&z, &t, &mut g, &mut h).unwrap();
+        let (mut sum_2, mut g_2, mut h_2) = (LossSum::new(), vec![7.0; length], vec![7.0; length]);
+        bce.accumulate_gradient(&z, &t, &mut sum_2, &mut g_2)
+            .unwrap();
+        assert_eq!((&sum, &g), (&sum_2, &g_2));
+        (sum_2, g_2) = (LossSum::new(), vec![7.0; length]);
+        bce.accumulate_gradient_hessian(&z, &t, &mut sum_2, &mut g_2, &mut h_2)
+            .unwrap();
+        assert_eq!((sum, g, h), (sum_2, g_2, h_2));
+    }
 }
 
 #[test]

@@ -244,6 +244,38 @@ proptest! {
         prop_assert!(with_count(&sum, u64::MAX).is_ok());
     }
 
+    /// All at once or one by one, in either type.
+    #[test]
+    fn add_slice_adds_each(
+        mut values in prop::collection::vec(any_value(), 0..40),
+        repeat in 1..40usize,
+        finite in any::<bool>(),
+        same_sign in any::<bool>(),
+    ) {
+        if finite {
+            values.retain(|value| value.is_finite());
+        }
+        if same_sign {
+            values.iter_mut().for_each(|value| *value = value.abs());
+        }
+        let values = values.repeat(repeat);
+        let mut sum = sum_of(&[-3.5]);
+        sum.add_slice(&values);
+        let mut expected = sum_of(&[-3.5]);
+        values.iter().for_each(|&value| expected.add(value));
+        prop_assert_eq!(sum.to_bytes(), expected.to_bytes());
+
+        let single: Vec<f32> = values
+            .iter()
+            .flat_map(|&value| [value as f32, f32::from_bits((value.to_bits() >> 20) as u32)])
+            .filter(|value| value.is_finite() || !finite)
+            .collect();
+        let (mut sum, mut expected) = (LossSum::new(), LossSum::new());
+        sum.add_slice(&single);
+        single.iter().for_each(|&value| expected.add(f64::from(value)));
+        prop_assert_eq!(sum.to_bytes(), expected.to_bytes());
+    }
+
     /// Whatever is accepted is canonical, and whatever was refused was not written by `to_bytes`.
     #[test]
     fn from_bytes_accepts_only_what_to_bytes_writes(

@@ -65,21 +65,3 @@ fn the_first_bad_target_is_reported_and_all_outputs_are_nan() {
     assert!(matches!(error, Error::TargetOutOfRange { index: 99_999, value } if value.is_nan()));
     assert!(g.iter().all(|x| x.is_nan()));
 }
-
-#[test]
-fn wrong_lengths_and_options_write_nothing() {
-    let mut g = vec![7.0_f32; 3];
-    let short = Bce::new().par_gradient(&[0.0; 3], &[0.5; 2], &mut g);
-    assert_eq!(
-        short,
-        Err(Error::LengthMismatch {
-            expected: 3,
-            found: 2
-        })
-    );
-    let bad = Bce::new()
-        .pos_weight(-1.0)
-        .par_gradient(&[0.0; 3], &[0.5; 3], &mut g);
-    assert!(matches!(bad, Err(Error::InvalidOption { .. })));
-    assert_eq!(g, [7.0; 3]);
-}

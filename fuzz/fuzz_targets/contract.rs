@@ -73,17 +73,17 @@ fn same(a: Error, b: Error) -> bool {
 fn faults<F: Real>(
     input: &Input,
     operation: Operation,
-    lengths: &[usize],
+    lengths: &[(&'static str, usize)],
     t: &[F],
     w: Option<&[F]>,
     options: [F; 2],
 ) -> Vec<Error> {
-    let expected = lengths[0];
+    let expected = lengths[0].1;
     let [pos_weight, label_smoothing] = options.map(|value| value.to_f64());
     let mut faults: Vec<Error> = lengths
         .iter()
-        .filter(|&&found| found != expected)
-        .map(|&found| Error::LengthMismatch { expected, found })
+        .filter(|&&(_, found)| found != expected)
+        .map(|&(argument, found)| Error::LengthMismatch { argument, expected, found })
         .collect();
     if !(pos_weight > 0.0 && pos_weight < f64::INFINITY) {
         faults.push(Error::InvalidOption {
