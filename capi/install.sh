@@ -20,20 +20,20 @@ done
 libdir=${libdir:-$prefix/lib}
 
 cd "$(dirname "$0")"
-target=${CARGO_TARGET_DIR:-target}
+target=${CARGO_TARGET_DIR:-../target}
 # The system libraries that the static library needs; told only when it is linked anew.
 touch src/lib.rs
-private=$(CARGO_TARGET_DIR=$target cargo rustc --release --lib -- --print native-static-libs 2>&1 |
+private=$(CARGO_TARGET_DIR=$target cargo rustc --profile capi --lib -- --print native-static-libs 2>&1 |
     tee /dev/stderr | sed -n 's/.*native-static-libs: //p' | tail -n 1)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-soname=$(readelf -d "$target/release/libsoft_bce.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+soname=$(readelf -d "$target/capi/libsoft_bce.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 
 install -d "$destdir$prefix/include" "$destdir$libdir/pkgconfig"
 install -m 644 include/soft_bce.h "$destdir$prefix/include/"
-install -m 644 "$target/release/libsoft_bce.a" "$destdir$libdir/"
+install -m 644 "$target/capi/libsoft_bce.a" "$destdir$libdir/"
 # Debug information of std, most of the file.
 strip --strip-debug "$destdir$libdir/libsoft_bce.a"
-install -m 755 "$target/release/libsoft_bce.so" "$destdir$libdir/libsoft_bce.so.$version"
+install -m 755 "$target/capi/libsoft_bce.so" "$destdir$libdir/libsoft_bce.so.$version"
 ln -sf "libsoft_bce.so.$version" "$destdir$libdir/$soname"
 ln -sf "$soname" "$destdir$libdir/libsoft_bce.so"
 cat > "$destdir$libdir/pkgconfig/soft_bce.pc" <<END

@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")"
 
 CBINDGEN=0.29.4
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$(dirname "$PWD")/target}"
 work=$CARGO_TARGET_DIR/c-tests
 mkdir -p "$work"
 
@@ -38,8 +38,8 @@ if [ "${1:-}" = firmware ]; then
     need "gcc-arm-none-eabi" arm-none-eabi-gcc
     say "host"
     # As install.sh builds it, so that it is there already.
-    (unset RUSTC; cargo rustc --quiet --release --lib -- --print native-static-libs)
-    gcc $strict -Iinclude tests/bits.c "$CARGO_TARGET_DIR/release/libsoft_bce.a" -o "$work/bits" -lm -lpthread -ldl
+    (unset RUSTC; cargo rustc --quiet --profile capi --lib -- --print native-static-libs)
+    gcc $strict -Iinclude tests/bits.c "$CARGO_TARGET_DIR/capi/libsoft_bce.a" -o "$work/bits" -lm -lpthread -ldl
     "$work/bits" > "$work/bits.host"
     say "$target"
     # A sysroot among the target's flags counts.
@@ -48,11 +48,11 @@ if [ "${1:-}" = firmware ]; then
         build_std=-Zbuild-std=core
         export RUSTC_BOOTSTRAP=1
     fi
-    cargo build --quiet --release --lib --target $target ${build_std:-} \
+    cargo build --quiet --profile capi --lib --target $target ${build_std:-} \
         --no-default-features --features panic-handler
     arm-none-eabi-gcc $strict -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 \
         -ffreestanding -nostdlib -Iinclude tests/bits.c \
-        "$CARGO_TARGET_DIR/$target/release/libsoft_bce.a" -o "$work/bits.elf" \
+        "$CARGO_TARGET_DIR/$target/capi/libsoft_bce.a" -o "$work/bits.elf" \
         -Wl,--gc-sections,-z,noexecstack -T tests/cortex-m.ld
     if arm-none-eabi-nm "$work/bits.elf" | grep -i panic; then
         echo "something in the image can panic"; exit 1
@@ -90,7 +90,7 @@ echo yes
 say "format and lints"
 cargo fmt --check
 cargo clippy --quiet --all-targets -- -D warnings
-cargo clippy --quiet --lib --profile release --no-default-features --features panic-handler -- -D warnings
+cargo clippy --quiet --lib --profile capi --no-default-features --features panic-handler -- -D warnings
 
 strict_cpp="-std=c++11 -O1 -Wall -Wextra -Werror -pedantic"
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -99,8 +99,8 @@ sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 say "under sanitizers"
 triple=$(rustc -vV | sed -n 's/^host: //p')
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=$work/asan \
-    cargo build --quiet --release --lib --target "$triple" --config 'profile.release.lto="off"'
-library=$work/asan/$triple/release/libsoft_bce.a
+    cargo build --quiet --profile capi --lib --target "$triple" --config 'profile.capi.lto="off"'
+library=$work/asan/$triple/capi/libsoft_bce.a
 for compiler in gcc clang; do
     $compiler $strict $sanitize -Iinclude tests/test.c "$library" -o "$work/test-$compiler" \
         -lm -lpthread -ldl

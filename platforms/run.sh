@@ -35,14 +35,13 @@ x86() {
     export SOFT_BCE_EVERY=7
     # Says which backends there are, so that a run on the wrong machine fails.
     # With all features, as elsewhere in CI: one build serves every CPU.
-    cargo test --release --all-features --test hashes -- --nocapture | tee "$results/hashes.log"
+    cargo test --release -p soft-bce --all-features --test hashes -- --nocapture | tee "$results/hashes.log"
     if [ "$2" = avx2 ]; then grep -q '^avx2: ' "$results/hashes.log"; else ! grep -q '^avx' "$results/hashes.log"; fi
-    # The example's test starts programs of its own.
-    cargo test --release --all-features --lib --test backends --test contract --test properties
+    cargo test --release -p soft-bce --all-features --lib --test backends --test contract --test properties
 }
 
 native() {
-    cargo test --release --all-features --test hashes -- --nocapture
+    cargo test --release -p soft-bce --all-features --test hashes -- --nocapture
     cargo test --release --all-features
 }
 
@@ -60,15 +59,15 @@ aarch64() {
     for_aarch64
     for tests in "--test hashes" "--lib --test backends --test contract --test loss_sum --test properties"; do
         # shellcheck disable=SC2086
-        "$CARGO" test --release --target aarch64-unknown-linux-gnu $tests -- --nocapture
+        "$CARGO" test --release -p soft-bce --target aarch64-unknown-linux-gnu $tests -- --nocapture
     done
 }
 
 # Those of the fastest backend, NEON, by a program that takes a third of the time to build.
 aarch64_hashes() {
     for_aarch64
-    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/on-aarch64 CARGO_PROFILE_RELEASE_LTO=off "$CARGO" run --quiet --release \
-        --manifest-path firmware/Cargo.toml --target aarch64-unknown-linux-gnu --bin hashes > "$results/hashes.txt"
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/on-aarch64 CARGO_PROFILE_FIRMWARE_LTO=off "$CARGO" run --quiet --profile firmware \
+        -p soft-bce-firmware --target aarch64-unknown-linux-gnu --bin hashes > "$results/hashes.txt"
     hashes_equal "$results/hashes.txt" aarch64
 }
 
@@ -83,8 +82,8 @@ firmware() {
     directory=$CARGO_TARGET_DIR/on-$target${flags#*=}
     env "${variable}_LINKER=/usr/lib/llvm-22/bin/$linker" "${variable}_RUSTFLAGS=--sysroot=$sysroot $flags" \
         CARGO_TARGET_DIR="$directory" \
-        "$CARGO" build --quiet --release --manifest-path firmware/Cargo.toml --target "$target" --bin "$name"
-    program=$directory/$target/release/$name
+        "$CARGO" build --quiet --profile firmware -p soft-bce-firmware --target "$target" --bin "$name"
+    program=$directory/$target/firmware/$name
 }
 
 hashes_equal() {
@@ -114,7 +113,7 @@ cortex() {
     fi
     emulate "$program" > "$results/train.txt"
     cat "$results/train.txt"
-    env -u RUSTC -u CARGO cargo run --quiet --release --manifest-path firmware/Cargo.toml --bin train \
+    env -u RUSTC -u CARGO cargo run --quiet --profile firmware -p soft-bce-firmware --bin train \
         > "$results/train-host.txt"
     diff "$results/train.txt" "$results/train-host.txt"
     echo "$machine: trained to the same bits as the host"
@@ -145,11 +144,10 @@ panics() {
 }
 
 no_panic() {
-    export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/bare"
-    bare="--quiet --release --manifest-path tests/bare/Cargo.toml"
+    bare="--quiet --profile abort -p bare"
     # shellcheck disable=SC2086
     cargo build $bare
-    ! panics "$CARGO_TARGET_DIR/release/bare" || { echo "host: something can panic"; exit 1; }
+    ! panics "$CARGO_TARGET_DIR/abort/bare" || { echo "host: something can panic"; exit 1; }
     platforms/setup.sh bare
     cross bare
     target=thumbv7em-none-eabihf
@@ -157,11 +155,11 @@ no_panic() {
     export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUSTFLAGS="--sysroot=$sysroot -Clink-arg=--entry=main -Clink-arg=--gc-sections"
     # shellcheck disable=SC2086
     "$CARGO" build $bare --target $target
-    ! panics "$CARGO_TARGET_DIR/$target/release/bare" || { echo "$target: something can panic"; exit 1; }
+    ! panics "$CARGO_TARGET_DIR/$target/abort/bare" || { echo "$target: something can panic"; exit 1; }
     # The test of the test.
     # shellcheck disable=SC2086
     "$CARGO" rustc $bare --target $target -- --cfg planted_panic
-    panics "$CARGO_TARGET_DIR/$target/release/bare" > /dev/null || { echo "a planted panic is not found"; exit 1; }
+    panics "$CARGO_TARGET_DIR/$target/abort/bare" > /dev/null || { echo "a planted panic is not found"; exit 1; }
     echo "no panic on the host and on $target; a planted one is found"
 }
 
@@ -190,7 +188,7 @@ case ${1:-} in
         platforms/setup.sh bare
         cross bare
         CARGO_TARGET_DIR="$CARGO_TARGET_DIR/on-riscv32" CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
-            "$CARGO" build --release --lib --target riscv32imafc-unknown-none-elf
+            "$CARGO" build --release -p soft-bce --lib --target riscv32imafc-unknown-none-elf
         ;;
     firmware-size) firmware_size ;;
     c-firmware)
@@ -205,14 +203,14 @@ case ${1:-} in
     no-panic) no_panic ;;
     deny)
         platforms/setup.sh deny
-        for package in . capi firmware; do
+        for package in . fractional-logit capi firmware; do
             "$cache/bin/cargo-deny" --log-level error --all-features --manifest-path "$package/Cargo.toml" --config deny.toml \
                 check licenses bans sources
         done
         ;;
     features)
         platforms/setup.sh hack
-        PATH=$cache/bin:$PATH cargo hack check --feature-powerset
+        PATH=$cache/bin:$PATH cargo hack check -p soft-bce --feature-powerset
         ;;
     *) sed -n 's/^# \{0,1\}//; 2,14p' "$0" >&2; exit 2 ;;
 esac

@@ -1,7 +1,7 @@
 //! Checks every f32 logit, and writes the report.
 //!
 //! ```text
-//! cargo run --release --manifest-path oracle/Cargo.toml --bin exhaustive
+//! cargo run --release -p soft-bce-oracle --bin exhaustive
 //! ```
 
 use clap::Parser;
@@ -243,7 +243,7 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let _ = write!(
         text,
-        "\n\nMade by `cargo run --release --manifest-path oracle/Cargo.toml --bin exhaustive -- {}`\n\
+        "\n\nMade by `cargo run --release -p soft-bce-oracle --bin exhaustive -- {}`\n\
          on backend {}. The worst errors are MPFR's, as is every verdict within 0.01 ULP of its budget, on a\n\
          NaN or infinity, and, in exact mode, near a midpoint. \"Near midpoints\" counts the elements that the exact\n\
          mode's first step leaves to its slower ones, as the oracle's f64 reference applies the same test: 0 in\n\

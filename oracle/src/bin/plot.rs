@@ -1,7 +1,7 @@
 //! Draws the largest error in ULP against the logit, per function and type.
 //!
 //! ```text
-//! cargo run --release --manifest-path oracle/Cargo.toml --bin plot -- docs/accuracy
+//! cargo run --release -p soft-bce-oracle --bin plot -- docs/accuracy
 //! ```
 
 use clap::Parser;

@@ -1,11 +1,12 @@
 //! Many elements through `accumulate` and `sum` on two threads, in constant memory, against the
 //! exact sum in big integers.
 //!
-//!     cargo run --release --example load_test -- 100000000000
+//!     cargo run --release -p soft-bce-oracle --bin load_test -- 100000000000
 //!
 //! The elements are blocks that repeat, so that the exact sum is one of known multiples.
 
-use num_bigint::BigInt;
+use rug::Integer;
+use rug::integer::Order;
 use soft_bce::{Bce, Error, LossSum};
 use std::time::Instant;
 
@@ -38,22 +39,22 @@ fn block() -> Block {
 }
 
 /// The value as a multiple of 2^-1074.
-fn units(value: f64) -> BigInt {
+fn units(value: f64) -> Integer {
     let bits = value.abs().to_bits();
     let fraction = bits & ((1 << 52) - 1);
     let magnitude = match bits >> 52 {
-        0 => BigInt::from(fraction),
-        exponent => BigInt::from(fraction | 1 << 52) << (exponent - 1),
+        0 => Integer::from(fraction),
+        exponent => Integer::from(fraction | 1 << 52) << (exponent - 1) as u32,
     };
     if value < 0.0 { -magnitude } else { magnitude }
 }
 
 /// The first `count` elements of the repeated block, exactly.
-fn exact(losses: &[f32], count: u64) -> BigInt {
+fn exact(losses: &[f32], count: u64) -> Integer {
     let sum_of = |losses: &[f32]| {
         losses
             .iter()
-            .fold(BigInt::ZERO, |sum, &loss| sum + units(loss.into()))
+            .fold(Integer::ZERO, |sum, &loss| sum + units(loss.into()))
     };
     let rest = (count % BLOCK as u64) as usize;
     sum_of(losses) * (count / BLOCK as u64) + sum_of(&losses[..rest])
@@ -77,8 +78,8 @@ fn add(block: &Block, mut count: u64) -> Result<LossSum, Error> {
 }
 
 /// No `f64` is nearer to the exact sum than this one.
-fn assert_nearest(rounded: f64, exact: &BigInt) {
-    let distance = |value: f64| (exact - units(value)).magnitude().clone();
+fn assert_nearest(rounded: f64, exact: &Integer) {
+    let distance = |value: f64| (units(value) - exact).abs();
     for other in [rounded.next_down(), rounded.next_up()] {
         assert!(
             distance(rounded) <= distance(other),
@@ -135,7 +136,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|(after, before)| after - before);
 
     let expected = exact(&losses, count);
-    let state = BigInt::from_signed_bytes_le(&total.to_bytes()[16..]);
+    // No loss is negative: the state has no sign to mind.
+    let state = Integer::from_digits(&total.to_bytes()[16..], Order::Lsf);
     assert_eq!(total.count(), count);
     assert!(state == expected, "the exact sum is another");
     let rounded = total.to_f64();

@@ -64,15 +64,24 @@ pub struct Table {
     pub names: Vec<String>,
     /// The columns of the file that the features come from; none for the constant.
     columns: Vec<Option<String>>,
-    pub design: DMatrix<f64>,
+    pub(crate) design: DMatrix<f64>,
+    /// In [0, 1].
     pub targets: Vec<f64>,
+    /// Positive and finite; 1 where no column was named.
     pub weights: Vec<f64>,
     /// Rows left out because their weight is zero.
     pub unweighted_rows: usize,
 }
 
 impl Table {
-    /// Reads `target`, `features` and, if given, `weight` from the CSV file at `path`.
+    /// Reads `target`, `features` and, if given, `weight` from the CSV file at `path`, which has a
+    /// header line. A feature is `NAME`, `ln(NAME)`, `NAME^N` or `ln(NAME)^N`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be used, by line and column: a missing column, a field that is no finite number,
+    /// a target outside [0, 1], a negative weight; fewer rows of positive weight than the fit needs, or
+    /// targets that are all 0 or all 1.
     pub fn read(
         path: &Path,
         target: &str,
@@ -220,7 +229,7 @@ impl Table {
     }
 
     /// A problem with `row` of the design or with one of its terms.
-    pub fn problem(&self, row: Option<usize>, term: Option<usize>, message: String) -> Problem {
+    pub(crate) fn problem(&self, row: Option<usize>, term: Option<usize>, message: String) -> Problem {
         Problem {
             file: self.path.clone(),
             line: row.map(|row| self.lines[row]),

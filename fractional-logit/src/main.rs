@@ -4,26 +4,19 @@
 //! Without arguments it fits 401(k) plan participation rates, checks the result against published
 //! values, and fails where they differ. `--data` takes any other CSV file.
 
-mod fit;
 mod picture;
-mod table;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use fractional_logit::{Fit, Table};
 use serde_json::Value;
 use soft_bce::Bce;
 
-use fit::Fit;
-use table::Table;
-
-const DATA: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/examples/fractional_regression/data/401k.csv"
-);
-const REFERENCE: &str = include_str!("data/401k-reference.json");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/401k.csv");
+const REFERENCE: &str = include_str!("../data/401k-reference.json");
 const TARGET: &str = "prate";
 /// The names of the terms in the reference, and what they are made of.
 const TERMS: [(&str, &str); 6] = [
@@ -39,7 +32,6 @@ const AGREEMENT: f64 = 5e-7;
 
 /// Fits a logistic model of a target that is a fraction, by cross-entropy.
 #[derive(Parser)]
-#[command(name = "fractional_regression")]
 struct Arguments {
     /// CSV file with a header line [default: the 401(k) data, with the published values beside]
     #[arg(long, value_name = "FILE", requires_all = ["target", "features"])]
@@ -75,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         _ => (from_here(Path::new(DATA)), TARGET, &defaults[..]),
     };
     let table = Table::read(&path, target, features, arguments.weight.as_deref())?;
-    let fit = fit::fit(&table)?;
+    let fit = fractional_logit::fit(&table)?;
 
     print!("{}: {} rows", path.display(), table.targets.len());
     if table.unweighted_rows > 0 {

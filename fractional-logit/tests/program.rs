@@ -1,39 +1,17 @@
-//! The example `fractional_regression` as its user meets it: what it prints, and what it says of
+//! The program as its user meets it: what it prints, and what it says of
 //! data that it cannot use.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// Built here, since `cargo test --test NAME` does not build the examples.
-static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
-        .args(["build", "--quiet", "--message-format=json"])
-        .args(["--example", "fractional_regression"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "fractional_regression")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo names the executable")
-});
-
 fn run(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(&*EXAMPLE)
+    Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
         .args(arguments)
         .current_dir(directory)
         .output()
-        .expect("the example starts")
+        .expect("the program starts")
 }
 
 /// An empty directory of the test's own.
@@ -72,9 +50,7 @@ fn agree(ours: f64, theirs: f64) {
 }
 
 fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples/fractional_regression")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
@@ -115,7 +91,7 @@ fn agrees_with_the_published_values() {
     let committed = std::fs::read_to_string(source("soft_targets.svg")).unwrap();
     assert!(
         drawn == committed,
-        "examples/fractional_regression/soft_targets.svg is out of date"
+        "fractional-logit/soft_targets.svg is out of date"
     );
 }
 

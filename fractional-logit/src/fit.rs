@@ -16,17 +16,26 @@ const COLLINEAR: f64 = 1e-11;
 
 /// A fitted model.
 pub struct Fit {
+    /// In the order of [`Table::names`].
     pub coefficients: Vec<f64>,
     /// Huber–White: right even where the variance is not s(1 − s), as with fractions it is not.
     pub robust_errors: Vec<f64>,
     /// As if the targets were draws of 0 and 1.
     pub nonrobust_errors: Vec<f64>,
+    /// Of the rows of the table.
     pub logits: Vec<f64>,
+    /// The weighted sum of the cross-entropy at the minimum.
     pub sum_loss: f64,
+    /// Newton steps taken.
     pub steps: usize,
 }
 
 /// Minimises the weighted sum of the cross-entropy over the coefficients.
+///
+/// # Errors
+///
+/// Where there is no single finite minimum: a column that lies in the span of those before it, or
+/// features that separate the targets. The [`Problem`] names the column and, if there is one, the line.
 pub fn fit(table: &Table) -> Result<Fit, Problem> {
     let (rows, terms) = table.design.shape();
     let library = |error: soft_bce::Error| table.problem(None, None, error.to_string());
