@@ -229,7 +229,12 @@ impl Table {
     }
 
     /// A problem with `row` of the design or with one of its terms.
-    pub(crate) fn problem(&self, row: Option<usize>, term: Option<usize>, message: String) -> Problem {
+    pub(crate) fn problem(
+        &self,
+        row: Option<usize>,
+        term: Option<usize>,
+        message: String,
+    ) -> Problem {
         Problem {
             file: self.path.clone(),
             line: row.map(|row| self.lines[row]),
