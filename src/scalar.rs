@@ -3,7 +3,10 @@
 //! The functions of a logit alone cannot fail; those with a target refuse one
 //! that is NaN or outside [0, 1], as index 0.
 
-use crate::{Bce, Error, Real};
+use crate::bce::Bce;
+use crate::entry::Real;
+use crate::error::Error;
+use crate::slices;
 
 /// σ(z); see [`crate::sigmoid`].
 ///
@@ -12,7 +15,7 @@ use crate::{Bce, Error, Real};
 /// ```
 #[must_use]
 pub fn sigmoid<T: Real>(z: T) -> T {
-    of_logit(z, crate::sigmoid)
+    of_logit(z, slices::sigmoid)
 }
 
 /// ln σ(z); see [`crate::log_sigmoid`].
@@ -22,7 +25,7 @@ pub fn sigmoid<T: Real>(z: T) -> T {
 /// ```
 #[must_use]
 pub fn log_sigmoid<T: Real>(z: T) -> T {
-    of_logit(z, crate::log_sigmoid)
+    of_logit(z, slices::log_sigmoid)
 }
 
 /// ln(1 + e^z); see [`crate::softplus`].
@@ -32,7 +35,7 @@ pub fn log_sigmoid<T: Real>(z: T) -> T {
 /// ```
 #[must_use]
 pub fn softplus<T: Real>(z: T) -> T {
-    of_logit(z, crate::softplus)
+    of_logit(z, slices::softplus)
 }
 
 /// −t ln σ(z) − (1 − t) ln(1 − σ(z)); see [`Bce::loss`].

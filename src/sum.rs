@@ -3,7 +3,7 @@
 use core::fmt;
 use core::iter;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Limbs of the fixed-point number: 2098 bits reach from 2^-1074 to the top of
 /// `f64`, and 78 more are the sign and room for 2^77 terms of any magnitude.
