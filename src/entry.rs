@@ -12,7 +12,7 @@ use crate::kernel::excess::Excess;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::Float;
 use crate::span_sum::{AddValues, SpanSum};
-use crate::walk::{Check, MAIN_LOOP, MainLoop, Remainder, Slices};
+use crate::walk::{Check, MainLoop, Outputs, Remainder, Short, Slices, is_long};
 
 mod sealed {
     pub trait Sealed {}
@@ -41,7 +41,7 @@ impl<T: Float> Call<'_, T> {
         let end = slices.inputs.z.len();
         if slices.wanted == Wanted::NOTHING {
             self.backend.run(Check(slices))?
-        } else if P::MAIN_LOOP && end >= MAIN_LOOP {
+        } else if P::MAIN_LOOP && is_long::<T>(end, slices.wanted) {
             self.backend.run(MainLoop { function, slices })?
         } else {
             self.backend.run(Remainder {
@@ -58,6 +58,15 @@ impl<T: Float> Call<'_, T> {
 pub trait Entries: Sized {
     /// Loss, gradient and Hessian of cross-entropy.
     fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
+    /// `cross_entropy` of at most `SHORT` elements without options: the sum, if it can be
+    /// done in short.
+    fn short(
+        backend: Backend,
+        wanted: Wanted,
+        z: &[Self],
+        t: &[Self],
+        outputs: &mut Outputs<'_, Self>,
+    ) -> Option<f64>;
     /// The same with the excess instead of the loss.
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
     /// The logit of the targets, as a loss.
@@ -80,6 +89,21 @@ macro_rules! entries {
                     None => call.apply(Plain),
                     Some(function) => call.apply(function),
                 }
+            }
+            fn short(
+                backend: Backend,
+                wanted: Wanted,
+                z: &[Self],
+                t: &[Self],
+                outputs: &mut Outputs<'_, Self>,
+            ) -> Option<f64> {
+                let short = Short {
+                    wanted,
+                    z,
+                    t,
+                    outputs,
+                };
+                backend.run(short).ok()?
             }
             fn excess(call: Call<'_, Self>) -> Result<(), Error> {
                 if call.slices.wanted.losses() {

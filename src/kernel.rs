@@ -36,7 +36,7 @@ use crate::lane::{Float, Lane};
 /// Known at run time only, so that a function is compiled once for all sets; asked
 /// once for a group of vectors, which costs less than it saves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted(u8);
+pub struct Wanted(u8);
 
 impl Wanted {
     pub(crate) const NOTHING: Self = Self(0);

@@ -58,8 +58,11 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The same for the full kernel, which is longer.
     type FullLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// A buffer for one span, which stays in the first-level cache.
-    type Span: AsRef<[Self]> + AsMut<[Self]>;
+    type Span: AsMut<[Self]>;
     const SPAN: Self::Span;
+    /// The same for what only a `COMPENSATED` type needs.
+    type LowSpan: AsMut<[Self]>;
+    const LOW_SPAN: Self::LowSpan;
     const SPAN_LOG2: i32;
 
     const ZERO: Self;
@@ -134,6 +137,8 @@ impl Float for f32 {
     type FullLane<I: Isa> = I::FullF32;
     type Span = [Self; SPAN_BYTES / size_of::<Self>()];
     const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
+    type LowSpan = [Self; 0];
+    const LOW_SPAN: Self::LowSpan = [];
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
 
     const ZERO: Self = 0.0;
@@ -158,11 +163,11 @@ impl Float for f32 {
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
-    // e^-13 > 2^-19, and 13 + ln 2 < 2^4.
+    // e^-13 > 2^-19, and 37 (13 + ln 2) < 2^9.
     const WINDOW_LIMIT: Self = 13.0;
     const WINDOW_UNIT: i32 = -19 - 23;
     const WINDOW_LOW_UNIT: i32 = 0;
-    const WINDOW_ADDITIONS: usize = 32;
+    const WINDOW_ADDITIONS: usize = 37;
     const LN: &'static [Self] = &single::LN;
     const ATANH: &'static [Self] = &single::ATANH;
     const QUARTER: Self = 0.25;
@@ -205,6 +210,8 @@ impl Float for f64 {
     type FullLane<I: Isa> = I::FullF64;
     type Span = [Self; SPAN_BYTES / size_of::<Self>()];
     const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
+    type LowSpan = Self::Span;
+    const LOW_SPAN: Self::LowSpan = Self::SPAN;
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
 
     const ZERO: Self = 0.0;
@@ -229,7 +236,7 @@ impl Float for f64 {
     const ZERO_LIMIT: Self = 745.5;
     const SUBNORMAL_SHIFT: u64 = 128;
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
-    // e^-24.9 > 2^-36, and 24.9 + ln 2 < 2^5; what 2^-41 leaves is at most 2^-42.
+    // e^-24.9 > 2^-36, and 32 (24.9 + ln 2) < 2^10; what 2^-41 leaves is at most 2^-42.
     const WINDOW_LIMIT: Self = 24.9;
     const WINDOW_UNIT: i32 = -41;
     const WINDOW_LOW_UNIT: i32 = -36 - 52;
@@ -292,6 +299,8 @@ pub trait Lane:
     /// The smaller ones.
     fn min_bits_into(self, so_far: Self::Single) -> Self::Single;
     fn splat(value: Self::Real) -> Self;
+    /// The elements of one register, and zeros behind them.
+    fn of_single(single: Self::Single) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.
     fn load(from: &[Self::Real]) -> Self;
     /// Writes the first `WIDTH` elements, or as many as there are.
@@ -350,6 +359,14 @@ pub trait Lane:
     fn min_bits(self, other: Self) -> Self;
     fn reduce_max_bits(self) -> u64;
     fn reduce_min_bits(self) -> u64;
+    /// The patterns' sum as signed integers.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn reduce_add_bits(self) -> i64 {
+        let mut lanes = [Self::Real::ZERO; 16];
+        self.store(&mut lanes);
+        let add = |sum: i64, lane: Self::Real| sum.wrapping_add(lane.pattern() as i64);
+        lanes.into_iter().fold(0, add)
+    }
     /// Whether any element's pattern is above that of `limit`, a splat.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn exceeds_bits(self, limit: Self) -> bool {

@@ -30,10 +30,13 @@ const LOW: i32 = -800;
 /// down to 2^-136, below which a sum of a span of multiples of 2^-149 is exact.
 const PARTS: usize = 7;
 
-/// Two exact parts of a sum, until the large state is needed: from the second
-/// span on; on microcontrollers the state alone.
+/// An exact sum: an integer of spans in the window, two parts of one other span, and the
+/// large state for what comes then; on microcontrollers the state alone.
 #[derive(Default)]
 pub struct SpanSum {
+    /// In units of 2^`unit`, which is the same for all calls on a type.
+    integer: i128,
+    unit: i32,
     first: Option<[f64; 2]>,
     state: Option<LossSum>,
 }
@@ -59,31 +62,58 @@ impl SpanSum {
         }
     }
 
+    /// Adds integer * 2^unit.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_integer(&mut self, integer: i128, unit: i32) {
+        // Each is below 2^111.
+        if self.integer.unsigned_abs() >> 120 != 0 {
+            self.state();
+        }
+        self.integer += integer;
+        self.unit = unit;
+    }
+
+    #[inline(never)]
     fn state(&mut self) -> &mut LossSum {
         let state = self.state.get_or_insert(const { LossSum::new() });
         if !FIRMWARE {
             for part in self.first.take().into_iter().flatten() {
                 state.add_exact(part, 0);
             }
+            if self.integer != 0 {
+                // The limbs from the lowest on; the highest is signed.
+                for place in [0, 32, 64] {
+                    let limb = f64::from((self.integer >> place) as u32);
+                    state.add_exact(limb * power_of_two(self.unit + place), 0);
+                }
+                let limb = f64::from((self.integer >> 96) as i32);
+                state.add_exact(limb * power_of_two(self.unit + 96), 0);
+                self.integer = 0;
+            }
         }
         state
     }
 
     /// The sum, twice as precise as `f64`.
-    pub(crate) fn to_double(&self) -> Double {
+    pub(crate) fn into_double(mut self) -> Double {
         match (&self.state, self.first) {
-            (Some(state), _) => state.to_double(),
-            (None, Some([high, low])) if !FIRMWARE => Double::sum(high, low),
-            (None, _) => Double::sum(0.0, 0.0),
+            (None, None) => {
+                let high = self.integer as f64;
+                let low = (self.integer - high as i128) as f64;
+                let unit = power_of_two(self.unit);
+                Double::sum(high * unit, low * unit)
+            }
+            (None, Some([high, low])) if self.integer == 0 && !FIRMWARE => Double::sum(high, low),
+            _ => self.state().to_double(),
         }
     }
 
     /// The sum, correctly rounded.
-    pub(crate) fn to_f64(&self) -> f64 {
+    pub(crate) fn into_f64(mut self) -> f64 {
         match (&self.state, self.first) {
-            (Some(state), _) => state.to_f64(),
-            (None, Some([high, low])) if !FIRMWARE => high + low,
-            (None, _) => 0.0,
+            (None, None) => rounded(self.integer, self.unit),
+            (None, Some([high, low])) if self.integer == 0 && !FIRMWARE => high + low,
+            _ => self.state().to_f64(),
         }
     }
 
@@ -91,24 +121,6 @@ impl SpanSum {
     pub(crate) fn into_state(mut self, count: usize) -> LossSum {
         self.state().add_exact(0.0, count as u64);
         self.state.unwrap_or_default()
-    }
-
-    /// Adds patterns that are signed integers, in units of 2^`unit`.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn add_integers<W: Lane<Real = f64>>(&mut self, integers: W, unit: i32) {
-        let mut lanes = [0.0; MAX_WIDTH];
-        integers.store(&mut lanes);
-        // Below 2^(63 + 6) in magnitude: two parts of at most 53 bits.
-        let sum: i128 = lanes
-            .iter()
-            .map(|lane| i128::from(lane.to_bits() as i64))
-            .sum();
-        let high = sum >> 32;
-        let low = sum - (high << 32);
-        self.add([
-            high as f64 * power_of_two(unit + 32),
-            low as f64 * power_of_two(unit),
-        ]);
     }
 
     /// Adds the subnormal ones among the losses and leaves zeros in their place.
@@ -209,12 +221,13 @@ pub(crate) struct Window<L: Lane> {
 }
 
 impl<L: Lane> Window<L> {
-    /// An accumulator's additions in a span.
-    const ADDITIONS: usize = L::HALVES * (1 << L::Real::SPAN_LOG2) / L::WIDTH;
+    /// An accumulator's additions in a span, or in one that lacks a group and ends with up
+    /// to three single vectors.
+    const ADDITIONS: usize = L::HALVES * ((1 << L::Real::SPAN_LOG2) / L::WIDTH + 2);
     const START: f64 = start(L::Real::WINDOW_UNIT);
     const LOW_START: f64 = start(L::Real::WINDOW_LOW_UNIT);
-    /// An accumulator's pattern moves by less than 2^51 in a span.
-    const MOST_SPANS: u32 = 1 << 11;
+    /// An accumulator's pattern moves by at most 2^51 in a span, and there are up to 32 of them.
+    const MOST_SPANS: u32 = 1 << 6;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn new() -> Self {
@@ -250,6 +263,21 @@ impl<L: Lane> Window<L> {
         }
     }
 
+    /// The sum of one span of at most 128 losses, correctly rounded.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn short_sum(self) -> f64 {
+        let start = L::Wide::splat(Self::START);
+        if L::Real::FRACTION_BITS < 52 {
+            // Below 2^11, so that every partial sum is exact.
+            return (self.high - start).reduce_exact_sum();
+        }
+        let high = i128::from(self.high.sub_bits(start).reduce_add_bits());
+        let low = self.low.sub_bits(L::Wide::splat(Self::LOW_START));
+        let integer = (high << (L::Real::WINDOW_UNIT - L::Real::WINDOW_LOW_UNIT))
+            + i128::from(low.reduce_add_bits());
+        rounded(integer, L::Real::WINDOW_LOW_UNIT)
+    }
+
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn end_span(&mut self, sum: &mut SpanSum) {
         let start = L::Wide::splat(Self::START);
@@ -272,15 +300,25 @@ impl<L: Lane> Window<L> {
         if self.spans == 0 {
             return;
         }
-        let zero = L::Wide::splat(0.0);
-        sum.add_integers(self.high_total, L::Real::WINDOW_UNIT);
-        self.high_total = zero;
+        let mut integer = i128::from(self.high_total.reduce_add_bits());
+        let mut unit = L::Real::WINDOW_UNIT;
         if L::Real::FRACTION_BITS == 52 {
-            sum.add_integers(self.low_total, L::Real::WINDOW_LOW_UNIT);
-            self.low_total = zero;
+            integer <<= unit - L::Real::WINDOW_LOW_UNIT;
+            unit = L::Real::WINDOW_LOW_UNIT;
+            integer += i128::from(self.low_total.reduce_add_bits());
         }
-        self.spans = 0;
+        sum.add_integer(integer, unit);
+        *self = Self::new();
     }
+}
+
+/// integer * 2^unit, rounded once.
+fn rounded(integer: i128, unit: i32) -> f64 {
+    let rounded = match i64::try_from(integer) {
+        Ok(integer) => integer as f64,
+        Err(_) => integer as f64,
+    };
+    rounded * power_of_two(unit)
 }
 
 /// The number in the middle of the binade whose unit in the last place is 2^`unit`.

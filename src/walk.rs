@@ -13,7 +13,7 @@
 //! group, and what needs the full kernel.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Pointwise, Wanted};
+use crate::kernel::{ExpNeg, Plain, Pointwise, Wanted};
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
@@ -27,8 +27,19 @@ const STREAM_BYTES: usize = 16 << 20;
 /// Elements that `Remainder` takes at a time.
 const BLOCK: usize = if FIRMWARE { 16 } else { 64 };
 
-/// Calls of fewer elements are `Remainder`'s.
-pub(crate) const MAIN_LOOP: usize = 64;
+/// Calls of fewer bytes whose losses are summed are `Remainder`'s, all in one go: it needs
+/// no buffers.
+const MAIN_LOOP_BYTES: usize = 2048;
+
+/// Whether a call of this many elements is long enough for `MainLoop`.
+pub(crate) const fn is_long<T: Float>(elements: usize, wanted: Wanted) -> bool {
+    let least = if wanted.has(Wanted::SUM) {
+        MAIN_LOOP_BYTES / size_of::<T>()
+    } else {
+        SHORT
+    };
+    elements > least
+}
 
 /// The targets of a call: as many as logits, or one for all.
 #[derive(Clone, Copy)]
@@ -79,14 +90,14 @@ impl<'a, T: Copy> Inputs<'a, T> {
 
 /// What becomes of the sign of losses and gradients.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Sign {
+pub enum Sign {
     Kept,
     Cleared,
     Flipped,
 }
 
 /// The outputs of a call; those that are wanted are as long as the inputs.
-pub(crate) struct Outputs<'a, T> {
+pub struct Outputs<'a, T> {
     pub(crate) loss: &'a mut [T],
     pub(crate) gradient: &'a mut [T],
     pub(crate) hessian: &'a mut [T],
@@ -229,16 +240,21 @@ fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
     minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT))
 }
 
-/// Whether any |z| is NaN or too large for the fast kernel. Asked before, since
-/// that would take an assist for every subnormal number it makes.
+/// The window's limit is below that of the fast kernel.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn any_beyond_fast_limit<I: Isa, T: Float>(z: &[T]) -> bool {
-    let mut largest = <T::Lane<I>>::splat(T::ZERO);
+fn exceeds_short_limit<L: Lane>(minus_a: L) -> bool {
+    minus_a.exceeds_bits(-L::splat(L::Real::WINDOW_LIMIT))
+}
+
+/// The largest patterns of -|z|. Asked for before the fast kernel is, since that would
+/// take an assist for every subnormal number it makes.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn largest_minus_a<I: Isa, T: Float>(z: &[T]) -> T::Lane<I> {
+    let mut seen = Extremes::<T::Lane<I>>::nothing();
     for chunk in z.chunks(<T::Lane<I>>::WIDTH) {
-        let minus_a = <T::Lane<I>>::load(chunk).or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
-        largest = largest.max_bits(minus_a);
+        seen.see_logits(<T::Lane<I>>::load(chunk));
     }
-    exceeds_fast_limit(largest)
+    seen.minus_a
 }
 
 /// value * weight; 0 where the weight is, whatever the value.
@@ -248,30 +264,33 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
     L::select(weight.equal(zero), zero, value * weight)
 }
 
-/// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else what is left.
+/// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else those in front of
+/// `end`, which otherwise does not matter.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn elements<L: Lane, const WHOLE: bool>(of: &[L::Real], at: usize) -> &[L::Real] {
-    if WHOLE {
-        of.get(at..at + L::WIDTH).unwrap_or(&[])
-    } else {
-        of.get(at..).unwrap_or(&[])
-    }
+fn elements<L: Lane, const WHOLE: bool>(of: &[L::Real], at: usize, end: usize) -> &[L::Real] {
+    let end = if WHOLE { at + L::WIDTH } else { end };
+    of.get(at..end).unwrap_or(&[])
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn elements_mut<L: Lane, const WHOLE: bool>(of: &mut [L::Real], at: usize) -> &mut [L::Real] {
-    if WHOLE {
-        of.get_mut(at..at + L::WIDTH).unwrap_or(&mut [])
-    } else {
-        of.get_mut(at..).unwrap_or(&mut [])
-    }
+fn elements_mut<L: Lane, const WHOLE: bool>(
+    of: &mut [L::Real],
+    at: usize,
+    end: usize,
+) -> &mut [L::Real] {
+    let end = if WHOLE { at + L::WIDTH } else { end };
+    of.get_mut(at..end).unwrap_or(&mut [])
 }
 
 /// Not `map`: closures are not always inlined into vector code.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn load_some<L: Lane, const WHOLE: bool>(of: Option<&[L::Real]>, at: usize) -> Option<L> {
+fn load_some<L: Lane, const WHOLE: bool>(
+    of: Option<&[L::Real]>,
+    at: usize,
+    end: usize,
+) -> Option<L> {
     match of {
-        Some(of) => Some(L::load(elements::<L, WHOLE>(of, at))),
+        Some(of) => Some(L::load(elements::<L, WHOLE>(of, at, end))),
         None => None,
     }
 }
@@ -285,8 +304,15 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
     }
 }
 
-/// Everything about one lane of elements but e^-|z|. Losses to be summed go to `losses`,
-/// with zeros for elements that are missing.
+/// What becomes of the losses that are to be summed.
+enum Losses<'a, T> {
+    /// They are what `finish` returns.
+    Kept,
+    Stored(&'a mut [T]),
+}
+
+/// Everything about one lane of elements but e^-|z|. Losses to be summed are zeros for
+/// elements that are missing.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn finish<
     L: Lane,
@@ -297,12 +323,12 @@ fn finish<
 >(
     function: P,
     slices: &mut Slices<'_, L::Real>,
-    at: usize,
+    (at, end): (usize, usize),
     exp: ExpNeg<L>,
-    losses: &mut [L::Real],
+    losses: Losses<'_, L::Real>,
     seen: &mut Extremes<L::Single>,
     stream: bool,
-) {
+) -> L {
     let Slices {
         wanted,
         inputs,
@@ -314,11 +340,11 @@ fn finish<
     } else {
         wanted.derivatives_alone()
     };
-    let z = L::load(elements::<L, WHOLE>(inputs.z, at));
-    let weight = load_some::<L, WHOLE>(inputs.weights, at);
+    let z = L::load(elements::<L, WHOLE>(inputs.z, at, end));
+    let weight = load_some::<L, WHOLE>(inputs.weights, at, end);
     let t = match inputs.t {
         Targets::Each(t) => {
-            let t = L::load(elements::<L, WHOLE>(t, at));
+            let t = L::load(elements::<L, WHOLE>(t, at, end));
             seen.note(t, weight);
             t
         }
@@ -339,18 +365,20 @@ fn finish<
         Sign::Cleared => point.gradient = point.gradient.abs(),
         Sign::Flipped => point.loss = -point.loss,
     }
+    let mut summed = point.loss;
     if wanted.has(Wanted::SUM) {
-        let mut loss = point.loss;
         if !WHOLE {
-            let present = L::first(inputs.z.len() - at);
-            loss = L::select(present, loss, L::splat(L::Real::ZERO));
+            let present = L::first(end - at);
+            summed = L::select(present, summed, L::splat(L::Real::ZERO));
         }
-        loss.store(losses);
+        if let Losses::Stored(to) = losses {
+            summed.store(to);
+        }
     }
     if wanted.has(Wanted::LOSS) {
         put(
             point.loss,
-            elements_mut::<L, WHOLE>(outputs.loss, at),
+            elements_mut::<L, WHOLE>(outputs.loss, at, end),
             stream,
         );
     }
@@ -358,16 +386,17 @@ fn finish<
         if let Some(divisor) = outputs.divisor {
             point.gradient = point.gradient / L::splat(divisor);
         }
-        let to = elements_mut::<L, WHOLE>(outputs.gradient, at);
+        let to = elements_mut::<L, WHOLE>(outputs.gradient, at, end);
         put(point.gradient, to, stream);
     }
     if wanted.has(Wanted::HESSIAN) {
-        let to = elements_mut::<L, WHOLE>(outputs.hessian, at);
+        let to = elements_mut::<L, WHOLE>(outputs.hessian, at, end);
         put(point.hessian, to, stream);
     }
+    summed
 }
 
-/// Any number of elements, vector by vector: those in front of `end`, from `start` on.
+/// Any number of elements without buffers: those in front of `end`, from `start` on.
 pub(crate) struct Remainder<'a, 'b, T, P> {
     pub(crate) function: P,
     pub(crate) slices: &'b mut Slices<'a, T>,
@@ -376,33 +405,79 @@ pub(crate) struct Remainder<'a, 'b, T, P> {
 }
 
 impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
-    /// Up to `BLOCK` elements; whether a target or weight is suspect.
+    /// The lane at `at`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn block<L: Lane<Real = T>, const FULL: bool>(
+    fn lane<L: Lane<Real = T>, const FULL: bool, const WHOLE: bool>(
         &mut self,
-        start: usize,
-        end: usize,
-        losses: &mut [T; BLOCK],
-    ) -> bool {
+        (at, end): (usize, usize),
+        losses: Losses<'_, T>,
+        seen: &mut Extremes<L::Single>,
+    ) -> L {
+        let exp = if P::OF_EXP {
+            ExpNeg::of::<FULL>(L::load(elements::<L, WHOLE>(self.slices.inputs.z, at, end)))
+        } else {
+            ExpNeg::nothing()
+        };
+        finish::<L, P, FULL, WHOLE, true>(
+            self.function,
+            self.slices,
+            (at, end),
+            exp,
+            losses,
+            seen,
+            false,
+        )
+    }
+
+    /// The fast form on whole groups and then vectors, whose losses fit the window.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fast_windowed<I: Isa>(&mut self, start: usize, end: usize) -> bool {
         let mut seen = Extremes::nothing();
-        for at in (start..end).step_by(L::WIDTH) {
-            let exp = if P::OF_EXP {
-                ExpNeg::of::<FULL>(L::load(elements::<L, false>(self.slices.inputs.z, at)))
-            } else {
-                ExpNeg::nothing()
-            };
-            let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
-            finish::<L, P, FULL, false, true>(
-                self.function,
-                self.slices,
-                at,
-                exp,
-                losses,
-                &mut seen,
-                false,
-            );
+        let mut window = Window::<T::GroupLane<I>>::new();
+        let mut at = start;
+        while at + <T::GroupLane<I>>::WIDTH <= end {
+            let losses =
+                self.lane::<T::GroupLane<I>, false, true>((at, end), Losses::Kept, &mut seen);
+            window.add(losses);
+            at += <T::GroupLane<I>>::WIDTH;
+        }
+        while at < end {
+            let losses = self.lane::<T::Lane<I>, false, false>((at, end), Losses::Kept, &mut seen);
+            window.add(<T::GroupLane<I>>::of_single(losses));
+            at += <T::Lane<I>>::WIDTH;
+        }
+        if self.slices.wanted.has(Wanted::SUM) {
+            window.end_span(self.slices.sum);
+            window.flush(self.slices.sum);
         }
         seen.are_suspect()
+    }
+
+    /// Up to `BLOCK` elements by one form; whether a target or weight is suspect.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn block<I: Isa, L: Lane<Real = T>, const FULL: bool>(
+        &mut self,
+        isa: I,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Error> {
+        let mut losses = [T::ZERO; BLOCK];
+        let mut seen = Extremes::nothing();
+        for at in (start..end).step_by(L::WIDTH) {
+            let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
+            self.lane::<L, FULL, false>((at, end), Losses::Stored(losses), &mut seen);
+        }
+        if seen.are_suspect() {
+            self.slices.check(start, end - start)?;
+        }
+        if self.slices.wanted.has(Wanted::SUM) {
+            let length = (end - start).next_multiple_of(<T::Lane<I>>::WIDTH);
+            isa.run(AddLosses {
+                sum: self.slices.sum,
+                losses: losses.get_mut(..length).unwrap_or(&mut []),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -411,36 +486,108 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
-        let width = <T::Lane<I>>::WIDTH;
-        while self.start < self.end {
-            let (start, end) = (self.start, self.end.min(self.start + BLOCK));
-            let mut losses = [T::ZERO; BLOCK];
+        let fast = I::FAST && P::FAST_REMAINDER;
+        let (mut start, end) = (self.start, self.end);
+        if fast && end - start <= 1 << T::SPAN_LOG2 {
             let z = self.slices.inputs.z.get(start..end).unwrap_or(&[]);
-            // The full kernel alone gives the same bits.
-            let fast = I::FAST && P::FAST_REMAINDER && !any_beyond_fast_limit::<I, T>(z);
-            let suspect = if fast {
-                self.block::<T::Lane<I>, false>(start, end, &mut losses)
-            } else {
-                self.block::<T::FullLane<I>, true>(start, end, &mut losses)
-            };
-            if suspect {
-                self.slices.check(start, end - start)?;
-            }
-            if self.slices.wanted.has(Wanted::SUM) {
-                let sum = &mut *self.slices.sum;
-                let length = (end - start).next_multiple_of(width);
-                if let (1, Some(loss)) = (end - start, losses.first())
-                    && !FIRMWARE
-                {
-                    sum.add([loss.as_f64(), 0.0]);
-                } else {
-                    let losses = losses.get_mut(..length).unwrap_or(&mut []);
-                    isa.run(AddLosses { sum, losses });
+            let minus_a = largest_minus_a::<I, T>(z);
+            let windowed = P::IN_WINDOW
+                && self.slices.inputs.weights.is_none()
+                && Window::<T::GroupLane<I>>::holds(minus_a);
+            if windowed || !(self.slices.wanted.has(Wanted::SUM) || exceeds_fast_limit(minus_a)) {
+                if self.fast_windowed::<I>(start, end) {
+                    self.slices.check(start, end - start)?;
                 }
+                return Ok(());
             }
-            self.start = end;
+        }
+        while start < end {
+            let block = end.min(start + BLOCK);
+            let z = self.slices.inputs.z.get(start..block).unwrap_or(&[]);
+            // The full kernel alone gives the same bits.
+            if fast && !exceeds_fast_limit(largest_minus_a::<I, T>(z)) {
+                self.block::<I, T::Lane<I>, false>(isa, start, block)?;
+            } else {
+                self.block::<I, T::FullLane<I>, true>(isa, start, block)?;
+            }
+            start = block;
         }
         Ok(())
+    }
+}
+
+/// Calls of at most so many elements are `Short`, if they can be.
+pub(crate) const SHORT: usize = 128;
+
+/// A call of few elements without options, whose cost is all in how little is done besides.
+pub(crate) struct Short<'a, 'b, 'c, T> {
+    pub(crate) wanted: Wanted,
+    pub(crate) z: &'a [T],
+    pub(crate) t: &'a [T],
+    pub(crate) outputs: &'b mut Outputs<'c, T>,
+}
+
+impl<T: Float> Short<'_, '_, '_, T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn lanes<L: Lane<Real = T>>(self) -> Option<f64> {
+        let Self {
+            wanted,
+            z,
+            t,
+            outputs,
+        } = self;
+        let end = z.len();
+        let mut window = Window::<L>::new();
+        let mut seen = Extremes::<L::Single>::nothing();
+        let mut at = 0;
+        while at < end {
+            let z = L::load(z.get(at..)?);
+            let t = L::load(t.get(at..)?);
+            seen.target = t.max_bits_into(seen.target);
+            let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
+            if wanted.has(Wanted::SUM) {
+                let zero = L::splat(T::ZERO);
+                window.add(L::select(L::first(end - at), point.loss, zero));
+            }
+            if wanted.has(Wanted::LOSS) {
+                point.loss.store(outputs.loss.get_mut(at..)?);
+            }
+            if wanted.has(Wanted::GRADIENT) {
+                let gradient = match outputs.divisor {
+                    None => point.gradient,
+                    Some(divisor) => point.gradient / L::splat(divisor),
+                };
+                gradient.store(outputs.gradient.get_mut(at..)?);
+            }
+            if wanted.has(Wanted::HESSIAN) {
+                point.hessian.store(outputs.hessian.get_mut(at..)?);
+            }
+            at += L::WIDTH;
+        }
+        if seen.are_suspect() {
+            return None;
+        }
+        Some(if wanted.has(Wanted::SUM) {
+            window.short_sum()
+        } else {
+            0.0
+        })
+    }
+}
+
+impl<T: Float> Job for Short<'_, '_, '_, T> {
+    /// The sum, or nothing where a longer way has to be taken, which also finds out why.
+    type Output = Option<f64>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> Option<f64> {
+        if !I::FAST || exceeds_short_limit(largest_minus_a::<I, T>(self.z)) {
+            None
+        } else if self.z.len() <= <T::Lane<I>>::WIDTH {
+            self.lanes::<T::Lane<I>>()
+        } else {
+            self.lanes::<T::FullLane<I>>()
+        }
     }
 }
 
@@ -450,11 +597,12 @@ pub(crate) struct MainLoop<'a, 'b, T, P> {
     pub(crate) slices: &'b mut Slices<'a, T>,
 }
 
-/// What the main loop keeps of a span.
-struct Buffers<T: Float> {
-    e: T::Span,
-    low: T::Span,
-    losses: T::Span,
+/// What the main loop keeps of a span whose losses are wanted; else there is no room, which
+/// would take time to clear.
+struct Buffers<S, W> {
+    /// e^-|z|; then, in its place, losses to be summed.
+    e: S,
+    low: W,
 }
 
 impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
@@ -464,7 +612,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<T>,
+        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
     ) -> T::Lane<I> {
         let width = <T::GroupLane<I>>::WIDTH;
         let mut seen = Extremes::nothing();
@@ -497,7 +645,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         let mut first = None;
         let mut same = 0;
         for z in z.unwrap_or(&[]).chunks(BLOCK) {
-            let beyond = any_beyond_fast_limit::<I, T>(z);
+            let beyond = exceeds_fast_limit(largest_minus_a::<I, T>(z));
             if *first.get_or_insert(beyond) != beyond {
                 break;
             }
@@ -527,7 +675,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     fn exp<L: Lane<Real = T>, const LOSSES: bool>(
         z: L,
         at: usize,
-        buffers: &Buffers<T>,
+        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
         seen: &mut Extremes<L::Single>,
     ) -> ExpNeg<L> {
         let mut exp = ExpNeg::nothing();
@@ -537,9 +685,9 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 exp = ExpNeg::of::<false>(z);
             }
         } else if P::OF_EXP {
-            exp.e = L::load(elements::<L, true>(buffers.e.as_ref(), at));
+            exp.e = L::load(elements::<L, true>(buffers.e.as_mut(), at, 0));
             if T::COMPENSATED {
-                exp.low = L::load(elements::<L, true>(buffers.low.as_ref(), at));
+                exp.low = L::load(elements::<L, true>(buffers.low.as_mut(), at, 0));
             }
         }
         exp
@@ -551,24 +699,28 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &mut self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<T>,
+        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
         let mut seen = Extremes::nothing();
         for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
             for of in [self.slices.inputs.t.each(), self.slices.inputs.weights] {
-                let of = elements::<T::GroupLane<I>, true>(of.unwrap_or(&[]), start + at);
+                let of = elements::<T::GroupLane<I>, true>(of.unwrap_or(&[]), start + at, 0);
                 prefetch::<I, T::GroupLane<I>>(isa, of);
             }
-            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at);
+            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at, 0);
             let z = <T::GroupLane<I>>::load(z);
             let exp = Self::exp::<_, LOSSES>(z, at, buffers, &mut seen);
             finish::<T::GroupLane<I>, P, false, true, LOSSES>(
                 self.function,
                 self.slices,
-                start + at,
+                (start + at, start + length),
                 exp,
-                elements_mut::<T::GroupLane<I>, true>(buffers.losses.as_mut(), at),
+                Losses::Stored(elements_mut::<T::GroupLane<I>, true>(
+                    buffers.e.as_mut(),
+                    at,
+                    0,
+                )),
                 &mut seen,
                 stream,
             );
@@ -583,7 +735,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &mut self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<T>,
+        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
         window: &mut Window<T::GroupLane<I>>,
     ) -> Extremes<T::Lane<I>> {
         let width = <T::GroupLane<I>>::WIDTH;
@@ -597,20 +749,15 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         } = &mut *self.slices;
         let z = inputs.z.get(range.clone()).unwrap_or(&[]);
         let t = inputs.t.each().and_then(|t| t.get(range.clone()));
-        let mut losses = if wanted.has(Wanted::LOSS) {
-            outputs.loss.get_mut(range.clone())
-        } else {
-            buffers.losses.as_mut().get_mut(..length)
-        }
-        .unwrap_or(&mut [])
-        .chunks_exact_mut(width);
+        let loss = outputs.loss.get_mut(range.clone());
         let gradient = outputs.gradient.get_mut(range.clone());
         let hessian = outputs.hessian.get_mut(range);
+        let mut loss = loss.unwrap_or(&mut []).chunks_exact_mut(width);
         let mut gradient = gradient.unwrap_or(&mut []).chunks_exact_mut(width);
         let mut hessian = hessian.unwrap_or(&mut []).chunks_exact_mut(width);
         let mut t = t.unwrap_or(&[]).chunks_exact(width);
-        let mut e = buffers.e.as_ref().chunks_exact(width);
-        let mut low = buffers.low.as_ref().chunks_exact(width);
+        let mut e = buffers.e.as_mut().chunks_exact_mut(width);
+        let mut low = buffers.low.as_mut().chunks_exact(width);
         // The long chain of a derivative is begun a group ahead, where registers allow.
         let ahead = !LOSSES && P::OF_EXP && !T::COMPENSATED;
         let mut z_ahead = z.chunks_exact(width);
@@ -625,6 +772,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
             let (z, t) = (<T::GroupLane<I>>::load(z), <T::GroupLane<I>>::load(t));
             seen.target = t.max_bits_into(seen.target);
             let mut exp = next;
+            let mut buffer: &mut [T] = &mut [];
             if !LOSSES {
                 seen.see_logits(z);
                 if ahead {
@@ -634,9 +782,12 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 } else if P::OF_EXP {
                     exp = ExpNeg::of::<false>(z);
                 }
-            } else if P::OF_EXP {
+            } else {
                 let Some(e) = e.next() else { break };
-                exp.e = <T::GroupLane<I>>::load(e);
+                buffer = e;
+            }
+            if LOSSES && P::OF_EXP {
+                exp.e = <T::GroupLane<I>>::load(buffer);
                 if T::COMPENSATED {
                     let Some(low) = low.next() else { break };
                     exp.low = <T::GroupLane<I>>::load(low);
@@ -648,9 +799,11 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
             if LOSSES {
                 if WINDOWED {
                     window.add(point.loss);
-                } else {
-                    let Some(to) = losses.next() else { break };
+                } else if wanted.has(Wanted::LOSS) {
+                    let Some(to) = loss.next() else { break };
                     point.loss.store(to);
+                } else {
+                    point.loss.store(buffer);
                 }
             }
             if !LOSSES || wanted.has(Wanted::GRADIENT) {
@@ -668,11 +821,11 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
     /// and the span has to be done again.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn span<I: Isa>(
+    fn span<I: Isa, const LOSSES: bool>(
         &mut self,
         isa: I,
         span: (usize, usize),
-        buffers: &mut Buffers<T>,
+        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
         window: &mut Window<T::GroupLane<I>>,
         stream: bool,
     ) -> Result<bool, Error> {
@@ -691,7 +844,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS));
         let seen;
         let mut windowed = false;
-        if wanted.losses() {
+        if LOSSES {
             let minus_a = self.exponentials(isa, span, buffers);
             if exceeds_fast_limit(minus_a) {
                 return Ok(true);
@@ -728,7 +881,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         if windowed {
             window.end_span(self.slices.sum);
         } else if wanted.has(Wanted::SUM) {
-            let losses = buffers.losses.as_mut().get_mut(..length);
+            let losses = buffers.e.as_mut().get_mut(..length);
             isa.run(AddLosses {
                 sum: self.slices.sum,
                 losses: losses.unwrap_or(&mut []),
@@ -740,14 +893,15 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// Everything, from the first span to the rest behind the last one. The first
     /// `head` elements are those in front of the address that `stream` needs.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn spans<I: Isa>(&mut self, isa: I, head: usize, stream: bool) -> Result<(), Error> {
+    fn spans<I: Isa, const LOSSES: bool>(
+        &mut self,
+        isa: I,
+        mut buffers: Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        head: usize,
+        stream: bool,
+    ) -> Result<(), Error> {
         let width = <T::GroupLane<I>>::WIDTH;
         let count = self.slices.inputs.z.len();
-        let mut buffers = Buffers::<T> {
-            e: T::SPAN,
-            low: T::SPAN,
-            losses: T::SPAN,
-        };
         let mut window = Window::new();
         // Whether to look at the logits first: before the first span, and where some were beyond
         // `FAST_LIMIT`, since the fast kernel would make subnormal numbers of them.
@@ -774,7 +928,13 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                     start,
                     end: start + length,
                 })?;
-            } else if self.span(isa, (start, length), &mut buffers, &mut window, stream)? {
+            } else if self.span::<I, LOSSES>(
+                isa,
+                (start, length),
+                &mut buffers,
+                &mut window,
+                stream,
+            )? {
                 cautious = true;
                 continue;
             }
@@ -801,7 +961,17 @@ impl<T: Float, P: Pointwise<T>> Job for MainLoop<'_, '_, T, P> {
         }
         let head = self.stream_head::<I>();
         let stream = head.is_some();
-        let result = self.spans(isa, head.unwrap_or(0), stream);
+        let head = head.unwrap_or(0);
+        let result = if self.slices.wanted.losses() {
+            let buffers = Buffers {
+                e: T::SPAN,
+                low: T::LOW_SPAN,
+            };
+            self.spans::<I, true>(isa, buffers, head, stream)
+        } else {
+            let buffers = Buffers { e: [], low: [] };
+            self.spans::<I, false>(isa, buffers, head, stream)
+        };
         if stream {
             // Also after an error, which has the outputs overwritten.
             isa.fence();
@@ -832,8 +1002,8 @@ impl<T: Float> Job for Check<'_, '_, T> {
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         for at in (0..z.len()).step_by(<T::Lane<I>>::WIDTH) {
             if let Targets::Each(t) = t {
-                let t = <T::Lane<I>>::load(elements::<T::Lane<I>, false>(t, at));
-                seen.note(t, load_some::<_, false>(weights, at));
+                let t = <T::Lane<I>>::load(elements::<T::Lane<I>, false>(t, at, z.len()));
+                seen.note(t, load_some::<_, false>(weights, at, z.len()));
             }
         }
         if seen.are_suspect() {

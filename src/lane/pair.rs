@@ -9,7 +9,7 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Job, Lane};
+use super::{Float, Job, Lane};
 
 /// Two lanes: the first holds the elements before those of the second.
 #[derive(Clone, Copy)]
@@ -70,6 +70,10 @@ impl<L: Lane> Lane for Pair<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: L::Real) -> Self {
         Self(L::splat(value), L::splat(value))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn of_single(single: L::Single) -> Self {
+        Self(L::of_single(single), L::splat(L::Real::ZERO))
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn load(from: &[L::Real]) -> Self {
@@ -186,6 +190,10 @@ impl<L: Lane> Lane for Pair<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce_min_bits(self) -> u64 {
         self.0.min_bits(self.1).reduce_min_bits()
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn reduce_add_bits(self) -> i64 {
+        self.0.add_bits(self.1).reduce_add_bits()
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn exceeds_bits(self, limit: Self) -> bool {

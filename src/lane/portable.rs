@@ -83,6 +83,10 @@ macro_rules! portable_lane {
                 $vector::splat(value)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn of_single(single: Self) -> Self {
+                single
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 if let Some(full) = from.first_chunk::<$width>() {
                     return $vector::new(*full);

@@ -123,6 +123,10 @@ macro_rules! scalar_lane {
                 value
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn of_single(single: Self) -> Self {
+                single
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 from.first().copied().unwrap_or(0.0)
             }

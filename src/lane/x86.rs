@@ -212,6 +212,10 @@ macro_rules! lane {
                 Self(unsafe { $splat(value) })
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn of_single(single: Self) -> Self {
+                single
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 if from.len() >= $width {
                     // SAFETY: the slice holds `WIDTH` elements.
