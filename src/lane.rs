@@ -24,10 +24,6 @@
     not(target_has_atomic = "64")
 ))]
 mod arm;
-#[cfg(all(
-    any(target_arch = "x86", target_arch = "x86_64"),
-    not(debug_assertions)
-))]
 mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
@@ -52,11 +48,13 @@ const SPAN_BYTES: usize = if FIRMWARE { 64 } else { 2048 };
 #[doc(hidden)]
 pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The lane that holds this type on the instruction set `I`.
-    type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>, Wide = I::F64>;
     /// As many of them side by side as hide the latency.
     type GroupLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// The same for the full kernel, which is longer.
     type FullLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// Sixteen elements: the partial sums of a row of a matrix.
+    type RowLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// A buffer for one span, which stays in the first-level cache.
     type Span: AsMut<[Self]>;
     const SPAN: Self::Span;
@@ -135,6 +133,7 @@ impl Float for f32 {
     type Lane<I: Isa> = I::F32;
     type GroupLane<I: Isa> = I::GroupF32;
     type FullLane<I: Isa> = I::FullF32;
+    type RowLane<I: Isa> = I::RowF32;
     type Span = [Self; SPAN_BYTES / size_of::<Self>()];
     const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
     type LowSpan = [Self; 0];
@@ -208,6 +207,7 @@ impl Float for f64 {
     type Lane<I: Isa> = I::F64;
     type GroupLane<I: Isa> = I::GroupF64;
     type FullLane<I: Isa> = I::FullF64;
+    type RowLane<I: Isa> = I::RowF64;
     type Span = [Self; SPAN_BYTES / size_of::<Self>()];
     const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
     type LowSpan = Self::Span;
@@ -401,6 +401,14 @@ pub trait Lane:
     };
     /// Sum over the lanes; the caller knows that every order of it is exact.
     fn reduce_exact_sum(self) -> Self::Real;
+    /// Element i is the sum of row i, of a fixed shape: halves are added (element k
+    /// and k + `WIDTH`/2), then halves of that, to the last.
+    fn sum_rows<R: Rows<Self>>(rows: R) -> Self::Single;
+}
+
+/// As many lanes as a register has elements, made one by one.
+pub trait Rows<L: Lane>: Copy {
+    fn row(self, index: usize) -> L;
 }
 
 /// An instruction set: a zero-sized proof that the machine has it.
@@ -411,6 +419,8 @@ pub trait Isa: Copy {
     type FullF32: Lane<Real = f32, Single = Self::F32>;
     type GroupF64: Lane<Real = f64, Single = Self::F64>;
     type FullF64: Lane<Real = f64, Single = Self::F64>;
+    type RowF32: Lane<Real = f32, Single = Self::F32>;
+    type RowF64: Lane<Real = f64, Single = Self::F64>;
     /// Whether the fast form of a function is worth its code besides the full one.
     const FAST: bool;
     /// Bytes from which an address counts as aligned for `stream`.

@@ -9,7 +9,7 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Float, Job, Lane};
+use super::{Float, Job, Lane, Rows};
 
 /// Two lanes: the first holds the elements before those of the second.
 #[derive(Clone, Copy)]
@@ -228,5 +228,21 @@ impl<L: Lane> Lane for Pair<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce_exact_sum(self) -> L::Real {
         (self.0 + self.1).reduce_exact_sum()
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sum_rows<R: Rows<Self>>(rows: R) -> L::Single {
+        L::sum_rows(Halved(rows))
+    }
+}
+
+/// The two lanes of each row added.
+#[derive(Clone, Copy)]
+struct Halved<R>(R);
+
+impl<L: Lane, R: Rows<Pair<L>>> Rows<L> for Halved<R> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn row(self, index: usize) -> L {
+        let Pair(low, high) = self.0.row(index);
+        low + high
     }
 }

@@ -1,7 +1,8 @@
 //! The `Wide` backend: `wide::f32x8` and `wide::f64x4`, SIMD on any target that
 //! the `wide` crate knows, without run-time detection.
 
-use super::{Isa, Job, Lane};
+use super::pair::Pair;
+use super::{Isa, Job, Lane, Rows};
 use wide::{f32x8, f64x4, u32x8, u64x4};
 
 /// The portable vector backend; every machine has it.
@@ -15,6 +16,8 @@ impl Isa for Portable {
     type FullF32 = f32x8;
     type GroupF64 = f64x4;
     type FullF64 = f64x4;
+    type RowF32 = Pair<f32x8>;
+    type RowF64 = Pair<Pair<f64x4>>;
     const FAST: bool = HARDWARE_FMA;
 
     #[inline(never)]
@@ -201,6 +204,24 @@ macro_rules! portable_lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> $real {
                 self.to_array().iter().sum()
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
+                let mut lanes = [Self::splat(0.0); $width];
+                for (index, lane) in lanes.iter_mut().enumerate() {
+                    *lane = rows.row(index);
+                }
+                // Now vector k holds element k of every row.
+                let mut lanes = $vector::transpose(lanes);
+                let mut left = $width / 2;
+                while left > 0 {
+                    let (low, high) = lanes.split_at_mut(left);
+                    for (low, high) in low.iter_mut().zip(high) {
+                        *low += *high;
+                    }
+                    left /= 2;
+                }
+                lanes[0]
             }
         }
     };

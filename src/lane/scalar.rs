@@ -1,6 +1,7 @@
 //! One element at a time: the definition that every other backend must equal.
 
-use super::{Isa, Job, Lane};
+use super::pair::Pair;
+use super::{Isa, Job, Lane, Rows};
 
 /// The scalar backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -13,6 +14,8 @@ impl Isa for Scalar {
     type FullF32 = f32;
     type GroupF64 = f64;
     type FullF64 = f64;
+    type RowF32 = Pair<Pair<Pair<Pair<f32>>>>;
+    type RowF64 = Pair<Pair<Pair<Pair<f64>>>>;
     const FAST: bool = false;
 
     #[inline(never)]
@@ -231,6 +234,10 @@ macro_rules! scalar_lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> Self {
                 self
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
+                rows.row(0)
             }
         }
     };

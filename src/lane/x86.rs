@@ -18,9 +18,8 @@ use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 use core::sync::atomic::{AtomicU8, Ordering};
 
-#[cfg(not(debug_assertions))]
 use super::pair::Pair;
-use super::{Isa, Job, Lane};
+use super::{Isa, Job, Lane, Rows};
 
 /// Proof that AVX2 and FMA may be used.
 #[derive(Clone, Copy)]
@@ -115,7 +114,7 @@ cfg_if::cfg_if! {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ident, $double:ident, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ident, $double:ident, $row_single:ty, $row_double:ty, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
@@ -123,6 +122,8 @@ macro_rules! isa {
             type FullF32 = Full<$single>;
             type GroupF64 = Group<$double>;
             type FullF64 = Full<$double>;
+            type RowF32 = $row_single;
+            type RowF64 = $row_double;
             const FAST: bool = true;
             const STREAM_ALIGNMENT: usize = $alignment;
 
@@ -150,12 +151,22 @@ macro_rules! isa {
     };
 }
 
-isa!(Avx2, "avx2,fma", F32x8, F64x4, 32);
+isa!(
+    Avx2,
+    "avx2,fma",
+    F32x8,
+    F64x4,
+    Pair<F32x8>,
+    Pair<Pair<F64x4>>,
+    32
+);
 isa!(
     Avx512,
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
     F64x8,
+    F32x16,
+    Pair<F64x8>,
     64
 );
 
@@ -173,7 +184,7 @@ macro_rules! lane {
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident, abreast: $abreast:ident,
-     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, sum_rows: $sum_rows:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(crate) struct $lane($vector);
@@ -367,6 +378,10 @@ macro_rules! lane {
             fn reduce_exact_sum(self) -> $real {
                 unsafe { $reduce_add(self.0) }
             }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
+                Self(unsafe { $sum_rows(rows) })
+            }
         }
     };
     (@operator $lane:ident, $trait:ident, $method:ident, $intrinsic:ident) => {
@@ -394,7 +409,7 @@ lane! {
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
-    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, isa: Avx2, fraction: 23, unsigned: u32
+    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -409,7 +424,7 @@ lane! {
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
     reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field, abreast: abreast_pd256,
-    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, isa: Avx2, fraction: 52, unsigned: u64
+    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, sum_rows: sum_rows_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
@@ -424,7 +439,7 @@ lane! {
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
     reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512, abreast: abreast_ps512,
-    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, isa: Avx512, fraction: 23, unsigned: u32
+    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
@@ -439,7 +454,7 @@ lane! {
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
     reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512, abreast: abreast_pd512,
-    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, isa: Avx512, fraction: 52, unsigned: u64
+    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -812,4 +827,134 @@ unsafe fn abreast_pd512(
         core::arch::asm!("/* {0} {1} {2} {3} */", inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d, options(pure, nomem, nostack, preserves_flags));
     }
     (a, b, c, d)
+}
+
+// Rows to sums: shuffles put what is to be added side by side, for two rows at a time. The rows are made
+// in their order, since memory is read fastest so.
+// In the comments, 3:01 are elements 0 and 1 of (what is left of) row 3.
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn sum_rows_ps512<R: Rows<F32x16>>(rows: R) -> __m512 {
+    /// Quarters of both, which are added.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn quarters<const FIRST: i32, const SECOND: i32>(a: __m512, b: __m512) -> __m512 {
+        unsafe {
+            _mm512_add_ps(
+                _mm512_shuffle_f32x4::<FIRST>(a, b),
+                _mm512_shuffle_f32x4::<SECOND>(a, b),
+            )
+        }
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn within<const FIRST: i32, const SECOND: i32>(a: __m512, b: __m512) -> __m512 {
+        unsafe {
+            _mm512_add_ps(
+                _mm512_shuffle_ps::<FIRST>(a, b),
+                _mm512_shuffle_ps::<SECOND>(a, b),
+            )
+        }
+    }
+    unsafe {
+        let mut all = [_mm512_setzero_ps(); 16];
+        for (i, row) in all.iter_mut().enumerate() {
+            *row = rows.row(i).0;
+        }
+        let mut eights = [_mm512_setzero_ps(); 8];
+        let (first, second) = all.split_at(8);
+        for (eight, (a, b)) in eights.iter_mut().zip(first.iter().zip(second)) {
+            // i:0..8 and i+8:0..8
+            *eight = quarters::<0x44, 0xee>(*a, *b);
+        }
+        let [a, b, c, d, e, f, g, h] = eights;
+        // i:0..4, i+8:0..4, i+4:0..4, i+12:0..4
+        let (a, b) = (quarters::<0x88, 0xdd>(a, e), quarters::<0x88, 0xdd>(b, f));
+        let (c, d) = (quarters::<0x88, 0xdd>(c, g), quarters::<0x88, 0xdd>(d, h));
+        // Quarters of i:01 and i+2:01, i = 0, 8, 4, 12 or one more.
+        let (a, b) = (within::<0x44, 0xee>(a, c), within::<0x44, 0xee>(b, d));
+        // Quarters of i, i + 2, i + 1, i + 3.
+        let sums = within::<0x88, 0xdd>(a, b);
+        let order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+        _mm512_permutexvar_ps(order, sums)
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn sum_rows_ps256<R: Rows<F32x8>>(rows: R) -> __m256 {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn within<const FIRST: i32, const SECOND: i32>(a: __m256, b: __m256) -> __m256 {
+        unsafe {
+            _mm256_add_ps(
+                _mm256_shuffle_ps::<FIRST>(a, b),
+                _mm256_shuffle_ps::<SECOND>(a, b),
+            )
+        }
+    }
+    unsafe {
+        let mut all = [_mm256_setzero_ps(); 8];
+        for (i, row) in all.iter_mut().enumerate() {
+            *row = rows.row(i).0;
+        }
+        let mut fours = [_mm256_setzero_ps(); 4];
+        let (first, second) = all.split_at(4);
+        for (four, (a, b)) in fours.iter_mut().zip(first.iter().zip(second)) {
+            // i:0..4, i+4:0..4
+            *four = _mm256_add_ps(
+                _mm256_permute2f128_ps::<0x20>(*a, *b),
+                _mm256_permute2f128_ps::<0x31>(*a, *b),
+            );
+        }
+        let [a, b, c, d] = fours;
+        let (a, b) = (within::<0x44, 0xee>(a, c), within::<0x44, 0xee>(b, d));
+        // 0, 2, 1, 3, 4, 6, 5, 7
+        _mm256_permute_ps::<0xd8>(within::<0x88, 0xdd>(a, b))
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn sum_rows_pd512<R: Rows<F64x8>>(rows: R) -> __m512d {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    unsafe fn quarters<const FIRST: i32, const SECOND: i32>(a: __m512d, b: __m512d) -> __m512d {
+        unsafe {
+            _mm512_add_pd(
+                _mm512_shuffle_f64x2::<FIRST>(a, b),
+                _mm512_shuffle_f64x2::<SECOND>(a, b),
+            )
+        }
+    }
+    unsafe {
+        let mut all = [_mm512_setzero_pd(); 8];
+        for (i, row) in all.iter_mut().enumerate() {
+            *row = rows.row(i).0;
+        }
+        let mut fours = [_mm512_setzero_pd(); 4];
+        let (first, second) = all.split_at(4);
+        for (four, (a, b)) in fours.iter_mut().zip(first.iter().zip(second)) {
+            // i:0..4, i+4:0..4
+            *four = quarters::<0x44, 0xee>(*a, *b);
+        }
+        let [a, b, c, d] = fours;
+        // i:01, i+4:01, i+2:01, i+6:01
+        let (a, b) = (quarters::<0x88, 0xdd>(a, c), quarters::<0x88, 0xdd>(b, d));
+        // 0, 1, 4, 5, 2, 3, 6, 7
+        let sums = _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+        _mm512_shuffle_f64x2::<0xd8>(sums, sums)
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn sum_rows_pd256<R: Rows<F64x4>>(rows: R) -> __m256d {
+    unsafe {
+        let mut all = [_mm256_setzero_pd(); 4];
+        for (i, row) in all.iter_mut().enumerate() {
+            *row = rows.row(i).0;
+        }
+        let mut twos = [_mm256_setzero_pd(); 2];
+        let (first, second) = all.split_at(2);
+        for (two, (a, b)) in twos.iter_mut().zip(first.iter().zip(second)) {
+            // i:01, i+2:01
+            *two = _mm256_add_pd(
+                _mm256_permute2f128_pd::<0x20>(*a, *b),
+                _mm256_permute2f128_pd::<0x31>(*a, *b),
+            );
+        }
+        let [a, b] = twos;
+        _mm256_add_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b))
+    }
 }
