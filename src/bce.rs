@@ -531,6 +531,23 @@ impl<'a, T: Real> Bce<'a, T> {
         self.add_to(sum, SUM.and(GRADIENT_HESSIAN), z, t, outputs)
     }
 
+    /// A bound on all |gradients|, and on four times all Hessians.
+    pub(crate) fn largest_factor(&self) -> Result<f64, Error> {
+        self.options()?;
+        let mut largest = match self.weights {
+            None => 1.0,
+            Some(_) => 0.0,
+        };
+        for (index, weight) in self.weights.unwrap_or(&[]).iter().enumerate() {
+            let value = weight.as_f64();
+            if !(0.0..f64::INFINITY).contains(&value) {
+                return Err(Error::InvalidWeight { index, value });
+            }
+            largest = value.max(largest);
+        }
+        Ok(largest * self.pos_weight.as_f64().max(1.0))
+    }
+
     /// The options that change the formula, checked.
     pub(crate) fn options(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
         let Self {

@@ -11,6 +11,7 @@ use crate::kernel::exact::Exact;
 use crate::kernel::excess::Excess;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::Float;
+use crate::linear::walk::Pass;
 use crate::span_sum::{AddValues, SpanSum};
 use crate::walk::{Check, MainLoop, Outputs, Remainder, Short, Slices, is_long};
 
@@ -79,6 +80,10 @@ pub trait Entries: Sized {
         negative: bool,
         sum: &mut SpanSum,
     ) -> Result<bool, Error>;
+    /// A pass over the rows of a matrix.
+    fn linear(pass: Pass<'_, Self>) -> Result<(), Error>
+    where
+        Self: Float;
 }
 
 macro_rules! entries {
@@ -126,6 +131,9 @@ macro_rules! entries {
                     values,
                     negative,
                 })
+            }
+            fn linear(pass: Pass<'_, Self>) -> Result<(), Error> {
+                pass.run_on_backend()
             }
         }
     };

@@ -52,6 +52,65 @@ pub enum Error {
         /// The backend's name, as [`Backend::name`](crate::Backend::name) gives it.
         backend: &'static str,
     },
+    /// A feature is NaN, infinite or beyond the scale of its column.
+    FeatureOutOfScale {
+        /// The first row with such a feature.
+        row: usize,
+        /// The first such column in it.
+        column: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// A coefficient, or an element of a direction, is NaN or infinite.
+    InvalidCoefficient {
+        /// The first such index.
+        index: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// An offset is NaN or infinite.
+    InvalidOffset {
+        /// The first such row.
+        row: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// The logit of a row, or a part of it, is beyond the range of its type.
+    InvalidLogit {
+        /// The first such row.
+        row: usize,
+        /// What the row's logit became: an infinity or NaN.
+        value: f64,
+    },
+    /// A residual, or another factor of a row in a sum, is beyond its scale.
+    FactorOutOfScale {
+        /// The first such row.
+        row: usize,
+        /// The factor.
+        value: f64,
+    },
+    /// There is no [`ColumnScale`](crate::linear::ColumnScale) for this, or no sum of products of such scales.
+    ScaleOutOfRange {
+        /// The bound for which there is none.
+        value: f64,
+    },
+    /// Sums of different scales cannot be merged or filled together.
+    ScaleMismatch {
+        /// The first sum that does not fit.
+        index: usize,
+    },
+    /// A group has no sums.
+    GroupOutOfRange {
+        /// The first row of such a group.
+        row: usize,
+        /// Its group.
+        group: u32,
+    },
+    /// A sum over more than 2^64 − 1 rows.
+    TooManyRows,
+    /// The bytes are not a serialised [`ColumnSum`](crate::linear::ColumnSum) or
+    /// [`ColumnScale`](crate::linear::ColumnScale) of a known version.
+    MalformedColumnSum,
     /// The bytes are not a serialised [`LossSum`](crate::LossSum) of a known version.
     MalformedLossSum,
 }
@@ -66,6 +125,23 @@ impl Error {
             },
             Self::InvalidWeight { index, value } => Self::InvalidWeight {
                 index: start + index,
+                value,
+            },
+            Self::FeatureOutOfScale { row, column, value } => Self::FeatureOutOfScale {
+                row: start + row,
+                column,
+                value,
+            },
+            Self::InvalidOffset { row, value } => Self::InvalidOffset {
+                row: start + row,
+                value,
+            },
+            Self::InvalidLogit { row, value } => Self::InvalidLogit {
+                row: start + row,
+                value,
+            },
+            Self::FactorOutOfScale { row, value } => Self::FactorOutOfScale {
+                row: start + row,
                 value,
             },
             other => other,
@@ -96,6 +172,35 @@ impl fmt::Display for Error {
             Self::Empty => f.write_str("the mean of nothing is undefined"),
             Self::BackendUnavailable { backend } => {
                 write!(f, "backend {backend} is not available on this machine")
+            }
+            Self::FeatureOutOfScale { row, column, value } => write!(
+                f,
+                "feature {value} in row {row}, column {column} is not finite or beyond its column's scale"
+            ),
+            Self::InvalidCoefficient { index, value } => {
+                write!(f, "coefficient {value} at index {index} is not finite")
+            }
+            Self::InvalidOffset { row, value } => {
+                write!(f, "offset {value} in row {row} is not finite")
+            }
+            Self::InvalidLogit { row, value } => write!(
+                f,
+                "the logit of row {row} is beyond the range of its type and became {value}"
+            ),
+            Self::FactorOutOfScale { row, value } => write!(
+                f,
+                "the residual or factor {value} of row {row} is beyond its scale"
+            ),
+            Self::ScaleOutOfRange { value } => write!(f, "there is no scale for {value}"),
+            Self::ScaleMismatch { index } => {
+                write!(f, "the column sum at index {index} has another scale")
+            }
+            Self::GroupOutOfRange { row, group } => {
+                write!(f, "group {group} of row {row} has no sums")
+            }
+            Self::TooManyRows => f.write_str("a sum over more than 2^64 - 1 rows"),
+            Self::MalformedColumnSum => {
+                f.write_str("bytes are not a serialised ColumnSum or ColumnScale")
             }
             Self::MalformedLossSum => f.write_str("bytes are not a serialised LossSum"),
         }

@@ -38,6 +38,7 @@ mod error;
 pub mod exact;
 mod kernel;
 mod lane;
+pub mod linear;
 #[cfg(feature = "rayon")]
 mod par;
 pub mod scalar;

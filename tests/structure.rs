@@ -7,8 +7,17 @@ use std::path::Path;
 /// From the interface down. A module is named as its path in the crate, `lib` is the crate's root.
 const LAYERS: &[&[&str]] = &[
     &["lib"],
+    &["linear", "linear::par"],
     &["bce", "exact", "par", "scalar", "slices"],
     &["entry"],
+    &[
+        "linear::columns",
+        "linear::features",
+        "linear::gram",
+        "linear::logits",
+        "linear::sums",
+        "linear::walk",
+    ],
     &["dispatch"],
     &["walk"],
     &[

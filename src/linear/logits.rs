@@ -1,0 +1,148 @@
+//! X·b, row by row, in one order of operations whatever the layout and the vector width.
+//!
+//! Partial sum k of a row, k = 0 … 15, takes the columns j ≡ k (mod 16), ascending, by FMA from +0. Then
+//! sums k and k + 8 are added, k and k + 4, k and k + 2, k and k + 1; then the constant and the offset. The
+//! sign of a zero on the way does not matter: a constant that is not −0 makes it +0.
+
+use crate::lane::{Float, Isa, Lane, Rows};
+use crate::linear::features::Features;
+
+/// Partial sums of a row.
+const SUMS: usize = 16;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Vectors of rows side by side, in columns: every visit to a column takes an address and its checks.
+const STRIP: usize = 8;
+
+/// The dot products of the rows with `coefficients`, + `constant` + `offset`, to `z`: an element a row.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn dots<I: Isa, T: Float>(
+    isa: I,
+    x: Features<'_, T>,
+    coefficients: &[T],
+    constant: T,
+    offset: Option<&[T]>,
+    z: &mut [T],
+) {
+    if x.is_columnar() {
+        by_columns::<I, T>(isa, x, coefficients, z);
+    } else {
+        by_rows::<I, T>(x, coefficients, z);
+    }
+    let width = <T::Lane<I>>::WIDTH;
+    let constant = <T::Lane<I>>::splat(constant) + <T::Lane<I>>::splat(T::ZERO);
+    let mut offset = offset.map(|offset| offset.chunks(width));
+    for z in z.chunks_mut(width) {
+        let mut sum = <T::Lane<I>>::load(z) + constant;
+        if let Some(offset) = offset.as_mut().and_then(Iterator::next) {
+            sum = sum + <T::Lane<I>>::load(offset);
+        }
+        sum.store(z);
+    }
+}
+
+/// The partial sums of some rows.
+#[derive(Clone, Copy)]
+struct PartialSums<'a, T> {
+    x: Features<'a, T>,
+    coefficients: &'a [T],
+    start: usize,
+}
+
+impl<T: Float, L: Lane<Real = T>> Rows<L> for PartialSums<'_, T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn row(self, index: usize) -> L {
+        const { assert!(L::WIDTH == SUMS) };
+        // Rows that are missing are the last one again, and are not stored.
+        let row = (self.start + index).min(self.x.row_count() - 1);
+        let row = self.x.of_row(row, 0, self.x.column_count());
+        let mut sums = L::splat(T::ZERO);
+        let (mut x, mut b) = (row.chunks_exact(SUMS), self.coefficients.chunks_exact(SUMS));
+        for (x, b) in (&mut x).zip(&mut b) {
+            sums = L::load(x).fma(L::load(b), sums);
+        }
+        if !x.remainder().is_empty() {
+            sums = L::load(x.remainder()).fma(L::load(b.remainder()), sums);
+        }
+        sums
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn by_rows<I: Isa, T: Float>(x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
+    let mut start = 0;
+    for z in z.chunks_mut(<T::Lane<I>>::WIDTH) {
+        let sums = <T::RowLane<I>>::sum_rows(PartialSums {
+            x,
+            coefficients,
+            start,
+        });
+        sums.store(z);
+        start += z.len();
+    }
+}
+
+/// As the rows' tree: in the order 0, 8, 4, 12, … each sum is complete when it is added to its neighbour.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn by_columns<I: Isa, T: Float>(isa: I, x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
+    const LEVELS: usize = SUMS.ilog2() as usize;
+    let width = <T::Lane<I>>::WIDTH;
+    let zeros = [<T::Lane<I>>::splat(T::ZERO); STRIP];
+    let ahead = z.len();
+    let mut start = 0;
+    for z in z.chunks_mut(STRIP * width) {
+        let mut waiting = [zeros; LEVELS];
+        let mut whole = zeros;
+        for leaf in 0..SUMS {
+            let mut sums = zeros;
+            let first = leaf.reverse_bits() >> (usize::BITS as usize - LEVELS);
+            let mut column = first;
+            while let Some(&b) = coefficients.get(column) {
+                let of_column = x.of_column(column, start, z.len());
+                // The next block's: no CPU follows as many streams as there are columns.
+                for line in (0..z.len()).step_by(LINE / size_of::<T>()) {
+                    isa.prefetch(of_column, ahead + line);
+                }
+                let b = <T::Lane<I>>::splat(b);
+                if let Some(whole) = of_column.get(..STRIP * width) {
+                    for (sum, x) in sums.iter_mut().zip(whole.chunks_exact(width)) {
+                        *sum = <T::Lane<I>>::load(x).fma(b, *sum);
+                    }
+                } else {
+                    for (sum, x) in sums.iter_mut().zip(of_column.chunks(width)) {
+                        *sum = <T::Lane<I>>::load(x).fma(b, *sum);
+                    }
+                }
+                column += SUMS;
+            }
+            let mut level = leaf;
+            for waiting in &mut waiting {
+                if level & 1 == 0 {
+                    *waiting = sums;
+                    break;
+                }
+                for (sum, waiting) in sums.iter_mut().zip(*waiting) {
+                    *sum = waiting + *sum;
+                }
+                level >>= 1;
+            }
+            whole = sums;
+        }
+        for (sum, z) in whole.into_iter().zip(z.chunks_mut(width)) {
+            sum.store(z);
+        }
+        start += z.len();
+    }
+}
+
+/// The pattern of the largest magnitude; of a NaN if there is one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn greatest<I: Isa, T: Float>(of: &[T]) -> u64 {
+    let mut largest = <T::Lane<I>>::splat(T::ZERO);
+    for chunk in of.chunks(<T::Lane<I>>::WIDTH) {
+        largest = largest.max_bits(<T::Lane<I>>::load(chunk).abs());
+    }
+    largest.reduce_max_bits()
+}

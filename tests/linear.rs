@@ -1,0 +1,1018 @@
+//! The linear head against its definition, written once more, element by element, and against itself: in
+//! other orders, parts, layouts and on other backends.
+
+use soft_bce::linear::{
+    ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
+    gram_scratch, merge, scan,
+};
+use soft_bce::{Backend, Bce, Error, LossSum, Real, scalar};
+
+/// What the definition needs of an element type.
+trait Element: Real + std::fmt::Debug {
+    fn of(value: f64) -> Self;
+    fn to(self) -> f64;
+    fn fused(self, factor: Self, addend: Self) -> Self;
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn bits(self) -> u64;
+}
+
+macro_rules! element {
+    ($real:ident) => {
+        impl Element for $real {
+            fn of(value: f64) -> Self {
+                value as $real
+            }
+            fn to(self) -> f64 {
+                f64::from(self)
+            }
+            fn fused(self, factor: Self, addend: Self) -> Self {
+                self.mul_add(factor, addend)
+            }
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+            fn times(self, other: Self) -> Self {
+                self * other
+            }
+            fn bits(self) -> u64 {
+                u64::from(self.to_bits())
+            }
+        }
+    };
+}
+element!(f32);
+element!(f64);
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    /// In [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 * 2f64.powi(-53)
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// A data set with what makes trouble in it: zeros, integers, tiny and subnormal numbers, columns of
+/// different magnitudes.
+struct Data<T> {
+    rows: usize,
+    columns: usize,
+    x: Vec<T>,
+    t: Vec<T>,
+    weights: Vec<T>,
+    offset: Vec<T>,
+    coefficients: Vec<T>,
+}
+
+impl<T: Element> Data<T> {
+    fn new(rows: usize, columns: usize, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let size = |column: usize| 2f64.powi((column % 20) as i32 * 10 - 100);
+        let mut x = Vec::new();
+        for _ in 0..rows {
+            for column in 0..columns {
+                let normal = random.unit() + random.unit() + random.unit() - 1.5;
+                let value = match random.below(50) {
+                    0..5 => 0.0,
+                    5..10 => (normal * 8.0).round(),
+                    10 => normal * 1e-10,
+                    11 => 2f64.powi(30 - random.below(20) as i32),
+                    _ => normal * 2.0,
+                };
+                let subnormal = random.below(200) == 0;
+                x.push(if subnormal {
+                    T::of(1e-40 * normal)
+                } else {
+                    T::of(value * size(column))
+                });
+            }
+        }
+        let per_column = 4.0 / (columns.max(1) as f64).sqrt();
+        let coefficients = (0..columns)
+            .map(|column| T::of((random.unit() - 0.5) * per_column / size(column)))
+            .collect();
+        let mut column = |make: fn(&mut Random) -> f64| -> Vec<T> {
+            (0..rows).map(|_| T::of(make(&mut random))).collect()
+        };
+        Self {
+            rows,
+            columns,
+            x,
+            t: column(|random| match random.below(4) {
+                0 => 0.0,
+                1 => 1.0,
+                _ => random.unit(),
+            }),
+            weights: column(|random| match random.below(8) {
+                0 => 0.0,
+                1 => -0.0,
+                _ => random.unit() * 5.0,
+            }),
+            offset: column(|random| random.unit() - 0.5),
+            coefficients,
+        }
+    }
+
+    fn rows_of(&self, order: &[usize]) -> Self {
+        let pick = |of: &[T]| order.iter().map(|&row| of[row]).collect();
+        let row = |&row: &usize| &self.x[row * self.columns..(row + 1) * self.columns];
+        Self {
+            rows: order.len(),
+            columns: self.columns,
+            x: order.iter().flat_map(row).copied().collect(),
+            t: pick(&self.t),
+            weights: pick(&self.weights),
+            offset: pick(&self.offset),
+            coefficients: self.coefficients.clone(),
+        }
+    }
+
+    fn features(&self) -> Features<'_, T> {
+        Features::rows(&self.x, self.rows, self.columns).unwrap()
+    }
+
+    fn columns(&self) -> Vec<Vec<T>> {
+        let column = |j: usize| (0..self.rows).map(move |i| self.x[i * self.columns + j]);
+        (0..self.columns).map(|j| column(j).collect()).collect()
+    }
+
+    fn scales(&self) -> Vec<ColumnScale> {
+        let mut scales = vec![ColumnScale::ZERO; self.columns];
+        scan(&self.features(), &mut scales).unwrap();
+        scales
+    }
+
+    fn head(&self, options: Options) -> Head<'_, T> {
+        let mut bce = Bce::new();
+        let mut head = Head::new(&self.coefficients);
+        if options.everything {
+            bce = bce
+                .weights(&self.weights)
+                .pos_weight(T::of(3.0))
+                .label_smoothing(T::of(0.125));
+            head = head.intercept(T::of(-0.25)).offset(&self.offset);
+        }
+        head.bce(bce.backend(options.backend).unwrap())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Options {
+    everything: bool,
+    backend: Backend,
+}
+
+/// Everything that the head computes of a data set.
+#[derive(Clone, PartialEq, Debug)]
+struct Results {
+    loss: LossSum,
+    gradient: Vec<ColumnSum>,
+    hessian_vector: Vec<ColumnSum>,
+    gram: Vec<ColumnSum>,
+    sandwich: Vec<ColumnSum>,
+}
+
+/// What the sums of all parts of a data set share.
+struct Scales {
+    columns: Vec<ColumnScale>,
+    residual: ColumnScale,
+    hessian: ColumnScale,
+    squared: ColumnScale,
+    hessian_vector: ColumnScale,
+}
+
+impl Scales {
+    fn new<T: Element>(data: &Data<T>, options: Options) -> Self {
+        let (columns, head) = (data.scales(), data.head(options));
+        let residual = head.residual_scale().unwrap();
+        let direction = direction(data, options);
+        Self {
+            residual,
+            hessian: head.hessian_scale().unwrap(),
+            squared: ColumnScale::of(residual.bound().powi(2)).unwrap(),
+            hessian_vector: head.hessian_vector_scale(&columns, &direction).unwrap(),
+            columns,
+        }
+    }
+}
+
+fn direction<T: Element>(data: &Data<T>, options: Options) -> Vec<T> {
+    let mut direction: Vec<T> = data.coefficients.iter().rev().copied().collect();
+    for (v, b) in direction.iter_mut().zip(&data.coefficients) {
+        *v = T::of(b.to() * if v.to() > 0.0 { 1.5 } else { -0.75 });
+    }
+    if options.everything {
+        direction.push(T::of(0.5));
+    }
+    direction
+}
+
+fn compute<T: Element>(
+    data: &Data<T>,
+    x: &Features<'_, T>,
+    scales: &Scales,
+    options: Options,
+) -> Results {
+    let head = data.head(options);
+    let width = head.width();
+    // What is in the scratch does not matter.
+    let mut scratch = vec![f64::NAN; gradient_scratch(width)];
+    let mut gram_space = vec![f64::NAN; gram_scratch(width)];
+    let start = |factor| {
+        let mut sums = vec![ColumnSum::default(); width];
+        head.start_gradient(&scales.columns, factor, &mut sums)
+            .unwrap();
+        sums
+    };
+    let start_gram = |factor| {
+        let mut sums = vec![ColumnSum::default(); gram_length(width)];
+        head.start_gram(&scales.columns, factor, &mut sums).unwrap();
+        sums
+    };
+    let mut results = Results {
+        loss: LossSum::new(),
+        gradient: start(scales.residual),
+        hessian_vector: start(scales.hessian_vector),
+        gram: start_gram(scales.hessian),
+        sandwich: start_gram(scales.squared),
+    };
+    let Results {
+        loss,
+        gradient,
+        hessian_vector,
+        gram,
+        sandwich,
+    } = &mut results;
+    let (t, v) = (&data.t, direction(data, options));
+    head.sum_gradient(x, t, loss, gradient, &mut scratch)
+        .unwrap();
+    head.hessian_vector(x, t, &v, hessian_vector, &mut scratch)
+        .unwrap();
+    head.gram(x, t, GramWeight::Hessian, gram, &mut gram_space)
+        .unwrap();
+    head.gram(x, t, GramWeight::SquaredResidual, sandwich, &mut gram_space)
+        .unwrap();
+    results
+}
+
+fn dot<T: Element>(row: &[T], coefficients: &[T]) -> T {
+    let mut sums = [T::of(0.0); 16];
+    for (j, (&x, &b)) in row.iter().zip(coefficients).enumerate() {
+        sums[j % 16] = x.fused(b, sums[j % 16]);
+    }
+    for half in [8, 4, 2, 1] {
+        for k in 0..half {
+            sums[k] = sums[k].plus(sums[k + half]);
+        }
+    }
+    sums[0]
+}
+
+/// The units of a product of a factor and a feature: by the FMA that defines them.
+fn units(factor: f64, x: f64, sum: &ColumnSum) -> i128 {
+    let center = 1.5 * 2f64.powi(sum.unit_exponent() + 52);
+    let rounded = x.mul_add(factor, center);
+    // The integer quotient of an exact difference.
+    ((rounded - center) / 2f64.powi(sum.unit_exponent())) as i128
+}
+
+fn odd(factor: f64) -> f64 {
+    if factor == 0.0 {
+        0.0
+    } else {
+        f64::from_bits(factor.to_bits() | 1)
+    }
+}
+
+/// The definition, row by row.
+fn define<T: Element>(data: &Data<T>, scales: &Scales, options: Options) -> (Vec<T>, Definition) {
+    let head = data.head(options);
+    let empty = data.rows_of(&[]);
+    let sums = compute(&empty, &empty.features(), scales, options);
+    let width = head.width();
+    let v = direction(data, options);
+    let mut logits = Vec::new();
+    let mut of = Definition {
+        loss: LossSum::new(),
+        gradient: vec![0; width],
+        hessian_vector: vec![0; width],
+        gram: vec![0; gram_length(width)],
+        sandwich: vec![0; gram_length(width)],
+    };
+    let bce = |row: usize| {
+        let mut bce = Bce::new().backend(Backend::Scalar).unwrap();
+        if options.everything {
+            bce = bce
+                .weights(&data.weights[row..row + 1])
+                .pos_weight(T::of(3.0))
+                .label_smoothing(T::of(0.125));
+        }
+        bce
+    };
+    for row in 0..data.rows {
+        let mut x = data.x[row * data.columns..(row + 1) * data.columns].to_vec();
+        let mut z = dot(&x, &data.coefficients);
+        let mut q = dot(&x, &v);
+        z = z.plus(T::of(if options.everything { -0.25 } else { 0.0 }));
+        if options.everything {
+            z = z.plus(data.offset[row]);
+            q = q.plus(T::of(0.5));
+            x.push(T::of(1.0));
+        }
+        logits.push(z);
+        let (mut g, mut h) = ([T::of(0.0)], [T::of(0.0)]);
+        let t = &data.t[row..row + 1];
+        bce(row).accumulate(&[z], t, &mut of.loss).unwrap();
+        bce(row).gradient_hessian(&[z], t, &mut g, &mut h).unwrap();
+        let (r, h) = (g[0].to(), h[0]);
+        let y = if h.to() == 0.0 { 0.0 } else { h.times(q).to() };
+        for (j, x_j) in x.iter().map(|x| x.to()).enumerate() {
+            of.gradient[j] += units(odd(r), x_j, &sums.gradient[j]);
+            of.hessian_vector[j] += units(odd(y), x_j, &sums.hessian_vector[j]);
+            for (k, x_k) in x.iter().map(|x| x.to()).enumerate().take(j + 1) {
+                let at = j * (j + 1) / 2 + k;
+                of.gram[at] += units(odd(h.to() * x_j), x_k, &sums.gram[at]);
+                of.sandwich[at] += units(odd(r * r * x_j), x_k, &sums.sandwich[at]);
+            }
+        }
+    }
+    (logits, of)
+}
+
+struct Definition {
+    loss: LossSum,
+    gradient: Vec<i128>,
+    hessian_vector: Vec<i128>,
+    gram: Vec<i128>,
+    sandwich: Vec<i128>,
+}
+
+fn assert_defined(results: &Results, of: &Definition, what: &str) {
+    let units = |sums: &[ColumnSum]| -> Vec<i128> { sums.iter().map(ColumnSum::units).collect() };
+    assert_eq!(results.loss, of.loss, "{what}: loss");
+    assert_eq!(units(&results.gradient), of.gradient, "{what}: gradient");
+    assert_eq!(
+        units(&results.hessian_vector),
+        of.hessian_vector,
+        "{what}: Hessian times v"
+    );
+    assert_eq!(units(&results.gram), of.gram, "{what}: Gram matrix");
+    assert_eq!(units(&results.sandwich), of.sandwich, "{what}: sandwich");
+}
+
+fn every_way<T: Element>(rows: usize, columns: usize, backends: &[Backend]) {
+    let data = Data::<T>::new(rows, columns, (rows * 1009 + columns) as u64);
+    for everything in [false, true] {
+        let scalar = Options {
+            everything,
+            backend: Backend::Scalar,
+        };
+        let scales = Scales::new(&data, scalar);
+        let (logits, of) = define(&data, &scales, scalar);
+        for &backend in backends {
+            let options = Options {
+                everything,
+                backend,
+            };
+            let what = format!("{rows} x {columns}, {}, {everything}", backend.name());
+            let columns_of = data.columns();
+            let slices: Vec<&[T]> = columns_of.iter().map(Vec::as_slice).collect();
+            // With a stride, one element off the start.
+            let stride = columns + 3;
+            let mut padded = vec![T::of(f64::NAN); 1 + rows * stride];
+            for (row, x) in data.x.chunks(columns.max(1)).enumerate() {
+                padded[1 + row * stride..][..columns].copy_from_slice(x);
+            }
+            let strided = Features::strided(&padded[1..], rows, columns, stride).unwrap();
+            let by_columns = Features::columns(&slices, rows).unwrap();
+            for (x, layout) in [
+                (data.features(), "rows"),
+                (strided, "strided"),
+                (by_columns, "columns"),
+            ] {
+                let what = format!("{what}, {layout}");
+                let mut z = vec![T::of(0.0); rows];
+                let mut p = z.clone();
+                let head = data.head(options);
+                head.logits(&x, &mut z).unwrap();
+                head.predict(&x, &mut p).unwrap();
+                for (row, (z, p)) in z.iter().zip(&p).enumerate() {
+                    assert_eq!(z.bits(), logits[row].bits(), "{what}: logit {row}");
+                    assert_eq!(
+                        p.bits(),
+                        scalar::sigmoid(*z).bits(),
+                        "{what}: prediction {row}"
+                    );
+                }
+                let mut found = vec![ColumnScale::ZERO; columns];
+                scan(&x, &mut found).unwrap();
+                assert_eq!(found, scales.columns, "{what}");
+                assert_defined(&compute(&data, &x, &scales, options), &of, &what);
+            }
+        }
+    }
+}
+
+fn fast_backends() -> Vec<Backend> {
+    let slow = [Backend::Scalar, Backend::Wide];
+    Backend::available().filter(|b| !slow.contains(b)).collect()
+}
+
+#[test]
+fn every_layout_and_backend_gives_what_the_definition_does() {
+    let all: Vec<_> = Backend::available().collect();
+    for columns in [0, 1, 3, 7, 16, 17, 33] {
+        for rows in [0, 1, 2, 65] {
+            every_way::<f32>(rows, columns, &all);
+            every_way::<f64>(rows, columns, &all);
+        }
+    }
+}
+
+#[test]
+fn many_columns() {
+    for columns in [64, 100, 512, 1000] {
+        let rows = if columns < 200 { 70 } else { 3 };
+        every_way::<f32>(rows, columns, &fast_backends());
+        every_way::<f64>(rows, columns, &fast_backends());
+    }
+}
+
+#[test]
+fn many_rows() {
+    every_way::<f32>(1000, 5, &fast_backends());
+    every_way::<f64>(1000, 20, &fast_backends());
+}
+
+fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for i in (1..count).rev() {
+        order.swap(i, random.below(i + 1));
+    }
+    order
+}
+
+/// Rows in any order, cut anywhere, on any backend, merged in any order.
+fn any_order_and_partition<T: Element>(rows: usize, columns: usize) {
+    let data = Data::<T>::new(rows, columns, 99);
+    let mut random = Random((rows + columns) as u64);
+    let backends: Vec<_> = Backend::available().collect();
+    let options = Options {
+        everything: true,
+        backend: Backend::detect(),
+    };
+    let scales = Scales::new(&data, options);
+    let whole = compute(&data, &data.features(), &scales, options);
+    for _ in 0..4 {
+        let shuffled_data = data.rows_of(&shuffled(rows, &mut random));
+        let mut parts = Vec::new();
+        let mut start = 0;
+        while start < rows {
+            let end = rows.min(start + 1 + random.below(rows / 3));
+            let order: Vec<usize> = (start..end).collect();
+            let part = shuffled_data.rows_of(&order);
+            let options = Options {
+                backend: backends[random.below(backends.len())],
+                ..options
+            };
+            let transposed = part.columns();
+            let slices: Vec<&[T]> = transposed.iter().map(Vec::as_slice).collect();
+            let x = if random.below(2) == 0 {
+                part.features()
+            } else {
+                Features::columns(&slices, part.rows).unwrap()
+            };
+            parts.push(compute(&part, &x, &scales, options));
+            start = end;
+        }
+        while parts.len() > 1 {
+            let other = parts.swap_remove(random.below(parts.len()));
+            let at = random.below(parts.len());
+            let sum = &mut parts[at];
+            sum.loss.merge(&other.loss);
+            for (sums, others) in [
+                (&mut sum.gradient, &other.gradient),
+                (&mut sum.hessian_vector, &other.hessian_vector),
+                (&mut sum.gram, &other.gram),
+                (&mut sum.sandwich, &other.sandwich),
+            ] {
+                // Through bytes, as from another machine.
+                let read = |sum: &ColumnSum| ColumnSum::from_bytes(&sum.to_bytes()).unwrap();
+                merge(sums, &others.iter().map(read).collect::<Vec<_>>()).unwrap();
+            }
+        }
+        assert_eq!(parts[0], whole);
+    }
+}
+
+#[test]
+fn order_partition_layout_and_backend_do_not_matter() {
+    any_order_and_partition::<f32>(150, 3);
+    any_order_and_partition::<f64>(150, 3);
+    any_order_and_partition::<f32>(90, 21);
+    any_order_and_partition::<f64>(90, 21);
+}
+
+/// Groups add up to the whole, whatever their order, and each is what its rows alone give.
+#[test]
+fn groups_are_the_sums_of_their_rows() {
+    let data = Data::<f32>::new(300, 9, 5);
+    let mut random = Random(8);
+    for everything in [false, true] {
+        let options = Options {
+            everything,
+            backend: Backend::detect(),
+        };
+        let scales = Scales::new(&data, options);
+        let head = data.head(options);
+        let width = head.width();
+        let mut scratch = vec![0.0; gradient_scratch(width)];
+        for sorted in [false, true] {
+            let mut groups: Vec<u32> = (0..300).map(|_| random.below(7) as u32).collect();
+            if sorted {
+                groups.sort_unstable();
+            }
+            let mut sums = vec![ColumnSum::default(); 8 * width];
+            for sums in sums.chunks_mut(width) {
+                head.start_gradient(&scales.columns, scales.residual, sums)
+                    .unwrap();
+            }
+            let mut loss = LossSum::new();
+            let transposed = data.columns();
+            let slices: Vec<&[f32]> = transposed.iter().map(Vec::as_slice).collect();
+            let x = if everything {
+                data.features()
+            } else {
+                Features::columns(&slices, 300).unwrap()
+            };
+            head.group_gradient(&x, &data.t, &groups, &mut loss, &mut sums, &mut scratch)
+                .unwrap();
+            for (group, sums) in sums.chunks(width).enumerate() {
+                let rows: Vec<usize> = (0..300).filter(|&i| groups[i] == group as u32).collect();
+                let part = data.rows_of(&rows);
+                let alone = compute(&part, &part.features(), &scales, options);
+                for (sum, alone) in sums.iter().zip(alone.gradient) {
+                    assert_eq!(sum.units(), alone.units(), "group {group}");
+                }
+            }
+            let whole = compute(&data, &data.features(), &scales, options);
+            assert_eq!(loss, whole.loss);
+        }
+    }
+}
+
+/// Products whose lowest bit is half a unit: without the odd bit their sums would depend on the order.
+#[test]
+fn products_made_to_tie_do_not() {
+    let mut random = Random(1);
+    for backend in Backend::available() {
+        for trial in 0..50 {
+            // Residuals of sigmoid(0) − t = 1/2 − t, exact, with few bits; features with few bits below them.
+            let rows = 64;
+            let bits = 1 + random.below(20) as i32;
+            let t: Vec<f64> = (0..rows)
+                .map(|_| {
+                    let steps = 2f64.powi(bits);
+                    (random.unit() * steps).floor() / steps
+                })
+                .collect();
+            // The grid is 2^-45 (E = F = 0): products that are odd multiples of 2^-46.
+            let x: Vec<f64> = (0..rows)
+                .map(|_| {
+                    let odd = 2.0 * (random.unit() * 1000.0).floor() + 1.0;
+                    odd * 2f64.powi(bits - 46)
+                })
+                .collect();
+            let head = Head::new(&[0.0]).bce(Bce::new().backend(backend).unwrap());
+            let run = |order: &[usize], block: usize| {
+                let mut sum = [ColumnSum::new(ColumnScale::ONE, ColumnScale::ONE).unwrap()];
+                let mut scratch = vec![0.0; gradient_scratch(1)];
+                for rows in order.chunks(block) {
+                    let pick = |of: &[f64]| rows.iter().map(|&row| of[row]).collect::<Vec<_>>();
+                    let (x, t) = (pick(&x), pick(&t));
+                    let x = Features::rows(&x, x.len(), 1).unwrap();
+                    let loss = &mut LossSum::new();
+                    head.sum_gradient(&x, &t, loss, &mut sum, &mut scratch)
+                        .unwrap();
+                }
+                sum[0].units()
+            };
+            let forward: Vec<usize> = (0..rows).collect();
+            let expected: i128 = forward
+                .iter()
+                .map(|&row| {
+                    let sum = ColumnSum::new(ColumnScale::ONE, ColumnScale::ONE).unwrap();
+                    units(odd(0.5 - t[row]), x[row], &sum)
+                })
+                .sum();
+            assert_eq!(run(&forward, rows), expected, "trial {trial}");
+            let order = shuffled(rows, &mut random);
+            for block in [rows, 1, 7] {
+                assert_eq!(run(&order, block), expected, "{} {trial}", backend.name());
+            }
+        }
+    }
+}
+
+/// x · 2^1074 as an integer.
+fn scaled(x: f64) -> num_bigint::BigInt {
+    let bits = x.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as usize;
+    let fraction = bits & ((1 << 52) - 1);
+    let significand = fraction | u64::from(exponent != 0) << 52;
+    let magnitude = num_bigint::BigInt::from(significand) << exponent.saturating_sub(1);
+    if x < 0.0 { -magnitude } else { magnitude }
+}
+
+/// The bound of the documentation, in integers.
+fn within_the_bound<T: Element>(rows: usize, columns: usize, seed: u64) {
+    use num_bigint::{BigInt, Sign};
+    let data = Data::<T>::new(rows, columns, seed);
+    let options = Options {
+        everything: true,
+        backend: Backend::detect(),
+    };
+    let scales = Scales::new(&data, options);
+    let head = data.head(options);
+    let results = compute(&data, &data.features(), &scales, options);
+    let mut z = vec![T::of(0.0); rows];
+    head.logits(&data.features(), &mut z).unwrap();
+    let bce = Bce::new().weights(&data.weights).pos_weight(T::of(3.0));
+    let mut r = z.clone();
+    bce.label_smoothing(T::of(0.125))
+        .gradient(&z, &data.t, &mut r)
+        .unwrap();
+    for (column, sum) in results.gradient.iter().enumerate().take(columns) {
+        // In units of 2^-2148.
+        let (mut exact, mut magnitudes) = (BigInt::ZERO, BigInt::ZERO);
+        for (row, r) in r.iter().enumerate() {
+            let product = scaled(r.to()) * scaled(data.x[row * columns + column].to());
+            magnitudes += BigInt::from_biguint(Sign::Plus, product.magnitude().clone());
+            exact += product;
+        }
+        let at = |exponent: i32| BigInt::from(1) << (2148 + exponent) as usize;
+        let found = BigInt::from(sum.units()) * at(sum.unit_exponent());
+        let difference = found - exact;
+        let error = BigInt::from_biguint(Sign::Plus, difference.magnitude().clone());
+        let bound = BigInt::from(rows) * at(sum.unit_exponent() - 1) + (magnitudes >> 52);
+        assert!(error <= bound, "column {column}: {error} > {bound}");
+    }
+}
+
+#[test]
+fn errors_are_within_the_bound() {
+    for seed in 0..20 {
+        within_the_bound::<f32>(200, 23, seed);
+        within_the_bound::<f64>(200, 23, seed);
+    }
+}
+
+/// Whatever goes wrong, it is named, and nothing has changed.
+#[test]
+fn errors_name_the_first_row_and_leave_everything_as_it_was() {
+    const ROWS: usize = 700;
+    type Spoil = fn(&mut Data<f32>, usize);
+    let cases: [(&str, Spoil); 9] = [
+        ("feature NaN", |data, row| data.x[row * 5 + 2] = f32::NAN),
+        ("feature infinite", |data, row| {
+            data.x[row * 5 + 2] = -f32::INFINITY
+        }),
+        ("feature beyond", |data, row| data.x[row * 5 + 2] = f32::MAX),
+        ("offset", |data, row| data.offset[row] = f32::INFINITY),
+        ("weight", |data, row| data.weights[row] = -1.0),
+        ("target", |data, row| {
+            (data.t[row], data.weights[row]) = (1.5, 1.0)
+        }),
+        ("weight beyond", |data, row| data.weights[row] = 1e10),
+        ("logit", |data, row| {
+            (data.offset[row], data.weights[row]) = (f32::MAX, 1.0);
+            data.coefficients[2] = f32::MAX;
+            data.x[row * 5 + 2] = 2.0;
+        }),
+        ("weight 0", |data, row| {
+            (data.offset[row], data.weights[row]) = (f32::MAX, 0.0);
+        }),
+    ];
+    let clean = Data::<f32>::new(ROWS, 5, 3);
+    for backend in Backend::available() {
+        let options = Options {
+            everything: true,
+            backend,
+        };
+        let mut scales = Scales::new(&clean, options);
+        for scale in &mut scales.columns {
+            *scale = scale.merge(ColumnScale::of(4.0).unwrap());
+        }
+        for (name, spoil) in cases {
+            for (first, second) in [(0, 3), (100, 600), (255, 256), (699, 650)] {
+                let mut data = clean.rows_of(&(0..ROWS).collect::<Vec<_>>());
+                spoil(&mut data, first);
+                spoil(&mut data, second);
+                let row = first.min(second);
+                let head = data.head(options);
+                let mut sums = vec![ColumnSum::default(); 6];
+                head.start_gradient(&scales.columns, scales.residual, &mut sums)
+                    .unwrap();
+                let before = sums.clone();
+                let mut loss = LossSum::new();
+                let mut scratch = vec![0.0; gradient_scratch(6)];
+                let transposed = data.columns();
+                let slices: Vec<&[f32]> = transposed.iter().map(Vec::as_slice).collect();
+                let by_columns = Features::columns(&slices, ROWS).unwrap();
+                for x in [data.features(), by_columns] {
+                    let result = head.sum_gradient(&x, &data.t, &mut loss, &mut sums, &mut scratch);
+                    let what = format!("{name}, {}, {result:?}", backend.name());
+                    if name == "weight 0" {
+                        assert_eq!(result, Ok(()), "{what}");
+                        continue;
+                    }
+                    let found = match result.unwrap_err() {
+                        Error::FeatureOutOfScale { row, column: 2, .. }
+                            if name.starts_with("feature") =>
+                        {
+                            row
+                        }
+                        Error::InvalidOffset { row, .. } if name == "offset" => row,
+                        Error::InvalidWeight { index, .. } if name == "weight" => index,
+                        Error::TargetOutOfRange { index, .. } if name == "target" => index,
+                        Error::FactorOutOfScale { row, .. } if name == "weight beyond" => row,
+                        Error::InvalidLogit { row, .. } if name == "logit" => row,
+                        other => panic!("{what}: {other}"),
+                    };
+                    assert_eq!(found, row, "{what}");
+                    assert_eq!(sums, before, "{what}");
+                    assert_eq!(loss, LossSum::new(), "{what}");
+                    let mut p = vec![0.0; ROWS];
+                    if !name.contains("weight") && name != "target" && name != "feature beyond" {
+                        assert!(head.predict(&x, &mut p).is_err(), "{what}");
+                        assert!(p.iter().all(|p| p.is_nan()), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Of two kinds of errors the one in the earlier row is reported, whatever block both are in.
+#[test]
+fn the_earlier_row_wins() {
+    let clean = Data::<f64>::new(300, 3, 3);
+    let options = Options {
+        everything: true,
+        backend: Backend::detect(),
+    };
+    let scales = Scales::new(&clean, options);
+    let mut data = clean.rows_of(&(0..300).collect::<Vec<_>>());
+    data.weights[7] = 1e9; // only its residual is too large
+    (data.t[9], data.weights[9]) = (-1.0, 1.0);
+    data.x[11 * 3] = f64::NAN;
+    let head = data.head(options);
+    let mut sums = vec![ColumnSum::default(); 4];
+    head.start_gradient(&scales.columns, scales.residual, &mut sums)
+        .unwrap();
+    let mut scratch = vec![0.0; gradient_scratch(4)];
+    let mut run = |x: &Features<'_, f64>| {
+        head.sum_gradient(x, &data.t, &mut LossSum::new(), &mut sums, &mut scratch)
+    };
+    let found = run(&data.features());
+    assert!(
+        matches!(found, Err(Error::FactorOutOfScale { row: 7, .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn lengths_options_and_scales_are_checked() {
+    let (x, t) = ([1.0, 2.0, 3.0, 4.0], [0.5, 0.5]);
+    let x = Features::rows(&x, 2, 2).unwrap();
+    let head = Head::new(&[1.0, 1.0]);
+    let one = ColumnScale::of(4.0).unwrap();
+    let mut sums = [ColumnSum::default(); 2];
+    head.start_gradient(&[one; 2], ColumnScale::ONE, &mut sums)
+        .unwrap();
+    let mut scratch = [0.0; gradient_scratch(2)];
+    let mut loss = LossSum::new();
+    let mismatch = |argument, expected, found| {
+        Err(Error::LengthMismatch {
+            argument,
+            expected,
+            found,
+        })
+    };
+    let mut run = |head: Head<'_, f64>, t: &[f64], sums: &mut [ColumnSum], scratch: &mut [f64]| {
+        head.sum_gradient(&x, t, &mut loss, sums, scratch)
+    };
+    let short_t = run(head, &t[1..], &mut sums, &mut scratch);
+    assert_eq!(short_t, mismatch("t", 2, 1));
+    let short_sums = run(head, &t, &mut sums[1..], &mut scratch);
+    assert_eq!(short_sums, mismatch("gradient", 2, 1));
+    let needed = scratch.len();
+    let short_scratch = run(head, &t, &mut sums, &mut scratch[1..]);
+    assert_eq!(short_scratch, mismatch("scratch", needed, needed - 1));
+    let few = run(Head::new(&[1.0]), &t, &mut sums[1..], &mut scratch);
+    assert_eq!(few, mismatch("coefficients", 2, 1));
+    let short_offset = run(head.offset(&[0.0]), &t, &mut sums, &mut scratch);
+    assert_eq!(short_offset, mismatch("offset", 2, 1));
+    let weighted = head.bce(Bce::new().weights(&[1.0; 3]));
+    let long_weights = run(weighted, &t, &mut sums, &mut scratch);
+    assert_eq!(long_weights, mismatch("weights", 2, 3));
+    assert!(matches!(
+        run(Head::new(&[1.0, f64::NAN]), &t, &mut sums, &mut scratch),
+        Err(Error::InvalidCoefficient { index: 1, .. })
+    ));
+    let bad = head.bce(Bce::new().pos_weight(-1.0));
+    assert!(matches!(
+        run(bad, &t, &mut sums, &mut scratch),
+        Err(Error::InvalidOption { .. })
+    ));
+    assert!(Features::rows(&[0.0; 5], 2, 2).is_err());
+    assert!(Features::strided(&[0.0; 5], 2, 3, 2).is_err());
+    assert!(Features::strided(&[0.0; 5], 2, 2, 4).is_err());
+    assert!(Features::strided(&[0.0; 5], usize::MAX, 2, usize::MAX).is_err());
+    assert!(Features::columns(&[&[0.0; 2], &[0.0; 3]], 2).is_err());
+
+    let other = ColumnSum::new(ColumnScale::ONE, ColumnScale::ONE).unwrap();
+    let before = sums;
+    let result = merge(&mut sums, &[before[0], other]);
+    assert_eq!(result, Err(Error::ScaleMismatch { index: 1 }));
+    assert_eq!(sums, before);
+    let mut gram = [ColumnSum::default(); 3];
+    head.start_gram(&[one; 2], ColumnScale::ONE, &mut gram)
+        .unwrap();
+    gram[1] = other;
+    let mut space = [0.0; gram_scratch(2)];
+    let result = head.gram(&x, &t, GramWeight::Hessian, &mut gram, &mut space);
+    assert_eq!(result, Err(Error::ScaleMismatch { index: 1 }));
+    let huge = ColumnScale::of(1e280).unwrap();
+    assert!(
+        head.start_gram(&[huge; 2], ColumnScale::ONE, &mut gram)
+            .is_err()
+    );
+    assert!(ColumnScale::of(1e300).is_err());
+}
+
+#[test]
+fn hostile_bytes_are_refused() {
+    let scale = ColumnScale::of(3.0).unwrap();
+    let sum = ColumnSum::new(scale, ColumnScale::ONE).unwrap();
+    let bytes = sum.to_bytes();
+    assert_eq!(ColumnSum::from_bytes(&bytes), Ok(sum));
+    for length in 0..bytes.len() {
+        assert!(ColumnSum::from_bytes(&bytes[..length]).is_err());
+    }
+    let mut one_row = bytes;
+    one_row[8] = 1;
+    one_row[16 + 5] = 1 << 5; // 2^45 units, as much as a row can bring
+    assert!(ColumnSum::from_bytes(&one_row).is_ok());
+    one_row[16] = 1;
+    assert_eq!(
+        ColumnSum::from_bytes(&one_row),
+        Err(Error::MalformedColumnSum)
+    );
+    // Every scale that is read can be used and printed.
+    let mut random = Random(4);
+    for _ in 0..100_000 {
+        let mut bytes = bytes;
+        for byte in &mut bytes[4..16] {
+            *byte = random.next() as u8;
+        }
+        (bytes[5], bytes[7]) = ((random.next() % 16) as u8, (random.next() % 3) as u8);
+        if let Ok(sum) = ColumnSum::from_bytes(&bytes) {
+            assert_eq!(sum.to_bytes(), bytes);
+            assert!(sum.to_f64().is_finite(), "{sum:?}");
+            let mut doubled = sum;
+            let merged = doubled.merge(&sum);
+            assert_eq!(merged.is_ok(), sum.rows() < 1 << 63);
+        }
+    }
+    for exponent in [-481, 960, i32::MAX] {
+        assert_eq!(ColumnScale::from_exponent(exponent), None);
+    }
+    let bad = [
+        &b"S\x01\xff"[..],
+        b"S\x02\0\0",
+        b"T\x01\0\0",
+        b"S\x01\xff\x7f",
+    ];
+    for bytes in bad {
+        assert_eq!(
+            ColumnScale::from_bytes(bytes),
+            Err(Error::MalformedColumnSum)
+        );
+    }
+}
+
+/// The bounds themselves, 64 at a time with one sign: the accumulators reach the ends of their binade.
+#[test]
+fn the_largest_products_fit() {
+    for backend in Backend::available() {
+        for (x, t) in [(4.0, 0.0), (4.0, 1.0), (-4.0, 0.0)] {
+            let (rows, logit): (usize, f64) = (1000, if t == 0.0 { 1000.0 } else { -1000.0 });
+            let x = vec![x; rows];
+            let (t, offset) = (vec![t; rows], vec![logit; rows]);
+            let head = Head::new(&[0.0]).offset(&offset).intercept(0.0);
+            let head = head.bce(Bce::new().backend(backend).unwrap());
+            let mut sums = [ColumnSum::default(); 2];
+            let scale = ColumnScale::of(4.0).unwrap();
+            head.start_gradient(&[scale], ColumnScale::ONE, &mut sums)
+                .unwrap();
+            let mut scratch = [0.0; gradient_scratch(2)];
+            let view = Features::rows(&x, rows, 1).unwrap();
+            let columns: [&[f64]; 1] = [&x];
+            for view in [view, Features::columns(&columns, rows).unwrap()] {
+                let mut sums = sums;
+                head.sum_gradient(&view, &t, &mut LossSum::new(), &mut sums, &mut scratch)
+                    .unwrap();
+                let r = if t[0] == 0.0 { 1.0 } else { -1.0 };
+                assert_eq!(sums[0].to_f64(), r * x[0] * rows as f64);
+                assert_eq!(sums[1].to_f64(), r * rows as f64);
+            }
+        }
+    }
+}
+
+/// More rows than the units of an i64 accumulator hold without being taken out.
+#[test]
+fn half_a_million_rows() {
+    let rows = 500_000;
+    let (x, t) = (vec![1.0_f32; rows], vec![0.0; rows]);
+    let offset = vec![200.0; rows];
+    let head = Head::new(&[0.0]).offset(&offset);
+    let mut sums = [ColumnSum::new(ColumnScale::ONE, ColumnScale::ONE).unwrap()];
+    let mut scratch = [0.0; gradient_scratch(1)];
+    let x = Features::rows(&x, rows, 1).unwrap();
+    let mut loss = LossSum::new();
+    head.sum_gradient(&x, &t, &mut loss, &mut sums, &mut scratch)
+        .unwrap();
+    assert_eq!((sums[0].to_f64(), loss.to_f64()), (5e5, 1e8));
+    let mut gram = [ColumnSum::default()];
+    head.start_gram(&[ColumnScale::ONE], ColumnScale::ONE, &mut gram)
+        .unwrap();
+    let mut scratch = vec![0.0; gram_scratch(1)];
+    head.gram(&x, &t, GramWeight::SquaredResidual, &mut gram, &mut scratch)
+        .unwrap();
+    assert_eq!(gram[0].to_f64(), 5e5);
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn any_number_of_threads() {
+    let data = Data::<f32>::new(40_000, 6, 17);
+    let options = Options {
+        everything: true,
+        backend: Backend::detect(),
+    };
+    let scales = Scales::new(&data, options);
+    let (x, head) = (data.features(), data.head(options));
+    let one = compute(&data, &x, &scales, options);
+    for threads in 1..=4 {
+        let empty = data.rows_of(&[]);
+        let mut many = compute(&empty, &empty.features(), &scales, options);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let v = direction(&data, options);
+        pool.install(|| {
+            let Results {
+                loss,
+                gradient,
+                hessian_vector,
+                gram,
+                sandwich,
+            } = &mut many;
+            head.par_sum_gradient(&x, &data.t, loss, gradient)?;
+            head.par_hessian_vector(&x, &data.t, &v, hessian_vector)?;
+            head.par_gram(&x, &data.t, GramWeight::Hessian, gram)?;
+            head.par_gram(&x, &data.t, GramWeight::SquaredResidual, sandwich)
+        })
+        .unwrap();
+        assert_eq!(many, one, "{threads} threads");
+    }
+    let mut spoiled = data.rows_of(&(0..40_000).collect::<Vec<_>>());
+    spoiled.x[6 * 39_000] = f32::NAN;
+    spoiled.x[6 * 20_001 + 3] = f32::NAN;
+    let mut sums = one.gradient.clone();
+    let head = spoiled.head(options);
+    let x = spoiled.features();
+    let result = head.par_sum_gradient(&x, &spoiled.t, &mut LossSum::new(), &mut sums);
+    assert!(matches!(
+        result,
+        Err(Error::FeatureOutOfScale {
+            row: 20_001,
+            column: 3,
+            ..
+        })
+    ));
+    assert_eq!(sums, one.gradient);
+}
