@@ -248,9 +248,9 @@ impl<L: Lane> Window<L> {
             && !minus_a.exceeds_bits(-L::Single::splat(L::Real::WINDOW_LIMIT))
     }
 
+    /// Adds losses as `widen` returns them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn add(&mut self, losses: L) {
-        let (lower, upper) = losses.widen();
+    pub(crate) fn add(&mut self, (lower, upper): (L::Wide, L::Wide)) {
         if L::Real::FRACTION_BITS < 52 {
             self.high = self.high + lower;
             if L::HALVES == 2 {
