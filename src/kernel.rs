@@ -601,7 +601,7 @@ impl<T: Float> Pointwise<T> for Logit {
     const OF_EXP: bool = false;
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;
-    const MAIN_LOOP: bool = false;
+    const MAIN_LOOP: bool = true;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(

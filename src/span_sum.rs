@@ -263,7 +263,7 @@ impl<L: Lane> Window<L> {
         }
     }
 
-    /// The sum of one span of at most 128 losses, correctly rounded.
+    /// The sum of at most 128 losses, correctly rounded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn short_sum(self) -> f64 {
         let start = L::Wide::splat(Self::START);

@@ -13,7 +13,7 @@
 //! group, and what needs the full kernel.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Pointwise, Wanted};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted};
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
@@ -94,6 +94,18 @@ pub enum Sign {
     Kept,
     Cleared,
     Flipped,
+}
+
+impl Sign {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn of<L: Lane>(self, mut point: Point<L>) -> Point<L> {
+        match self {
+            Self::Kept => {}
+            Self::Cleared => point.gradient = point.gradient.abs(),
+            Self::Flipped => point.loss = -point.loss,
+        }
+        point
+    }
 }
 
 /// The outputs of a call; those that are wanted are as long as the inputs.
@@ -360,11 +372,7 @@ fn finish<
         point.gradient = weigh(point.gradient, weight);
         point.hessian = weigh(point.hessian, weight);
     }
-    match outputs.sign {
-        Sign::Kept => {}
-        Sign::Cleared => point.gradient = point.gradient.abs(),
-        Sign::Flipped => point.loss = -point.loss,
-    }
+    point = outputs.sign.of(point);
     let mut summed = point.loss;
     if wanted.has(Wanted::SUM) {
         if !WHOLE {
@@ -517,7 +525,7 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
 }
 
 /// Calls of at most so many elements are `Short`, if they can be.
-pub(crate) const SHORT: usize = 128;
+pub(crate) const SHORT: usize = 256;
 
 /// A call of few elements without options, whose cost is all in how little is done besides.
 pub(crate) struct Short<'a, 'b, 'c, T> {
@@ -543,6 +551,7 @@ impl<T: Float> Short<'_, '_, '_, T> {
         while at < end {
             let z = L::load(z.get(at..)?);
             let t = L::load(t.get(at..)?);
+            seen.see_logits(z);
             seen.target = t.max_bits_into(seen.target);
             let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
             if wanted.has(Wanted::SUM) {
@@ -564,7 +573,8 @@ impl<T: Float> Short<'_, '_, '_, T> {
             }
             at += L::WIDTH;
         }
-        if seen.are_suspect() {
+        // Also what the fast kernel made of logits beyond its limit is dropped here.
+        if exceeds_short_limit(seen.minus_a) || seen.target.exceeds_bits(L::Single::splat(T::ONE)) {
             return None;
         }
         Some(if wanted.has(Wanted::SUM) {
@@ -581,7 +591,14 @@ impl<T: Float> Job for Short<'_, '_, '_, T> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Option<f64> {
-        if !I::FAST || exceeds_short_limit(largest_minus_a::<I, T>(self.z)) {
+        // As many as the window holds, and `short_sum` adds up.
+        let most = 8 * <T::FullLane<I>>::WIDTH;
+        let most = if self.wanted.has(Wanted::SUM) {
+            most.min(128)
+        } else {
+            most
+        };
+        if !I::FAST || self.z.len() > most {
             None
         } else if self.z.len() <= <T::Lane<I>>::WIDTH {
             self.lanes::<T::Lane<I>>()
@@ -749,6 +766,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         } = &mut *self.slices;
         let z = inputs.z.get(range.clone()).unwrap_or(&[]);
         let t = inputs.t.each().and_then(|t| t.get(range.clone()));
+        let (targets, sign) = (inputs.t, outputs.sign);
         let loss = outputs.loss.get_mut(range.clone());
         let gradient = outputs.gradient.get_mut(range.clone());
         let hessian = outputs.hessian.get_mut(range);
@@ -772,13 +790,19 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         let mut before: &[T] = &[];
         let mut seen = Extremes::nothing();
         for z in z.chunks_exact(width) {
-            let Some(t) = t.next() else { break };
-            prefetch::<I, T::GroupLane<I>>(isa, t);
             if reloads && !before.is_empty() {
                 window.add(<T::GroupLane<I>>::load_widened(before));
             }
-            let (z, t) = (<T::GroupLane<I>>::load(z), <T::GroupLane<I>>::load(t));
-            seen.target = t.max_bits_into(seen.target);
+            let z = <T::GroupLane<I>>::load(z);
+            let t = if let Targets::All(t) = targets {
+                <T::GroupLane<I>>::splat(t)
+            } else {
+                let Some(t) = t.next() else { break };
+                prefetch::<I, T::GroupLane<I>>(isa, t);
+                let t = <T::GroupLane<I>>::load(t);
+                seen.target = t.max_bits_into(seen.target);
+                t
+            };
             let mut exp = next;
             let mut buffer: &mut [T] = &mut [];
             if !LOSSES {
@@ -804,6 +828,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
             let point = self
                 .function
                 .finish::<T::GroupLane<I>, false>(z, t, exp, wanted);
+            let point = sign.of(point);
             if LOSSES {
                 if reloads {
                     point.loss.store(buffer);
@@ -851,9 +876,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         } = &self.slices;
         let wanted = *wanted;
         let plain = !stream
-            && inputs.t.each().is_some()
             && inputs.weights.is_none()
-            && outputs.sign == Sign::Kept
             && outputs.divisor.is_none()
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS));
         let seen;
