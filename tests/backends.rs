@@ -1,240 +1,199 @@
-//! Every backend gives the bits of `Scalar`: for every length, offset and option.
+//! Every backend gives the bits of `Scalar`: for every operation, mode, length and offset.
 
-use soft_bce::{Backend, Bce, Error, LossSum, Real};
+mod corpus;
 
-/// xorshift64*; the corpus must be the same everywhere.
-struct Random(u64);
+use corpus::{Element, Format, Function, Mode, Operation, Random, numbers};
+use soft_bce::{Backend, Bce, Error, LossSum};
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-    /// In [0, 1), in steps of 2^-24.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 40) as f64 / (1 << 24) as f64
-    }
-}
-
-/// The element types, and what the tests need of them.
-trait Element: Real + core::fmt::Debug {
-    const EDGES: &'static [Self];
-    fn from_f64(value: f64) -> Self;
-    fn bits(self) -> u64;
-    fn from_random(bits: u64) -> Self;
-}
-
-macro_rules! element {
-    ($real:ident, $bits:ident, $edges:expr) => {
-        impl Element for $real {
-            const EDGES: &'static [Self] = &$edges;
-            fn from_f64(value: f64) -> Self {
-                value as $real
-            }
-            /// All NaN count as one: payloads are not part of the contract.
-            fn bits(self) -> u64 {
-                u64::from(if self.is_nan() {
-                    $real::NAN.to_bits()
-                } else {
-                    self.to_bits()
-                })
-            }
-            fn from_random(bits: u64) -> Self {
-                $real::from_bits(bits as $bits)
-            }
-        }
-    };
-}
-
-element!(
-    f32,
-    u32,
-    [
-        0.0,
-        -0.0,
-        f32::from_bits(1),
-        -f32::from_bits(1),
-        f32::MIN_POSITIVE,
-        0.5,
-        -1.0,
-        20.0,
-        43.5,
-        -43.500004,
-        87.336_54,
-        -87.336_55,
-        88.7,
-        -95.0,
-        103.9,
-        103.972_08,
-        -103.972_085,
-        -104.0,
-        104.00001,
-        -200.0,
-        f32::MAX,
-        f32::MIN,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::NAN,
-    ]
-);
-element!(
-    f64,
-    u64,
-    [
-        0.0,
-        -0.0,
-        f64::from_bits(1),
-        -f64::from_bits(1),
-        f64::MIN_POSITIVE,
-        0.5,
-        -1.0,
-        40.0,
-        354.0,
-        -354.000_000_000_000_06,
-        708.396_418_532_264,
-        -708.396_418_532_264_2,
-        -720.0,
-        745.133,
-        -745.134,
-        745.5,
-        -746.0,
-        1e10,
-        f64::MAX,
-        f64::MIN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-    ]
-);
-
-struct Corpus<T> {
+/// Logits, targets and weights.
+struct Inputs<T> {
     z: Vec<T>,
     t: Vec<T>,
     w: Vec<T>,
 }
 
-/// Ordinary logits with, about once in `rarity`, an edge or a random bit pattern.
-fn corpus<T: Element>(length: usize, seed: u64, rarity: u64) -> Corpus<T> {
-    let mut random = Random(seed);
-    let mut corpus = Corpus {
-        z: Vec::new(),
-        t: Vec::new(),
-        w: Vec::new(),
-    };
-    for _ in 0..length {
-        corpus.z.push(match random.next() % rarity {
-            0 => T::EDGES[random.next() as usize % T::EDGES.len()],
-            1 => T::from_random(random.next()),
-            _ => T::from_f64((random.unit() + random.unit() + random.unit() - 1.5) * 8.0),
-        });
-        corpus.t.push(match random.next() % 8 {
-            0 => T::from_f64(0.0),
-            1 => T::from_f64(1.0),
-            2 => T::from_f64(-0.0),
-            3 => T::from_f64(random.unit() * 1e-30),
-            _ => T::from_f64(random.unit()),
-        });
-        corpus.w.push(T::from_f64(match random.next() % 4 {
-            0 => 0.0,
-            _ => random.unit() * 4.0,
-        }));
+impl<T: Element> Inputs<T> {
+    fn new(length: usize, rarity: u64) -> Self {
+        let mut random = Random::new(rarity);
+        let mut inputs = Self {
+            z: Vec::new(),
+            t: Vec::new(),
+            w: Vec::new(),
+        };
+        for _ in 0..length {
+            let (z, t, w) = numbers::mixed(rarity, &mut random);
+            inputs.z.push(z);
+            inputs.t.push(t);
+            inputs.w.push(w);
+        }
+        inputs
     }
-    corpus
 }
 
-fn bits<T: Element>(values: &[T]) -> Vec<u64> {
-    values.iter().map(|x| x.bits()).collect()
+/// What a call returns and writes.
+#[derive(PartialEq)]
+struct Results<T> {
+    number: Result<f64, Error>,
+    outputs: [Vec<T>; 2],
+    sum: LossSum,
 }
 
-/// All that the entry points compute on these inputs, as bits.
-fn everything<T: Element>(backend: Backend, z: &[T], t: &[T], w: &[T]) -> Vec<u64> {
-    let plain = Bce::new().backend(backend).unwrap();
-    let shaped = plain
-        .pos_weight(T::from_f64(3.0))
-        .label_smoothing(T::from_f64(0.1));
-    let mut all = Vec::new();
-    let excess = plain.excess();
-    for bce in [
-        plain,
-        plain.weights(w),
-        shaped,
-        shaped.weights(w),
-        excess,
-        excess.weights(w),
-    ] {
-        let fresh = || vec![T::from_f64(7.0); z.len()];
-        let (mut loss, mut g, mut h, mut again) = (fresh(), fresh(), fresh(), fresh());
-        bce.loss(z, t, &mut loss).unwrap();
-        let sum = bce.sum_gradient_hessian(z, t, &mut g, &mut h).unwrap();
-        all.push(sum.bits());
-        all.extend([&loss, &g, &h].into_iter().flat_map(|v| bits(v)));
+fn call<T: Element>(operation: Operation, bce: &Bce<'_, T>, z: &[T], t: &[T]) -> Results<T> {
+    let untouched = vec![T::from_f64(7.0); z.len()];
+    let mut outputs = [untouched.clone(), untouched];
+    if operation == Operation::GradientInPlace {
+        outputs[0].copy_from_slice(z);
+    }
+    let mut sum = LossSum::new();
+    let [first, second] = &mut outputs;
+    let number = T::run(operation, bce, z, t, [first, second], &mut sum);
+    Results {
+        number,
+        outputs,
+        sum,
+    }
+}
 
-        // Every entry point that computes the same agrees.
-        let mut exact = LossSum::new();
-        loss.iter().for_each(|&x| exact.add(f64_of(x)));
-        assert_eq!(sum.bits(), exact.to_f64().bits(), "sum of the losses");
-        assert_eq!(sum.bits(), bce.sum(z, t).unwrap().bits());
-        let mut total = LossSum::new();
-        bce.accumulate(z, t, &mut total).unwrap();
-        assert_eq!(total, exact);
-
-        let repeated = bce.sum_gradient(z, t, &mut again).unwrap();
-        assert_eq!((sum.bits(), bits(&g)), (repeated.bits(), bits(&again)));
-        bce.gradient(z, t, &mut again).unwrap();
-        assert_eq!(bits(&g), bits(&again));
-        again.copy_from_slice(z);
-        bce.gradient_in_place(&mut again, t).unwrap();
-        assert_eq!(bits(&g), bits(&again));
-        let mut h_again = fresh();
-        bce.gradient_hessian(z, t, &mut again, &mut h_again)
-            .unwrap();
-        assert_eq!((bits(&g), bits(&h)), (bits(&again), bits(&h_again)));
-
-        match bce.mean_gradient(z, t, &mut again) {
-            Ok(mean) => {
-                assert_eq!(mean.bits(), bce.mean(z, t).unwrap().bits());
-                all.push(mean.bits());
-                all.extend(bits(&again));
-            }
-            Err(error) => assert_eq!(error, Error::Empty),
+/// Where the results differ first, in words.
+fn difference<T: Element>(found: &Results<T>, expected: &Results<T>) -> Option<String> {
+    let pairs = found.outputs.iter().zip(&expected.outputs).enumerate();
+    for (output, (found, expected)) in pairs {
+        let differing = found
+            .iter()
+            .zip(expected)
+            .position(|(a, b)| a.comparable() != b.comparable());
+        if let Some(index) = differing {
+            let (found, expected) = (found[index], expected[index]);
+            return Some(format!(
+                "output {output}, index {index}: {found:?} ({:#x}) instead of {expected:?} ({:#x})",
+                found.to_bits(),
+                expected.to_bits(),
+            ));
         }
     }
-    all
+    if found.number.map(f64::comparable) != expected.number.map(f64::comparable) {
+        let bits = |number: Result<f64, Error>| number.map_or(0, Format::to_bits);
+        return Some(format!(
+            "returned {:?} ({:#x}) instead of {:?} ({:#x})",
+            found.number,
+            bits(found.number),
+            expected.number,
+            bits(expected.number),
+        ));
+    }
+    (found.sum != expected.sum)
+        .then(|| format!("sum {:?} instead of {:?}", found.sum, expected.sum))
 }
 
-/// Exact; `Real` itself does not show its conversions.
-fn f64_of<T: Element>(value: T) -> f64 {
-    if size_of::<T>() == 4 {
-        f64::from(f32::from_bits(value.bits() as u32))
-    } else {
-        f64::from_bits(value.bits())
+/// What the operations compute together, each has to compute alone: `results` are theirs, in order.
+fn check_agreement<T: Element>(results: &[Results<T>]) {
+    let of = |operation| &results[operation as usize];
+    let losses = &of(Operation::Loss).outputs[0];
+    let [gradient, hessian] = &of(Operation::SumGradientHessian).outputs;
+    let untouched = vec![T::from_f64(7.0); losses.len()];
+    let mut sum = LossSum::new();
+    losses.iter().for_each(|&loss| sum.add(loss.to_f64()));
+    for operation in Operation::ALL {
+        let found = of(operation);
+        let expected = Results {
+            number: match operation {
+                Operation::Sum | Operation::SumGradient | Operation::SumGradientHessian => {
+                    Ok(sum.to_f64())
+                }
+                // Means are checked against their definition by the fuzz target `backends`.
+                Operation::Mean => of(Operation::MeanGradient).number,
+                Operation::MeanGradient => of(Operation::Mean).number,
+                _ => Ok(0.0),
+            },
+            outputs: match operation {
+                Operation::Loss => [losses, &untouched],
+                Operation::MeanGradient => [&found.outputs[0], &untouched],
+                _ if operation.outputs() == 2 => [gradient, hessian],
+                _ if operation.outputs() == 1 => [gradient, &untouched],
+                _ => [&untouched, &untouched],
+            }
+            .map(Clone::clone),
+            sum: if operation == Operation::Accumulate {
+                sum.clone()
+            } else {
+                LossSum::new()
+            },
+        };
+        if let Some(difference) = difference(found, &expected) {
+            panic!("{} disagrees: {difference}", operation.name());
+        }
     }
 }
 
 fn compare<T: Element>() {
-    let available: Vec<_> = Backend::available().collect();
+    let others: Vec<_> = Backend::available()
+        .filter(|&backend| backend != Backend::Scalar)
+        .collect();
     // Every so many lengths, where an emulator is too slow for all of them.
     let every = std::env::var("SOFT_BCE_EVERY").map_or(1, |every| every.parse().expect("a number"));
+    let mut compared = 0;
     for rarity in [3, 40, 1000] {
-        let corpus = corpus::<T>(520, 7 + rarity, rarity);
+        let inputs = Inputs::<T>::new(520, rarity);
         let lengths = (0..=200).chain([255, 256, 257, 272, 511, 512]);
         for length in lengths.step_by(every) {
             for offset in 0..if length % 7 == 0 { 4 } else { 1 } {
                 let range = offset..offset + length;
-                let z = &corpus.z[range.clone()];
-                let t = &corpus.t[range.clone()];
-                let w = &corpus.w[range];
-                let reference = everything(Backend::Scalar, z, t, w);
-                for &backend in &available {
-                    assert!(
-                        everything(backend, z, t, w) == reference,
-                        "{} differs at length {length}, offset {offset}",
-                        backend.name()
-                    );
+                let (z, t) = (&inputs.z[range.clone()], &inputs.t[range.clone()]);
+                for mode in Mode::ALL {
+                    let on = |backend| {
+                        let bce = Bce::new().backend(backend).expect("it is available");
+                        mode.configure(bce, &inputs.w[range.clone()])
+                    };
+                    let Some(scalar) = on(Backend::Scalar) else {
+                        continue;
+                    };
+                    let expected = Operation::ALL.map(|operation| call(operation, &scalar, z, t));
+                    check_agreement(&expected);
+                    for &backend in &others {
+                        let bce = on(backend).expect("as for Scalar");
+                        for (operation, expected) in Operation::ALL.into_iter().zip(&expected) {
+                            let found = call(operation, &bce, z, t);
+                            if let Some(difference) = difference(&found, expected) {
+                                panic!(
+                                    "{} {} {} {}, length {length}, offset {offset}, rarity {rarity}: {difference}",
+                                    T::NAME,
+                                    backend.name(),
+                                    mode.name(),
+                                    operation.name(),
+                                );
+                            }
+                            compared += 1;
+                        }
+                    }
                 }
+                check_functions(z, t);
             }
+        }
+    }
+    println!("{}: {compared} calls compared", T::NAME);
+}
+
+/// A slice gives what its elements give alone.
+fn check_functions<T: Element>(z: &[T], t: &[T]) {
+    for function in Function::ALL {
+        let from = if function.takes_probability() { t } else { z };
+        let mut together = vec![T::from_f64(7.0); z.len()];
+        let Some(result) = T::map(function, from, &mut together) else {
+            continue;
+        };
+        result.expect("valid inputs");
+        for (index, (&from, &together)) in from.iter().zip(&together).enumerate() {
+            let mut alone = [T::from_f64(7.0)];
+            T::map(function, &[from], &mut alone);
+            assert_eq!(
+                together.comparable(),
+                alone[0].comparable(),
+                "{} {}, length {}, index {index}, {from:?}: {together:?} instead of {:?}",
+                T::NAME,
+                function.name(),
+                z.len(),
+                alone[0],
+            );
         }
     }
 }
@@ -247,6 +206,30 @@ fn every_backend_gives_the_bits_of_scalar_f32() {
 #[test]
 fn every_backend_gives_the_bits_of_scalar_f64() {
     compare::<f64>();
+}
+
+#[test]
+fn a_planted_difference_is_named() {
+    let results = |value| Results {
+        number: Ok(1.0),
+        outputs: [vec![0.0_f32; 3], vec![0.0, value, f32::NAN]],
+        sum: LossSum::new(),
+    };
+    assert_eq!(difference(&results(0.0), &results(0.0)), None);
+    assert_eq!(
+        difference(&results(-0.0), &results(0.0)).as_deref(),
+        Some("output 1, index 1: -0.0 (0x80000000) instead of 0.0 (0x0)")
+    );
+    let mut other = results(0.0);
+    other.number = Ok(2.0);
+    let message = difference(&other, &results(0.0)).expect("another number");
+    assert!(
+        message.contains("2.0") && message.contains("0x4000"),
+        "{message}"
+    );
+    other = results(0.0);
+    other.sum.add(1.0);
+    assert!(difference(&other, &results(0.0)).is_some());
 }
 
 /// A backend that the machine has but the tests would not run must not pass in silence.

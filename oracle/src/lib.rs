@@ -2,13 +2,15 @@
 //!
 //! [`mpfr`] evaluates the formulas at a precision that is raised until the answer is certain,
 //! [`ulp`] measures, [`fast`] is a quicker reference for what is far from its budget, [`check`] puts
-//! them together, [`cases`] makes inputs and [`fault`] spoils results to show that checks turn red.
+//! them together, [`corpus`] has the inputs and [`cases`] batches of them, and [`fault`] spoils results to show that checks turn red.
 
 #![deny(missing_docs, unsafe_code)]
 
 pub mod budget;
 pub mod cases;
 pub mod check;
+#[path = "../../tests/corpus/mod.rs"]
+pub mod corpus;
 pub mod fast;
 pub mod fault;
 pub mod format;

@@ -6,6 +6,7 @@ use soft_bce_oracle::cases::{self, Inputs};
 use soft_bce_oracle::check::{
     Checker, Job, Requirement, SUBNORMAL_BUDGET, SUBNORMAL_LOSS_BUDGET, Tally,
 };
+use soft_bce_oracle::corpus::{self, Format as _, Random, numbers};
 use soft_bce_oracle::fast::{Batch, Fast};
 use soft_bce_oracle::fault::Fault;
 use soft_bce_oracle::format::Format;
@@ -30,15 +31,15 @@ fn conversion_from_mpfr_rounds_subnormals_once() {
     let half = Float::with_val(200, Float::u_exp(1, -150));
     assert_eq!(f32::from_float(&half), 0.0);
     let above = Float::with_val(400, &half + Float::with_val(400, Float::u_exp(1, -400)));
-    assert_eq!(Format::to_bits(f32::from_float(&above)), 1);
+    assert_eq!(corpus::Format::to_bits(f32::from_float(&above)), 1);
     let three_halves = Float::with_val(200, Float::u_exp(3, -150));
-    assert_eq!(Format::to_bits(f32::from_float(&three_halves)), 2);
-    let mut rng = fastrand::Rng::with_seed(SEED);
+    assert_eq!(corpus::Format::to_bits(f32::from_float(&three_halves)), 2);
+    let mut random = Random::new(SEED);
     for _ in 0..100_000 {
         // Against scaling to an integer and rounding that.
-        let x = Float::with_val(60, rng.f64() * 2.0_f64.powi(-126));
+        let x = Float::with_val(60, random.unit() * 2.0_f64.powi(-126));
         let units = Float::with_val(60, &x << 149).to_f64().round_ties_even();
-        assert_eq!(Format::to_bits(f32::from_float(&x)), units as u64);
+        assert_eq!(corpus::Format::to_bits(f32::from_float(&x)), units as u64);
     }
     let below_overflow = Float::with_val(200, Float::u_exp((1 << 25) - 1, 103));
     assert_eq!(
@@ -85,9 +86,9 @@ fn known_values() {
     let below_tie = correctly_rounded::<f32>(Function::Gradient, plain(tiny, 0.5), Options::PLAIN);
     assert_eq!(below_tie, 0.0);
     // 3 * (2^24/3 rounded up to odd) / 2^24 has 25 bits: above the midpoint by e^-48.
-    let mut rng = fastrand::Rng::with_seed(SEED);
+    let mut random = Random::new(SEED);
     for _ in 0..1000 {
-        let (z, t): (f32, f32) = cases::midpoint_pair(&mut rng);
+        let (z, t): (f32, f32) = numbers::midpoint_pair(&mut random);
         let product = z.abs().to_f64()
             * if z > 0.0 {
                 1.0 - t.to_f64()
@@ -266,13 +267,13 @@ fn metric_at_binade_edges_and_among_subnormals() {
 
 /// The fast references against MPFR, on results that are right and on results some ULP off.
 fn compare_reference<F: Fast>(function: Function, options: Options, tolerance: f64) {
-    let mut rng = fastrand::Rng::with_seed(SEED);
+    let mut random = Random::new(SEED);
     let mut compared = 0;
     cases::for_each_batch::<F>(function, 80_000, SEED, |inputs| {
         let computed: Vec<F> = (0..inputs.z.len())
             .map(|i| {
                 let input = input_of(inputs, i, options);
-                correctly_rounded::<F>(function, input, options).step(i64::from(rng.u8(..7)) - 3)
+                correctly_rounded::<F>(function, input, options).step(random.below(7) as i64 - 3)
             })
             .collect();
         let weights = if options == Options::PLAIN {
@@ -526,13 +527,13 @@ fn an_excess_that_cancels_is_noticed() {
 
 /// The rounded target is within 1 ULP of the target that label smoothing defines, and in [0, 1].
 fn smoothed_targets<F: Format>() {
-    let mut rng = fastrand::Rng::with_seed(SEED);
+    let mut random = Random::new(SEED);
     let mut worst = 0.0_f64;
     for i in 0..200_000 {
-        let (_, t) = cases::random_pair::<F>(&mut rng);
-        let (_, any) = cases::random_pair::<F>(&mut rng);
+        let (_, t) = cases::random_pair::<F>(&mut random);
+        let (_, any) = cases::random_pair::<F>(&mut random);
         let smoothing = if i % 2 == 0 {
-            F::from_f64(rng.f64())
+            F::from_f64(random.unit())
         } else {
             any
         };

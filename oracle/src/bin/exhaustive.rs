@@ -12,9 +12,9 @@ use soft_bce::Error;
 use soft_bce_oracle::budget::Mode;
 use soft_bce_oracle::cases;
 use soft_bce_oracle::check::{BIN, Checker, Requirement, Tally};
+use soft_bce_oracle::corpus::{Format, Random, numbers};
 use soft_bce_oracle::fast::Batch;
 use soft_bce_oracle::fault::Fault;
-use soft_bce_oracle::format::Format;
 use soft_bce_oracle::mpfr::{Function, Options};
 use soft_bce_oracle::subject::Subject;
 use std::fmt::Write;
@@ -150,15 +150,15 @@ impl Run {
     }
 
     fn pairs(&self, seed: u64) -> Result<Tally, Error> {
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut random = Random::new(seed);
         let (z, t): (Vec<f32>, Vec<f32>) = (0..1_u32 << BLOCK_BITS)
             .map(|i| match i % 4 {
-                0 | 1 => cases::random_pair(&mut rng),
-                2 => cases::midpoint_pair(&mut rng),
+                0 | 1 => cases::random_pair(&mut random),
+                2 => numbers::midpoint_pair(&mut random),
                 _ => {
                     // The stationary point itself, where the gradient cancels most.
-                    let z = (rng.f32() - 0.5) * 32.0;
-                    (z, cases::stationary_target(z))
+                    let z = (random.unit() as f32 - 0.5) * 32.0;
+                    (z, numbers::stationary_target(z))
                 }
             })
             .unzip();

@@ -5,14 +5,13 @@
 //! ```
 
 use clap::Parser;
-use fastrand::Rng;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rayon::prelude::*;
 use soft_bce_oracle::budget::Mode;
-use soft_bce_oracle::cases;
 use soft_bce_oracle::check::{Checker, Requirement, Tally};
+use soft_bce_oracle::corpus::{Random, numbers};
 use soft_bce_oracle::fast::Batch;
 use soft_bce_oracle::mpfr::{Function, Options};
 use soft_bce_oracle::subject::{Element, Subject};
@@ -56,11 +55,11 @@ fn logit(place: f64) -> f64 {
     place.sinh() / 4.0
 }
 
-fn target<F: Element>(z: F, rng: &mut Rng) -> F {
-    match rng.u8(..4) {
-        0 => F::from_f64(f64::from(rng.u8(..5)) / 4.0),
-        1 => cases::stationary_target(z),
-        _ => F::from_f64(rng.f64()),
+fn target<F: Element>(z: F, random: &mut Random) -> F {
+    match random.below(4) {
+        0 => F::from_f64(random.below(5) as f64 / 4.0),
+        1 => numbers::stationary_target(z),
+        _ => F::from_f64(random.unit()),
     }
 }
 
@@ -74,12 +73,12 @@ fn worst_by_bin<F: Element>(
     (0..BINS)
         .into_par_iter()
         .map(|bin| {
-            let mut rng = Rng::with_seed(arguments.seed.wrapping_mul(1 << 32) + bin as u64);
+            let mut random = Random::new(arguments.seed.wrapping_mul(1 << 32) + bin as u64);
             let mut checker = Checker::<F>::new(subject.job);
             let z: Vec<F> = (0..arguments.elements)
-                .map(|_| F::from_f64(logit((bin as f64 + rng.f64()) * width - place(limit))))
+                .map(|_| F::from_f64(logit((bin as f64 + random.unit()) * width - place(limit))))
                 .collect();
-            let t: Vec<F> = z.iter().map(|&z| target(z, &mut rng)).collect();
+            let t: Vec<F> = z.iter().map(|&z| target(z, &mut random)).collect();
             let mut computed = vec![F::from_f64(0.0); z.len()];
             subject.call(&z, &t, &[], &mut computed)?;
             checker.check(Batch {
