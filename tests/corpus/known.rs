@@ -10,7 +10,6 @@ pub const PENDING: &[&str] = &[
     NO_TARGET_WITHOUT_WEIGHT,
     ONE_RULE_AFTER_ERRORS,
     TINY_LABEL_SMOOTHING,
-    SUM_BEYOND_F64,
 ];
 
 /// Weights of 1 and one of -0: the total is that of the others.
