@@ -5,11 +5,12 @@ mod corpus;
 use corpus::{Element, Format, Function, Mode, Operation, Random, numbers};
 use soft_bce::{Backend, Bce, Error, LossSum};
 
-/// Logits, targets and weights.
+/// Logits, targets, weights, and targets with what is none where the weight is 0.
 struct Inputs<T> {
     z: Vec<T>,
     t: Vec<T>,
     w: Vec<T>,
+    masked: Vec<T>,
 }
 
 impl<T: Element> Inputs<T> {
@@ -19,12 +20,14 @@ impl<T: Element> Inputs<T> {
             z: Vec::new(),
             t: Vec::new(),
             w: Vec::new(),
+            masked: Vec::new(),
         };
         for _ in 0..length {
             let (z, t, w) = numbers::mixed(rarity, &mut random);
             inputs.z.push(z);
             inputs.t.push(t);
             inputs.w.push(w);
+            inputs.masked.push(numbers::masked(t, w, &mut random));
         }
         inputs
     }
@@ -139,7 +142,9 @@ fn compare<T: Element>() {
             for offset in 0..if length % 7 == 0 { 4 } else { 1 } {
                 let range = offset..offset + length;
                 let (z, t) = (&inputs.z[range.clone()], &inputs.t[range.clone()]);
+                let masked = &inputs.masked[range.clone()];
                 for mode in Mode::ALL {
+                    let t = if mode.is_weighted() { masked } else { t };
                     let on = |backend| {
                         let bce = Bce::new().backend(backend).expect("it is available");
                         mode.configure(bce, &inputs.w[range.clone()])

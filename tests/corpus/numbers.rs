@@ -381,10 +381,14 @@ pub fn mixed<T: Format>(rarity: u64, random: &mut Random) -> (T, T, T) {
     } else {
         t
     };
-    let w = random_weight::<T>(random);
-    // What has no weight need be no target.
+    (z, t, random_weight(random))
+}
+
+/// The target, or what is none where there is no weight: a call with weights does not look at it.
+pub fn masked<T: Format>(t: T, w: T, random: &mut Random) -> T {
     if w.to_f64() == 0.0 && !is_pending(NO_TARGET_WITHOUT_WEIGHT) {
-        return (z, any_of(no_targets().into_iter(), random), w);
+        any_of(no_targets().into_iter(), random)
+    } else {
+        t
     }
-    (z, t, w)
 }
