@@ -4,15 +4,17 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use rug::Float;
 use soft_bce::{Backend, Bce, Error, LossSum};
 use soft_bce_fuzz::{
-    Arrays, Elements, Function, Operation, Placed, Real, Target, Weight, bits, bits_of, divisor,
-    exact_sum,
+    Arrays, Elements, Function, Operation, Placed, Real, Target, Weight, bits, bits_of, exact_sum,
+    function, operation,
 };
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     double: bool,
+    #[arbitrary(with = operation)]
     operation: Operation,
     mode: Mode,
     output_offsets: [u8; 2],
@@ -31,7 +33,7 @@ enum Mode {
     Exact,
     Excess,
     /// sigmoid and so on, which run on the fastest backend.
-    Slices(Function),
+    Slices(#[arbitrary(with = function)] Function),
 }
 
 fuzz_target!(|input: Input| {
@@ -89,9 +91,9 @@ fn check<F: Real>(input: &Input) {
         let (mut loss, mut gradient, mut hessian) = ([zero], [zero], [zero]);
         let (z, t) = (&z[i..=i], &t[i..=i]);
         let mut sum = LossSum::new();
-        F::run(Operation::Loss, bce, z, t, [&mut loss, &mut []], &mut sum).unwrap();
+        F::run(Operation::Loss, &bce, z, t, [&mut loss, &mut []], &mut sum).unwrap();
         let outputs = [&mut gradient[..], &mut hessian];
-        F::run(Operation::GradientHessian, bce, z, t, outputs, &mut sum).unwrap();
+        F::run(Operation::GradientHessian, &bce, z, t, outputs, &mut sum).unwrap();
         for (list, [value]) in expected.iter_mut().zip([loss, gradient, hessian]) {
             list.push(value);
         }
@@ -101,23 +103,20 @@ fn check<F: Real>(input: &Input) {
         return;
     };
     let total = exact_sum(losses.iter().map(|loss| loss.to_f64()));
-    let divisor = divisor(z.len(), weighted(input.mode).then_some(w));
-    if input.operation == Operation::MeanGradient
-        && let Some(divisor) = divisor
-    {
-        // The quotient of two f32 is rounded to f64 and then to f32 as if once.
-        let divisor = F::from_f64(divisor).to_f64();
-        for gradient in &mut gradients {
-            *gradient = F::from_f64(gradient.to_f64() / divisor);
-        }
-    }
     let number = match input.operation {
         Operation::Sum | Operation::SumGradient | Operation::SumGradientHessian => {
             Ok(total.to_f64())
         }
-        Operation::Mean | Operation::MeanGradient => divisor
-            .map(|divisor| total.to_f64() / divisor)
-            .ok_or(Error::Empty),
+        Operation::Mean | Operation::MeanGradient => {
+            let weights = weighted(input.mode).then_some(w);
+            mean(
+                input.operation,
+                bce,
+                [z, t, &losses],
+                weights,
+                &mut gradients,
+            )
+        }
         _ => Ok(0.0),
     };
 
@@ -131,7 +130,7 @@ fn check<F: Real>(input: &Input) {
         let [mut first, mut second] = input.output_offsets.map(|at| Placed::new(&before, at));
         let mut sum = LossSum::new();
         let outputs = [first.get_mut(), second.get_mut()];
-        let result = F::run(input.operation, bce, z, t, outputs, &mut sum);
+        let result = F::run(input.operation, &bce, z, t, outputs, &mut sum);
         let name = backend.name();
         assert_eq!(
             result.map(bits_of),
@@ -151,13 +150,61 @@ fn check<F: Real>(input: &Input) {
         };
         for (output, expected) in [first, second].iter().zip(written) {
             output.assert_others_untouched();
-            let expected = expected.filter(|_| result.is_ok()).unwrap_or(&before);
+            // There are no errors here but that of a mean of nothing.
+            let expected = match (expected, result) {
+                (Some(_), Err(_)) => &vec![F::from_f64(f64::NAN); z.len()],
+                (Some(expected), Ok(_)) => expected,
+                (None, _) => &before,
+            };
             assert_eq!(bits(output.get()), bits(expected), "{name}");
         }
         if input.operation == Operation::Accumulate {
             assert_eq!(sum, total, "{name}");
         }
     }
+}
+
+/// The mean that `Scalar` has of these logits, targets and losses, and its gradients in place of the
+/// losses'. Where no weights are scaled, they are the quotients that define them.
+fn mean<F: Real>(
+    operation: Operation,
+    bce: Bce<'_, F>,
+    [z, t, losses]: [&[F]; 3],
+    weights: Option<&[F]>,
+    gradients: &mut Vec<F>,
+) -> Result<f64, Error> {
+    let bce = bce.backend(Backend::Scalar).unwrap();
+    let mut divided = vec![F::from_f64(7.0); z.len()];
+    let outputs = [&mut divided[..], &mut []];
+    let mean = F::run(operation, &bce, z, t, outputs, &mut LossSum::new());
+    // Exact: from 2^-1074 to beyond 2^1024 times any number of values.
+    let exact = |values: &[F]| {
+        let zero = Float::new(2200);
+        values.iter().fold(zero, |sum, value| sum + value.to_f64())
+    };
+    let divisor = weights.map_or(Float::with_val(2200, z.len()), exact);
+    assert_eq!(mean.is_err(), divisor == 0, "{mean:?}");
+    let finite = losses.iter().all(|loss| loss.to_f64().is_finite());
+    let in_range = divisor >= 1 && divisor < 2.0_f64.powi(60);
+    if let Ok(mean) = mean
+        && finite
+        && in_range
+    {
+        let quotient = Float::with_val(200, exact(losses) / &divisor);
+        let unit = 2.0_f64.powi(quotient.get_exp().unwrap_or(0).max(-1021) - 53);
+        let error = (Float::with_val(200, &quotient) - mean).abs() / unit;
+        assert!(error <= 0.5001, "{mean} instead of {quotient}");
+        // The quotient of two f32 is rounded to f64 and then to f32 as if once.
+        let divisor = F::from_f64(divisor.to_f64()).to_f64();
+        for gradient in &mut *gradients {
+            *gradient = F::from_f64(gradient.to_f64() / divisor);
+        }
+        if operation == Operation::MeanGradient {
+            assert_eq!(bits(gradients), bits(&divided));
+        }
+    }
+    *gradients = divided;
+    mean
 }
 
 /// A slice gives what its elements give alone, at any length and alignment.

@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use soft_bce::{Backend, Bce, Error};
 use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, Status};
 use soft_bce_fuzz::capi::{SOFT_BCE_EXACT as EXACT, SOFT_BCE_EXCESS as EXCESS};
-use soft_bce_fuzz::{Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of};
+use soft_bce_fuzz::{
+    Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of, function, operation,
+};
 use std::ffi::CStr;
 use std::ptr;
 
@@ -26,8 +28,8 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 enum Call {
-    Bce(Operation),
-    Map(Function),
+    Bce(#[arbitrary(with = operation)] Operation),
+    Map(#[arbitrary(with = function)] Function),
     Sum(Vec<SumCall>),
     Message(i32),
 }
@@ -292,7 +294,14 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         let [first, second] = &mut expected_outputs;
         let result = configured().and_then(|bce| {
             let outputs = [first.get_mut(), second.get_mut()];
-            F::run(operation, bce, z.get(), t.get(), outputs, &mut expected_sum)
+            F::run(
+                operation,
+                &bce,
+                z.get(),
+                t.get(),
+                outputs,
+                &mut expected_sum,
+            )
         });
         let (status, index) = status_of(&result);
         (status, index, result.ok())

@@ -84,7 +84,7 @@ fn compute<F: Real>(
                 Function::Gradient => (Operation::Gradient, [out, &mut []]),
                 _ => (Operation::GradientHessian, [&mut other[..], out]),
             };
-            F::run(operation, bce, z, t, outputs, &mut sum).unwrap();
+            F::run(operation, &bce, z, t, outputs, &mut sum).unwrap();
             return;
         }
     };

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use rug::Float;
 use soft_bce::{Backend, Bce, LossSum};
 use soft_bce_fuzz::{Arrays, Elements, Number, Operation, Real, bits_of, exact_sum};
-use soft_bce_oracle::format::Format;
+use soft_bce_oracle::format::Format as _;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -67,7 +67,7 @@ fn rounded_sum(values: &[f64]) -> f64 {
         sum += *value;
     }
     // A sum of zeros is +0 whatever their signs.
-    <f64 as Format>::from_float(&sum) + 0.0
+    f64::from_float(&sum) + 0.0
 }
 
 fn check_values(values: &[(Number, u8)], tree: &[(u8, u8)]) {
@@ -95,7 +95,7 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
     let mut none = LossSum::new();
     F::run(
         Operation::Loss,
-        whole,
+        &whole,
         z,
         t,
         [&mut losses, &mut []],
@@ -122,7 +122,7 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
         let (z, t) = (&z[start..end], &t[start..end]);
         F::run(
             Operation::Accumulate,
-            bce,
+            &bce,
             z,
             t,
             [&mut [], &mut []],
@@ -133,7 +133,7 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
         start = end;
     }
     assert_eq!(merged(parts, tree).to_bytes(), expected.to_bytes());
-    let sum = F::run(Operation::Sum, whole, z, t, [&mut [], &mut []], &mut none).unwrap();
+    let sum = F::run(Operation::Sum, &whole, z, t, [&mut [], &mut []], &mut none).unwrap();
     assert_eq!(bits_of(sum), bits_of(expected.to_f64()));
 }
 

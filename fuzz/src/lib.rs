@@ -1,11 +1,10 @@
-//! Inputs shared by the targets: a few bytes choose floats at the edges, and lengths that meet
+//! Inputs shared by the targets: a few bytes choose numbers of the corpus, and lengths that meet
 //! lanes, rests and spans.
 
-use arbitrary::Arbitrary;
-use soft_bce::{Bce, Error, LossSum};
-use soft_bce_oracle::cases::stationary_target;
+use arbitrary::{Arbitrary, Unstructured};
+use soft_bce::LossSum;
+pub use soft_bce_oracle::corpus::{Element, Format, Function, Operation, numbers};
 use soft_bce_oracle::fast::Fast;
-use soft_bce_oracle::format::Format;
 use std::f64::consts::LN_2;
 
 // Included, since as a dependency capi/ would need the crate type `lib`, which costs it its
@@ -15,97 +14,25 @@ extern crate soft_bce as bce;
 #[allow(unused_attributes)]
 pub mod capi;
 
-/// An element type of the crate. What calls the kernel is not generic, so that the kernel is
-/// compiled once, here, and not with every target.
-pub trait Real: soft_bce::Real + Fast {
-    /// `bce.exact()`, where there is one.
-    fn exact<'a>(bce: Bce<'a, Self>) -> Option<Bce<'a, Self>>;
+/// An element type of the crate, with the oracle's reference.
+pub trait Real: Element + Fast {}
+impl Real for f32 {}
+impl Real for f64 {}
 
-    /// The number it returns, or 0. `GradientInPlace` finds the logits in the first output, and
-    /// `Accumulate` adds to `sum`.
-    fn run(
-        operation: Operation,
-        bce: Bce<'_, Self>,
-        z: &[Self],
-        t: &[Self],
-        outputs: [&mut [Self]; 2],
-        sum: &mut LossSum,
-    ) -> Result<f64, Error>;
-
-    /// None where the type lacks it.
-    fn map(function: Function, from: &[Self], out: &mut [Self]) -> Option<Result<(), Error>>;
+fn one_of<T: Copy>(list: &[T], bytes: &mut Unstructured<'_>) -> arbitrary::Result<T> {
+    // As a derived implementation has it.
+    let choice = u64::from(u32::arbitrary(bytes)?) * list.len() as u64;
+    Ok(list[(choice >> 32) as usize])
 }
 
-macro_rules! real {
-    ($real:ident, |$bce:ident| $exact:expr, |$function:ident, $from:ident, $to:ident| $map_exactly:expr) => {
-        impl Real for $real {
-            fn exact<'a>($bce: Bce<'a, Self>) -> Option<Bce<'a, Self>> {
-                $exact
-            }
-
-            #[inline(never)]
-            fn run(
-                operation: Operation,
-                bce: Bce<'_, Self>,
-                z: &[Self],
-                t: &[Self],
-                [first, second]: [&mut [Self]; 2],
-                sum: &mut LossSum,
-            ) -> Result<f64, Error> {
-                let nothing = |()| 0.0;
-                match operation {
-                    Operation::Loss => bce.loss(z, t, first).map(nothing),
-                    Operation::Sum => bce.sum(z, t),
-                    Operation::Mean => bce.mean(z, t),
-                    Operation::Gradient => bce.gradient(z, t, first).map(nothing),
-                    Operation::GradientInPlace => bce.gradient_in_place(first, t).map(nothing),
-                    Operation::SumGradient => bce.sum_gradient(z, t, first),
-                    Operation::MeanGradient => bce.mean_gradient(z, t, first),
-                    Operation::GradientHessian => {
-                        bce.gradient_hessian(z, t, first, second).map(nothing)
-                    }
-                    Operation::SumGradientHessian => bce.sum_gradient_hessian(z, t, first, second),
-                    Operation::Accumulate => bce.accumulate(z, t, sum).map(nothing),
-                }
-            }
-
-            #[inline(never)]
-            fn map(
-                $function: Function,
-                $from: &[Self],
-                $to: &mut [Self],
-            ) -> Option<Result<(), Error>> {
-                Some(match $function {
-                    Function::Sigmoid => soft_bce::sigmoid($from, $to),
-                    Function::LogSigmoid => soft_bce::log_sigmoid($from, $to),
-                    Function::Softplus => soft_bce::softplus($from, $to),
-                    Function::Logit => soft_bce::logit($from, $to),
-                    _ => return $map_exactly,
-                })
-            }
-        }
-    };
+/// For fields of an input: `#[arbitrary(with = operation)]`.
+pub fn operation(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Operation> {
+    one_of(&Operation::ALL, bytes)
 }
 
-real!(f32, |bce| Some(bce.exact()), |function, from, to| Some(
-    match function {
-        Function::ExactSigmoid => soft_bce::exact::sigmoid(from, to),
-        Function::ExactLogSigmoid => soft_bce::exact::log_sigmoid(from, to),
-        _ => soft_bce::exact::softplus(from, to),
-    }
-));
-real!(f64, |_bce| None, |function, from, to| None);
-
-/// A function of one argument over slices.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
-pub enum Function {
-    Sigmoid,
-    LogSigmoid,
-    Softplus,
-    Logit,
-    ExactSigmoid,
-    ExactLogSigmoid,
-    ExactSoftplus,
+/// For fields of an input.
+pub fn function(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Function> {
+    one_of(&Function::ALL, bytes)
 }
 
 /// The bits; all NaN are one, since payloads are not promised.
@@ -114,72 +41,13 @@ pub fn bits<F: Format>(values: &[F]) -> Vec<u64> {
 }
 
 pub fn bits_of<F: Format>(value: F) -> u64 {
-    if value.to_f64().is_nan() {
-        u64::MAX
-    } else {
-        value.to_bits()
-    }
+    value.comparable()
 }
 
-/// Where the kernel changes its method or its result changes its kind.
-const EDGES: [f64; 38] = [
-    0.0,
-    1e-16,
-    6e-8,
-    1e-3,
-    0.25,
-    LN_2 / 2.0,
-    0.5,
-    LN_2,
-    1.0,
-    2.0,
-    10.0,
-    16.635_532,
-    17.328_68,
-    20.0,
-    36.736_8,
-    43.5,
-    50.0,
-    86.5,
-    87.336_54,
-    88.722_84,
-    95.0,
-    103.278_93,
-    103.972_08,
-    104.0,
-    200.0,
-    354.0,
-    640.0,
-    708.396_418_532_264,
-    709.782_712_893_384,
-    744.440_071_921_381,
-    745.133_219_101_941,
-    745.5,
-    746.0,
-    16_777_216.0,
-    1e30,
-    1e300,
-    f64::INFINITY,
-    f64::NAN,
-];
-
-/// An edge, or the smallest subnormal, the smallest normal or the largest finite number of `F`.
-fn edge<F: Format>(choice: u8) -> F {
-    match usize::from(choice) % (EDGES.len() + 3) {
-        0 => F::from_bits(1),
-        1 => F::from_f64(2.0_f64.powi(F::MIN_EXPONENT)),
-        2 => F::from_f64(f64::INFINITY).step(-1),
-        i => F::from_f64(EDGES[i - 3]),
-    }
-}
-
-/// So many floats from `centre`, if it is finite.
-fn near<F: Format>(centre: F, steps: i8) -> F {
-    if steps == 0 || !centre.to_f64().is_finite() {
-        centre
-    } else {
-        centre.step(steps.into())
-    }
+fn listed<T>(mut list: impl Iterator<Item = T> + Clone, choice: u8) -> T {
+    let count = list.clone().count();
+    list.nth(usize::from(choice) % count)
+        .expect("below the count")
 }
 
 /// Any float, most often an interesting one.
@@ -207,13 +75,16 @@ impl Number {
                 steps,
                 negative,
             } => {
-                let magnitude = near(edge::<F>(choice), steps);
-                let sign = if negative { -1.0 } else { 1.0 };
-                F::from_f64(magnitude.to_f64() * sign)
+                let magnitude = numbers::near(listed(numbers::logits::<F>(), choice), steps.into());
+                if negative {
+                    magnitude.negated()
+                } else {
+                    magnitude
+                }
             }
-            Self::Reduction { half_steps, steps } => near(
+            Self::Reduction { half_steps, steps } => numbers::near(
                 F::from_f64(f64::from(half_steps % 2200) * LN_2 / 2.0),
-                steps,
+                steps.into(),
             ),
             Self::Ordinary(steps) => F::from_f64(f64::from(steps) / 256.0),
             Self::Bits(bits) => F::from_bits(bits),
@@ -236,25 +107,14 @@ pub enum Target {
 
 impl Target {
     pub fn value<F: Format>(self, z: F) -> F {
-        let any = match self {
+        numbers::clamp_target(match self {
             Self::Unit(steps) => F::from_f64(f64::from(steps) / 65535.0),
             Self::Near {
                 edge: choice,
                 steps,
-            } => match choice % 8 {
-                0 => F::from_f64(-0.0),
-                1 => F::from_bits(1),
-                2 => F::from_f64(2.0_f64.powi(F::MIN_EXPONENT)),
-                quarters => near(F::from_f64(f64::from(quarters - 3) / 4.0), steps),
-            },
-            Self::Stationary(steps) => near(stationary_target(z), steps),
+            } => numbers::near(listed(numbers::targets(), choice), steps.into()),
+            Self::Stationary(steps) => numbers::near(numbers::stationary_target(z), steps.into()),
             Self::Bits(bits) => F::from_bits(bits % (F::from_f64(1.0).to_bits() + 1)),
-        };
-        let value = any.to_f64();
-        F::from_f64(if value.is_nan() {
-            0.5
-        } else {
-            value.clamp(0.0, 1.0)
         })
     }
 }
@@ -262,22 +122,28 @@ impl Target {
 /// A weight, finite and not negative.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Weight {
+    /// The highest choose from the corpus.
     Quarters(u8),
     Any(Number),
 }
 
 impl Weight {
     pub fn value<F: Format>(self) -> F {
-        let value = match self {
-            Self::Quarters(quarters) => f64::from(quarters) / 4.0,
-            Self::Any(number) => number.value::<F>().to_f64().abs(),
+        let value: F = match self {
+            Self::Quarters(choice @ 200..) => listed(numbers::weights(), choice),
+            Self::Quarters(quarters) => F::from_f64(f64::from(quarters) / 4.0),
+            Self::Any(number) => F::from_f64(number.value::<F>().to_f64().abs()),
         };
-        F::from_f64(if value.is_finite() { value } else { 1.0 })
+        if value.to_f64().is_finite() {
+            value
+        } else {
+            F::from_f64(1.0)
+        }
     }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Element {
+pub struct Entry {
     z: Number,
     t: Target,
     w: Weight,
@@ -295,8 +161,8 @@ enum Length {
 pub struct Elements {
     length: Length,
     offsets: [u8; 3],
-    pattern: Vec<Element>,
-    placed: Vec<(u16, Element)>,
+    pattern: Vec<Entry>,
+    placed: Vec<(u16, Entry)>,
 }
 
 impl Elements {
@@ -305,13 +171,12 @@ impl Elements {
             Length::Short(length) => usize::from(length),
             Length::Spans(spans, rest) => usize::from(spans % 3) * 512 + usize::from(rest),
         };
-        let quiet = Element {
+        let quiet = Entry {
             z: Number::Ordinary(1),
             t: Target::Unit(1),
             w: Weight::Quarters(4),
         };
-        let mut elements: Vec<Element> =
-            self.pattern.iter().copied().cycle().take(length).collect();
+        let mut elements: Vec<Entry> = self.pattern.iter().copied().cycle().take(length).collect();
         elements.resize(length, quiet);
         for &(at, element) in &self.placed {
             if length > 0 {
@@ -374,44 +239,6 @@ impl<F: Format> Placed<F> {
         let other = Self::other().to_bits();
         assert!(self.all[..self.start].iter().all(|x| x.to_bits() == other));
     }
-}
-
-/// An entry point of `Bce`.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq)]
-pub enum Operation {
-    Loss,
-    Sum,
-    Mean,
-    Gradient,
-    GradientInPlace,
-    SumGradient,
-    MeanGradient,
-    GradientHessian,
-    SumGradientHessian,
-    Accumulate,
-}
-
-impl Operation {
-    pub fn outputs(self) -> usize {
-        match self {
-            Self::Sum | Self::Mean | Self::Accumulate => 0,
-            Self::GradientHessian | Self::SumGradientHessian => 2,
-            _ => 1,
-        }
-    }
-
-    pub fn is_mean(self) -> bool {
-        matches!(self, Self::Mean | Self::MeanGradient)
-    }
-}
-
-/// What a mean is divided by: the number of elements or the total weight, if there is one.
-pub fn divisor<F: Format>(count: usize, weights: Option<&[F]>) -> Option<f64> {
-    let divisor = match weights {
-        None => count as f64,
-        Some(weights) => exact_sum(weights.iter().map(|w| w.to_f64())).to_f64(),
-    };
-    (divisor > 0.0).then_some(divisor)
 }
 
 pub fn exact_sum(values: impl Iterator<Item = f64>) -> LossSum {
