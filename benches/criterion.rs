@@ -7,18 +7,18 @@ use std::cell::OnceCell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use cases::{BACKENDS, Buffers, Element, Operation};
+use cases::{BACKENDS, Buffers, Std, Task};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use soft_bce::Bce;
 
 const LENGTHS: [usize; 8] = [1, 8, 64, 1 << 10, 16 << 10, 256 << 10, 16 << 20, 64 << 20];
 
-fn bench<T: Element>(criterion: &mut Criterion) {
+fn bench<T: Std>(criterion: &mut Criterion) {
     for n in LENGTHS {
         // Filled only if a case of this length passes the filter.
         let mut buffers = OnceCell::new();
-        for operation in Operation::ALL {
-            let mut group = criterion.benchmark_group(format!("{}/{}", T::NAME, operation.name()));
+        for task in Task::ALL {
+            let mut group = criterion.benchmark_group(format!("{}/{}", T::NAME, task.name()));
             group.throughput(Throughput::Elements(n as u64));
             if n > 1 << 20 {
                 group.sampling_mode(SamplingMode::Flat);
@@ -33,11 +33,11 @@ fn bench<T: Element>(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("std", n), |bencher| {
                 buffers.get_or_init(|| Buffers::typical(n));
                 if let Some(buffers) = buffers.get_mut() {
-                    bencher.iter(|| black_box(black_box(&mut *buffers).std_loop(operation, n)));
+                    bencher.iter(|| black_box(black_box(&mut *buffers).std_loop(task, n)));
                 }
             });
             for backend in BACKENDS {
-                let Some(bce) = (match operation.obstacle(backend) {
+                let Some(bce) = (match task.obstacle(backend) {
                     None => Bce::<T>::new().backend(backend).ok(),
                     Some(_) => None,
                 }) else {
@@ -46,8 +46,7 @@ fn bench<T: Element>(criterion: &mut Criterion) {
                 group.bench_function(BenchmarkId::new(backend.name(), n), |bencher| {
                     buffers.get_or_init(|| Buffers::typical(n));
                     if let Some(buffers) = buffers.get_mut() {
-                        bencher
-                            .iter(|| black_box(black_box(&mut *buffers).call(operation, &bce, n)));
+                        bencher.iter(|| black_box(black_box(&mut *buffers).call(task, &bce, 0, n)));
                     }
                 });
             }
@@ -57,14 +56,10 @@ fn bench<T: Element>(criterion: &mut Criterion) {
 }
 
 fn main() {
-    for operation in Operation::ALL {
+    for task in Task::ALL {
         for backend in BACKENDS {
-            if let Some(obstacle) = operation.obstacle(backend) {
-                println!(
-                    "not run: {} {}: {obstacle}",
-                    operation.name(),
-                    backend.name()
-                );
+            if let Some(obstacle) = task.obstacle(backend) {
+                println!("not run: {} {}: {obstacle}", task.name(), backend.name());
             }
         }
     }

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
-use cases::{Buffers, Element, Operation};
+use cases::{Buffers, Std, Task};
 use soft_bce::{Backend, Bce};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/speed/instructions.txt");
@@ -21,18 +21,18 @@ const BACKENDS: [Backend; 2] = [Backend::Scalar, Backend::Avx2];
 const LENGTHS: [usize; 2] = [1 << 13, 3 << 13];
 
 /// The work whose instructions are counted, in a process of its own.
-fn work<T: Element>(operation: &str, backend: &str, n: usize) -> Result<(), Box<dyn Error>> {
-    let operation = Operation::ALL
+fn work<T: Std>(task: &str, backend: &str, n: usize) -> Result<(), Box<dyn Error>> {
+    let task = Task::ALL
         .into_iter()
-        .find(|o| o.name() == operation)
-        .ok_or("no such operation")?;
+        .find(|t| t.name() == task)
+        .ok_or("no such task")?;
     let backend = BACKENDS
         .into_iter()
         .find(|b| b.name() == backend)
         .ok_or("no such backend")?;
     let bce = Bce::<T>::new().backend(backend)?;
     let mut buffers = Buffers::typical(LENGTHS[1]);
-    black_box(black_box(&mut buffers).call(operation, &bce, n));
+    black_box(black_box(&mut buffers).call(task, &bce, 0, n));
     Ok(())
 }
 
@@ -60,11 +60,11 @@ fn measure() -> Result<String, Box<dyn Error>> {
     let mut table = HEADER.to_owned();
     for element in ["f32", "f64"] {
         for backend in BACKENDS {
-            for operation in Operation::ALL {
-                if operation == Operation::Sigmoid {
+            for task in Task::ALL {
+                if matches!(task, Task::Map(_)) {
                     continue; // no choice of backend
                 }
-                let case = [element, backend.name(), operation.name()];
+                let case = [element, backend.name(), task.name()];
                 let [few, many] = LENGTHS;
                 let difference = count(&case, many)? - count(&case, few)?;
                 let line = format!(

@@ -1,7 +1,12 @@
-//! What the benchmarks measure: operations, element types, backends and inputs.
+//! What the benchmarks measure: calls of the corpus on typical inputs, each on every backend.
 #![allow(dead_code, reason = "every benchmark uses a part")]
 
-use soft_bce::{Backend, Bce, Real};
+#[path = "../../tests/corpus/mod.rs"]
+pub mod corpus;
+
+pub use corpus::{Element, Format, Function, Operation};
+use corpus::{Random, numbers};
+use soft_bce::{Backend, Bce, LossSum};
 
 pub const BACKENDS: [Backend; 4] = [
     Backend::Scalar,
@@ -10,136 +15,110 @@ pub const BACKENDS: [Backend; 4] = [
     Backend::Avx512,
 ];
 
+/// One of the measured calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Operation {
-    Loss,
-    Sum,
-    Gradient,
-    SumGradient,
-    GradientHessian,
-    SumGradientHessian,
-    Sigmoid,
+pub enum Task {
+    Call(Operation),
+    Map(Function),
 }
 
-impl Operation {
-    pub const ALL: [Self; 7] = [
-        Self::Loss,
-        Self::Sum,
-        Self::Gradient,
-        Self::SumGradient,
-        Self::GradientHessian,
-        Self::SumGradientHessian,
-        Self::Sigmoid,
+impl Task {
+    pub const ALL: [Self; 10] = [
+        Self::Call(Operation::Loss),
+        Self::Call(Operation::Sum),
+        Self::Call(Operation::Gradient),
+        Self::Call(Operation::SumGradient),
+        Self::Call(Operation::GradientHessian),
+        Self::Call(Operation::SumGradientHessian),
+        Self::Map(Function::Sigmoid),
+        Self::Map(Function::LogSigmoid),
+        Self::Map(Function::Softplus),
+        Self::Map(Function::Logit),
     ];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Loss => "loss",
-            Self::Sum => "sum",
-            Self::Gradient => "gradient",
-            Self::SumGradient => "sum_gradient",
-            Self::GradientHessian => "gradient_hessian",
-            Self::SumGradientHessian => "sum_gradient_hessian",
-            Self::Sigmoid => "sigmoid",
+            Self::Call(operation) => operation.name(),
+            Self::Map(function) => function.name(),
         }
     }
 
+    /// Slices that it reads.
     pub const fn reads(self) -> usize {
         match self {
-            Self::Sigmoid => 1,
-            _ => 2,
+            Self::Call(_) => 2,
+            Self::Map(_) => 1,
         }
     }
 
+    /// Slices that it writes.
     pub const fn writes(self) -> usize {
         match self {
-            Self::Sum => 0,
-            Self::GradientHessian | Self::SumGradientHessian => 2,
-            _ => 1,
+            Self::Call(operation) => operation.outputs(),
+            Self::Map(_) => 1,
         }
     }
 
-    /// Why this operation cannot be measured on this backend here.
+    /// Why this cannot be measured on this backend here.
     pub fn obstacle(self, backend: Backend) -> Option<&'static str> {
         if !backend.is_available() {
             Some("this machine lacks the backend")
-        } else if self == Self::Sigmoid && backend != Backend::detect() {
+        } else if matches!(self, Self::Map(_)) && backend != Backend::detect() {
             Some("a free function: always the detected backend")
         } else {
             None
         }
     }
 
-    /// One call; what it returns keeps the compiler from dropping the work.
-    #[inline]
-    pub fn call<T: Element>(
-        self,
-        bce: &Bce<'_, T>,
-        z: &[T],
-        t: &[T],
-        gradient: &mut [T],
-        hessian: &mut [T],
-    ) -> f64 {
-        let done = |()| 0.0;
-        match self {
-            Self::Loss => bce.loss(z, t, gradient).map(done),
-            Self::Sum => bce.sum(z, t),
-            Self::Gradient => bce.gradient(z, t, gradient).map(done),
-            Self::SumGradient => bce.sum_gradient(z, t, gradient),
-            Self::GradientHessian => bce.gradient_hessian(z, t, gradient, hessian).map(done),
-            Self::SumGradientHessian => bce.sum_gradient_hessian(z, t, gradient, hessian),
-            Self::Sigmoid => soft_bce::sigmoid(z, gradient).map(done),
-        }
-        .expect("the inputs are valid")
-    }
-
     /// The same by the textbook formulas, one element after the other, with std's functions.
-    pub fn std_loop<T: Element>(self, z: &[T], t: &[T], g: &mut [T], h: &mut [T]) -> f64 {
+    pub fn std_loop<T: Std>(self, z: &[T], t: &[T], g: &mut [T], h: &mut [T]) -> f64 {
+        let zero = T::from_f64(0.0);
+        let pairs = || z.iter().zip(t).enumerate().map(|(i, (&z, &t))| (i, z, t));
         let mut sum = 0.0;
-        for (i, (&z, &t)) in z.iter().zip(t).enumerate() {
-            match self {
-                Self::Loss => g[i] = T::std_loss(z, t),
-                Self::Sum => sum += T::std_loss(z, t).to_f64(),
-                Self::Gradient => g[i] = T::std_gradient(z, t).0,
-                Self::SumGradient => {
-                    sum += T::std_loss(z, t).to_f64();
-                    g[i] = T::std_gradient(z, t).0;
+        match self {
+            Self::Call(operation) => {
+                let gradient = !matches!(operation, Operation::Loss | Operation::Sum);
+                let hessian = operation.outputs() == 2;
+                for (i, z, t) in pairs() {
+                    if operation.has_number() {
+                        sum += T::std_loss(z, t).to_f64();
+                    }
+                    if gradient {
+                        let (gradient, second) = T::std_gradient(z, t);
+                        g[i] = gradient;
+                        if hessian {
+                            h[i] = second;
+                        }
+                    } else if operation.outputs() == 1 {
+                        g[i] = T::std_loss(z, t);
+                    }
                 }
-                Self::GradientHessian => (g[i], h[i]) = T::std_gradient(z, t),
-                Self::SumGradientHessian => {
-                    sum += T::std_loss(z, t).to_f64();
-                    (g[i], h[i]) = T::std_gradient(z, t);
+            }
+            Self::Map(function) => {
+                for (i, z, t) in pairs() {
+                    g[i] = match function {
+                        Function::Sigmoid => T::std_gradient(z, zero).0,
+                        Function::LogSigmoid => T::std_loss(z, T::from_f64(1.0)).negated(),
+                        Function::Logit => T::std_logit(t),
+                        _ => T::std_loss(z, zero),
+                    };
                 }
-                Self::Sigmoid => g[i] = T::std_gradient(z, T::of(0.0)).0,
             }
         }
         sum
     }
 }
 
-pub trait Element: Real + 'static {
-    const NAME: &'static str;
-    fn of(value: f64) -> Self;
-    fn to_f64(self) -> f64;
-    /// The correctly rounded mode, where there is one.
-    fn exact(bce: Bce<'static, Self>) -> Option<Bce<'static, Self>>;
+/// std's arithmetic.
+pub trait Std: Element {
     fn std_loss(z: Self, t: Self) -> Self;
     fn std_gradient(z: Self, t: Self) -> (Self, Self);
+    fn std_logit(p: Self) -> Self;
 }
 
-macro_rules! element {
-    ($real:ident, $exact:expr) => {
-        impl Element for $real {
-            const NAME: &'static str = stringify!($real);
-            fn of(value: f64) -> Self {
-                value as $real
-            }
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-            fn exact(bce: Bce<'static, Self>) -> Option<Bce<'static, Self>> {
-                $exact(bce)
-            }
+macro_rules! textbook {
+    ($($real:ident)*) => {$(
+        impl Std for $real {
             #[inline(always)]
             fn std_loss(z: Self, t: Self) -> Self {
                 z.max(0.0) - t * z + (-z.abs()).exp().ln_1p()
@@ -149,11 +128,14 @@ macro_rules! element {
                 let s = 1.0 / (1.0 + (-z).exp());
                 (s - t, s * (1.0 - s))
             }
+            #[inline(always)]
+            fn std_logit(p: Self) -> Self {
+                (p / (1.0 - p)).ln()
+            }
         }
-    };
+    )*};
 }
-element!(f32, |bce: Bce<'static, f32>| Some(bce.exact()));
-element!(f64, |_| None);
+textbook!(f32 f64);
 
 /// A slice that starts at a cache line.
 pub struct Aligned<T> {
@@ -163,13 +145,13 @@ pub struct Aligned<T> {
 }
 
 impl<T: Element> Aligned<T> {
-    pub fn new(length: usize, mut value: impl FnMut(usize) -> f64) -> Self {
+    pub fn new(length: usize, value: impl FnMut(usize) -> T) -> Self {
         const LINE: usize = 64;
         let padding = LINE / size_of::<T>();
         let mut storage: Vec<T> = Vec::with_capacity(length + padding);
         let start = storage.as_ptr().align_offset(LINE).min(padding);
-        storage.resize(start, T::of(0.0));
-        storage.extend((0..length).map(|i| T::of(value(i))));
+        storage.resize(start, T::from_f64(0.0));
+        storage.extend((0..length).map(value));
         Self {
             storage,
             start,
@@ -192,60 +174,58 @@ pub struct Buffers<T> {
     pub t: Aligned<T>,
     pub g: Aligned<T>,
     pub h: Aligned<T>,
+    /// What `accumulate` would add to.
+    sum: LossSum,
 }
 
-impl<T: Element> Buffers<T> {
+impl<T: Std> Buffers<T> {
     /// Logits of standard deviation 3, near normal; targets uniform in [0, 1).
     pub fn typical(length: usize) -> Self {
-        let mut uniform = uniform(1);
+        let mut random = Random::new(1);
         let period = length.min(1 << 20);
-        let z: Vec<f64> = (0..period)
-            .map(|_| (0..4).map(|_| uniform()).sum::<f64>() * 27_f64.sqrt() - 2.0 * 27_f64.sqrt())
+        let pairs: Vec<(T, T)> = (0..period)
+            .map(|_| numbers::typical_pair(&mut random))
             .collect();
-        let t: Vec<f64> = (0..period).map(|_| uniform()).collect();
-        Self::of(length, |i| z[i % period], |i| t[i % period])
+        Self::of(length, |i| pairs[i % period])
     }
 
-    pub fn of(length: usize, z: impl FnMut(usize) -> f64, t: impl FnMut(usize) -> f64) -> Self {
+    pub fn of(length: usize, pair: impl Fn(usize) -> (T, T)) -> Self {
+        let zeros = || Aligned::new(length, |_| T::from_f64(0.0));
         Self {
-            z: Aligned::new(length, z),
-            t: Aligned::new(length, t),
-            g: Aligned::new(length, |_| 0.0),
-            h: Aligned::new(length, |_| 0.0),
+            z: Aligned::new(length, |i| pair(i).0),
+            t: Aligned::new(length, |i| pair(i).1),
+            g: zeros(),
+            h: zeros(),
+            sum: LossSum::new(),
         }
     }
 
-    /// The operation on the first `n` elements.
+    /// The task on `n` elements from `at` on; what it returns keeps the compiler from dropping the work.
     #[inline]
-    pub fn call(&mut self, operation: Operation, bce: &Bce<'_, T>, n: usize) -> f64 {
-        operation.call(
-            bce,
-            &self.z.get()[..n],
-            &self.t.get()[..n],
-            &mut self.g.get_mut()[..n],
-            &mut self.h.get_mut()[..n],
-        )
+    pub fn call(&mut self, task: Task, bce: &Bce<'_, T>, at: usize, n: usize) -> f64 {
+        let (z, t) = (&self.z.get()[at..][..n], &self.t.get()[at..][..n]);
+        let (g, h) = (
+            &mut self.g.get_mut()[at..][..n],
+            &mut self.h.get_mut()[at..][..n],
+        );
+        match task {
+            Task::Call(operation) => T::run(operation, bce, z, t, [g, h], &mut self.sum),
+            Task::Map(function) => {
+                let from = if function.takes_probability() { t } else { z };
+                T::map(function, from, g).map_or(Ok(0.0), |done| done.map(|()| 0.0))
+            }
+        }
+        .expect("the inputs are valid")
     }
 
     /// The same by the loop over std's functions.
     #[inline]
-    pub fn std_loop(&mut self, operation: Operation, n: usize) -> f64 {
-        operation.std_loop(
+    pub fn std_loop(&mut self, task: Task, n: usize) -> f64 {
+        task.std_loop(
             &self.z.get()[..n],
             &self.t.get()[..n],
             &mut self.g.get_mut()[..n],
             &mut self.h.get_mut()[..n],
         )
-    }
-}
-
-/// Uniform in [0, 1): Marsaglia's xorshift64, "Xorshift RNGs" (2003).
-pub fn uniform(seed: u64) -> impl FnMut() -> f64 {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
