@@ -183,7 +183,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     };
     let rounded = x.fma(splat(L::Real::LOG2_E), rounder);
     let k = rounded - rounder;
-    let r = k.neg_fma(splat(L::Real::LN2_HI), x);
+    let r = k.neg_fma_cancelling(splat(L::Real::LN2_HI), x);
     let r = k.neg_fma(splat(L::Real::LN2_LO), r);
     let h = horner_abreast(L::Real::EXP, r).fma(r, one);
     let p = h.fma(r, one);
@@ -197,7 +197,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     };
     let low = if L::Real::COMPENSATED {
         // 1 - p is exact, and so is the whole but for h.
-        h.fma(r, one - p) * power
+        h.fma_cancelling(r, one - p) * power
     } else {
         splat(L::Real::ZERO)
     };
@@ -281,7 +281,7 @@ fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
     let squared = e.max_or(splat(L::Real::LEAST_SQUARED));
     let half = squared * splat(L::Real::HALF);
     let high = half.neg_fma(e, e);
-    let rest = half.neg_fma(squared, e - high);
+    let rest = half.neg_fma_cancelling(squared, e - high);
     let rest = (squared * squared * tail).fma(e, rest);
     Sum {
         high,
@@ -318,7 +318,7 @@ impl<L: Lane> Logistic<L> {
         }
         let c = one / (one + e);
         // 1 - c (1 + e), with one rounding.
-        let residual = e.neg_fma(c, one - c);
+        let residual = e.neg_fma_cancelling(c, one - c);
         let w = e.fma(residual, low);
         Self { e, c, w }
     }

@@ -24,6 +24,7 @@
     not(target_has_atomic = "64")
 ))]
 mod arm;
+mod emulated;
 mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
@@ -317,6 +318,17 @@ pub trait Lane:
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {
         (-self).fma(factor, addend)
+    }
+    /// `fma` where the caller knows that minus the product is within a factor of 2 of the
+    /// addend, or the addend 0, or the product exact: cheaper where fma is emulated.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        self.fma(factor, addend)
+    }
+    /// The same of `neg_fma`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        self.neg_fma(factor, addend)
     }
     fn abs(self) -> Self;
     /// The same values, none of which is computed further before all are as far as this.

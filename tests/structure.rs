@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "lane",
         "lane::arm",
+        "lane::emulated",
         "lane::pair",
         "lane::portable",
         "lane::scalar",

@@ -36,7 +36,7 @@ impl<W: Lane<Real = f64>> Double<W> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn times(self, other: Self) -> Self {
         let high = self.high * other.high;
-        let rest = self.high.fma(other.high, -high);
+        let rest = self.high.fma_cancelling(other.high, -high);
         let low = self.high.fma(other.low, self.low.fma(other.high, rest));
         fast_two_sum(high, low)
     }

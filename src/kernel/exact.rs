@@ -117,7 +117,7 @@ fn reduce<W: Lane<Real = f64>>(x: W) -> (W, W, W) {
     let rounder = splat(f64::ROUNDER);
     let rounded = x.fma(splat(double::LOG2_E), rounder);
     let k = rounded - rounder;
-    (rounded, k, k.neg_fma(splat(double::LN2_HI), x))
+    (rounded, k, k.neg_fma_cancelling(splat(double::LN2_HI), x))
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -184,7 +184,7 @@ fn careful<W: Lane<Real = f64>, const LOSS: bool>(z: W, t: W) -> Brackets<W> {
     let (_, k, r) = reduce(minus_magnitude::<W, true>(z));
     // k LN2_LO is split exactly; LN2_REST is below 2^-102.
     let product = k * splat(double::LN2_LO);
-    let rest = k.fma(splat(double::LN2_LO), -product);
+    let rest = k.fma_cancelling(splat(double::LN2_LO), -product);
     let rest = k.fma(splat(exact::LN2_REST), rest);
     let r = two_sum(r, -product);
     let r = fast_two_sum(r.high, r.low - rest);
@@ -239,7 +239,7 @@ fn careful<W: Lane<Real = f64>, const LOSS: bool>(z: W, t: W) -> Brackets<W> {
     if !LOSS {
         let sum = one_exactly.larger_plus(e);
         let high = e.high / sum.high;
-        let residual = high.neg_fma(sum.high, e.high);
+        let residual = high.neg_fma_cancelling(sum.high, e.high);
         let residual = high.neg_fma(sum.low, residual + e.low);
         let q = fast_two_sum(high, residual * (one - high));
 

@@ -114,6 +114,20 @@ impl<L: Lane> Lane for Pair<L> {
         (Self(p, q), Self(r, s))
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        Self(
+            self.0.fma_cancelling(factor.0, addend.0),
+            self.1.fma_cancelling(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        Self(
+            self.0.neg_fma_cancelling(factor.0, addend.0),
+            self.1.neg_fma_cancelling(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn abs(self) -> Self {
         Self(self.0.abs(), self.1.abs())
     }

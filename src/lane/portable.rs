@@ -1,22 +1,24 @@
 //! The `Wide` backend: `wide::f32x8` and `wide::f64x4`, SIMD on any target that
 //! the `wide` crate knows, without run-time detection.
 
+use wide::{f32x8, f64x4, u32x8, u64x4};
+
+use super::emulated::{self, Doubled, Vector};
 use super::pair::Pair;
 use super::{Isa, Job, Lane, Rows};
-use wide::{f32x8, f64x4, u32x8, u64x4};
 
 /// The portable vector backend; every machine has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
 impl Isa for Portable {
-    type F32 = f32x8;
+    type F32 = Doubled;
     type F64 = f64x4;
-    type GroupF32 = f32x8;
-    type FullF32 = f32x8;
-    type GroupF64 = f64x4;
-    type FullF64 = f64x4;
-    type RowF32 = Pair<f32x8>;
+    type GroupF32 = Doubled;
+    type FullF32 = Doubled;
+    type GroupF64 = Pair<f64x4>;
+    type FullF64 = Pair<f64x4>;
+    type RowF32 = Pair<Doubled>;
     type RowF64 = Pair<Pair<f64x4>>;
     const FAST: bool = HARDWARE_FMA;
 
@@ -36,37 +38,12 @@ const HARDWARE_FMA: bool = cfg!(any(
     all(target_arch = "aarch64", target_feature = "neon"),
 ));
 
-/// `wide`'s `mul_add` rounds once only where the target has the instruction at
-/// compile time; elsewhere each lane takes the scalar definition, in a function
-/// of its own: a kernel has thirty of them.
-macro_rules! fma_lanes {
-    ($a:expr, $b:expr, $c:expr, $vector:ident, $scalar:path) => {{
-        cfg_if::cfg_if! {
-            if #[cfg(any(
-                all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
-                all(target_arch = "aarch64", target_feature = "neon"),
-            ))] {
-                $a.mul_add($b, $c)
-            } else {
-                #[inline(never)]
-                fn emulated(a: &$vector, b: &$vector, c: &$vector) -> $vector {
-                    let (a, b, mut c) = (a.to_array(), b.to_array(), c.to_array());
-                    for ((a, b), c) in a.iter().zip(&b).zip(&mut c) {
-                        *c = $scalar(*a, *b, *c);
-                    }
-                    $vector::new(c)
-                }
-                emulated(&$a, &$b, &$c)
-            }
-        }
-    }};
-}
-
 /// One macro, because the two element types differ in names alone.
 macro_rules! portable_lane {
-    ($vector:ident, $bits:ident, $real:ident, $unsigned:ident, $width:literal, $fraction:literal,
-     $fma:path, $lanes:expr, |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr) => {
-        impl Lane for $vector {
+    ($lane:ident, $vector:ident, $bits:ident, $real:ident, $unsigned:ident, $width:literal, $fraction:literal,
+     $fma:ident, $fma_cancelling:ident, $lanes:expr,
+     |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr) => {
+        impl Lane for $lane {
             type Real = $real;
             type Mask = $vector;
             type Wide = f64x4;
@@ -83,7 +60,7 @@ macro_rules! portable_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
-                $vector::splat(value)
+                Self::of($vector::splat(value))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn of_single(single: Self) -> Self {
@@ -92,101 +69,140 @@ macro_rules! portable_lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
                 if let Some(full) = from.first_chunk::<$width>() {
-                    return $vector::new(*full);
+                    return Self::of($vector::new(*full));
                 }
                 let mut padded = [0.0; $width];
                 for (to, from) in padded.iter_mut().zip(from) {
                     *to = *from;
                 }
-                $vector::new(padded)
+                Self::of($vector::new(padded))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
                 if let Some(full) = to.first_chunk_mut::<$width>() {
-                    *full = self.to_array();
+                    *full = self.vector().to_array();
                     return;
                 }
-                for (to, from) in to.iter_mut().zip(self.to_array()) {
+                for (to, from) in to.iter_mut().zip(self.vector().to_array()) {
                     *to = from;
                 }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
-                fma_lanes!(self, factor, addend, $vector, $fma)
+                if HARDWARE_FMA {
+                    Self::of(self.vector().mul_add(factor.vector(), addend.vector()))
+                } else {
+                    emulated::$fma(self, factor, addend)
+                }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn fma_cancelling(self, factor: Self, addend: Self) -> Self {
+                if HARDWARE_FMA {
+                    self.fma(factor, addend)
+                } else {
+                    emulated::$fma_cancelling(self, factor, addend)
+                }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
+                (-self).fma_cancelling(factor, addend)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
-                $vector::from_bits(self.to_bits() & $bits::splat($unsigned::MAX >> 1))
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() & $bits::splat($unsigned::MAX >> 1),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
-                self.simd_gt(other).bitselect(self, other)
+                Self::select(self.greater(other), self, other)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn greater(self, other: Self) -> Self {
-                self.simd_gt(other)
+            fn greater(self, other: Self) -> $vector {
+                self.vector().simd_gt(other.vector())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn equal(self, other: Self) -> Self {
-                self.simd_eq(other)
+            fn equal(self, other: Self) -> $vector {
+                self.vector().simd_eq(other.vector())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn select(mask: Self, yes: Self, no: Self) -> Self {
-                mask.bitselect(yes, no)
+            fn select(mask: $vector, yes: Self, no: Self) -> Self {
+                Self::of(mask.bitselect(yes.vector(), no.vector()))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn first(count: usize) -> Self {
+            fn first(count: usize) -> $vector {
                 $vector::splat(count as $real).simd_gt($vector::new($lanes))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
-                let sign = self.to_bits().unbounded_shr_scalar($unsigned::BITS - 1);
+                let sign = self
+                    .vector()
+                    .to_bits()
+                    .unbounded_shr_scalar($unsigned::BITS - 1);
                 let mask = $bits::splat(0) - sign;
-                $vector::from_bits(mask.bitselect(negative.to_bits(), nonnegative.to_bits()))
+                Self::select($vector::from_bits(mask), negative, nonnegative)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn add_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits() + other.to_bits())
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() + other.vector().to_bits(),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn sub_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits() - other.to_bits())
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() - other.vector().to_bits(),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn low_bits_to_exponent(self) -> Self {
-                $vector::from_bits(self.to_bits().unbounded_shl_scalar($fraction))
+                Self::of($vector::from_bits(
+                    self.vector().to_bits().unbounded_shl_scalar($fraction),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
-                $vector::from_bits(self.to_bits().unbounded_shr_scalar($fraction))
+                Self::of($vector::from_bits(
+                    self.vector().to_bits().unbounded_shr_scalar($fraction),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn and_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits() & other.to_bits())
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() & other.vector().to_bits(),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits() | other.to_bits())
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() | other.vector().to_bits(),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn xor_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits() ^ other.to_bits())
+                Self::of($vector::from_bits(
+                    self.vector().to_bits() ^ other.vector().to_bits(),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits().max(other.to_bits()))
+                Self::of($vector::from_bits(
+                    self.vector().to_bits().max(other.vector().to_bits()),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits(self, other: Self) -> Self {
-                $vector::from_bits(self.to_bits().min(other.to_bits()))
+                Self::of($vector::from_bits(
+                    self.vector().to_bits().min(other.vector().to_bits()),
+                ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_max_bits(self) -> u64 {
-                u64::from(self.to_bits().reduce_max())
+                u64::from(self.vector().to_bits().reduce_max())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_min_bits(self) -> u64 {
-                u64::from(self.to_bits().reduce_min())
+                u64::from(self.vector().to_bits().reduce_min())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn widen(self) -> (f64x4, f64x4) {
@@ -203,13 +219,13 @@ macro_rules! portable_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_exact_sum(self) -> $real {
-                self.to_array().iter().sum()
+                self.vector().to_array().iter().sum()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
-                let mut lanes = [Self::splat(0.0); $width];
+                let mut lanes = [$vector::splat(0.0); $width];
                 for (index, lane) in lanes.iter_mut().enumerate() {
-                    *lane = rows.row(index);
+                    *lane = rows.row(index).vector();
                 }
                 // Now vector k holds element k of every row.
                 let mut lanes = $vector::transpose(lanes);
@@ -221,39 +237,40 @@ macro_rules! portable_lane {
                     }
                     left /= 2;
                 }
-                lanes[0]
+                Self::of(lanes[0])
             }
         }
     };
 }
 
 portable_lane!(
+    Doubled,
     f32x8,
     u32x8,
     f32,
     u32,
     8,
     23,
-    super::scalar::fma_by_f64,
+    fma_f32,
+    fma_cancelling_f32,
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
-    |v| {
-        let [a, b, c, d, e, f, g, h] = v.to_array().map(f64::from);
-        (f64x4::new([a, b, c, d]), f64x4::new([e, f, g, h]))
-    },
+    |v| v.doubles(),
     |low, high| {
         let [a, b, c, d] = low.to_array().map(|v| v as f32);
         let [e, f, g, h] = high.to_array().map(|v| v as f32);
-        f32x8::new([a, b, c, d, e, f, g, h])
+        Doubled::of(f32x8::new([a, b, c, d, e, f, g, h]))
     }
 );
 portable_lane!(
+    f64x4,
     f64x4,
     u64x4,
     f64,
     u64,
     4,
     52,
-    super::scalar::fma_f64,
+    fma_f64,
+    fma_cancelling_f64,
     [0.0, 1.0, 2.0, 3.0],
     |v| (v, f64x4::splat(0.0)),
     |low, _high| low

@@ -1,7 +1,7 @@
 //! One element at a time: the definition that every other backend must equal.
 
 use super::pair::Pair;
-use super::{Isa, Job, Lane, Rows};
+use super::{FIRMWARE, Isa, Job, Lane, Rows};
 
 /// The scalar backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -24,6 +24,15 @@ impl Isa for Scalar {
     }
 }
 
+/// Whether the target has the instruction.
+const HARDWARE_FMA: bool = cfg!(any(
+    all(
+        any(target_arch = "x86", target_arch = "x86_64"),
+        target_feature = "fma"
+    ),
+    target_arch = "aarch64",
+));
+
 /// a * b + c rounded once.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
@@ -41,12 +50,31 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
             super::arm::fma_f32(a, b, c)
         } else {
             /// Not inlined: a kernel has thirty of them.
+            #[cfg_attr(not(any(target_arch = "arm", target_arch = "riscv32")), cold)]
             #[inline(never)]
             fn emulated(a: f32, b: f32, c: f32) -> f32 {
                 fma_by_f64(a, b, c)
             }
-            emulated(a, b, c)
+            // As in `emulated::fma_f32`; without a unit for `f64` the call costs least.
+            let sum = f64::from(a) * f64::from(b) + f64::from(c);
+            let midpoint = sum.to_bits() as u32 & ((1 << 29) - 1) == 1 << 28;
+            let tiny = (c.to_bits() << 1).wrapping_sub(1) < (2 << 24) - 1;
+            if FIRMWARE || midpoint || tiny {
+                emulated(a, b, c)
+            } else {
+                sum as f32
+            }
         }
+    }
+}
+
+/// `Lane::fma_cancelling`: where fma is emulated in `f64` the sum is exact there.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn fma_cancelling_f32(a: f32, b: f32, c: f32) -> f32 {
+    if HARDWARE_FMA || FIRMWARE {
+        fma_f32(a, b, c)
+    } else {
+        (f64::from(a) * f64::from(b) + f64::from(c)) as f32
     }
 }
 
@@ -105,7 +133,7 @@ pub(crate) fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
 
 /// One macro, because the two element types differ in names alone.
 macro_rules! scalar_lane {
-    ($real:ident, $bits:ident, $fma:ident, $fraction:literal) => {
+    ($real:ident, $bits:ident, $fma:ident, $fma_cancelling:ident, $fraction:literal) => {
         impl Lane for $real {
             type Real = $real;
             type Mask = bool;
@@ -142,6 +170,14 @@ macro_rules! scalar_lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
                 $fma(self, factor, addend)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn fma_cancelling(self, factor: Self, addend: Self) -> Self {
+                $fma_cancelling(self, factor, addend)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
+                (-self).fma_cancelling(factor, addend)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
@@ -243,5 +279,5 @@ macro_rules! scalar_lane {
     };
 }
 
-scalar_lane!(f32, u32, fma_f32, 23);
-scalar_lane!(f64, u64, fma_f64, 52);
+scalar_lane!(f32, u32, fma_f32, fma_cancelling_f32, 23);
+scalar_lane!(f64, u64, fma_f64, fma_f64, 52);
