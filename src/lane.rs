@@ -45,6 +45,11 @@ pub(crate) const MAX_WIDTH: usize = 64;
 /// A span's size: 2 KiB keep all buffers of a call in the first-level cache.
 const SPAN_BYTES: usize = if FIRMWARE { 64 } else { 2048 };
 
+/// Rows of a block of the linear head: 16 or more of them on a microcontroller.
+const ROW_BLOCK_BYTES: usize = if FIRMWARE { 128 } else { 1024 };
+/// The same of the narrowest type.
+pub(crate) const MAX_ROWS: usize = ROW_BLOCK_BYTES / 4;
+
 /// What the kernel needs to know about an element type. Not nameable outside the crate.
 #[doc(hidden)]
 pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
@@ -63,6 +68,9 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     type LowSpan: AsMut<[Self]>;
     const LOW_SPAN: Self::LowSpan;
     const SPAN_LOG2: i32;
+    /// A buffer with an element for each row of a block.
+    type Rows: AsRef<[Self]> + AsMut<[Self]>;
+    const ROWS: Self::Rows;
 
     const ZERO: Self;
     const HALF: Self;
@@ -140,6 +148,8 @@ impl Float for f32 {
     type LowSpan = [Self; 0];
     const LOW_SPAN: Self::LowSpan = [];
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
+    type Rows = [Self; ROW_BLOCK_BYTES / size_of::<Self>()];
+    const ROWS: Self::Rows = [0.0; ROW_BLOCK_BYTES / size_of::<Self>()];
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -214,6 +224,8 @@ impl Float for f64 {
     type LowSpan = Self::Span;
     const LOW_SPAN: Self::LowSpan = Self::SPAN;
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
+    type Rows = [Self; ROW_BLOCK_BYTES / size_of::<Self>()];
+    const ROWS: Self::Rows = [0.0; ROW_BLOCK_BYTES / size_of::<Self>()];
 
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;

@@ -1,6 +1,6 @@
 //! Sums of products over the rows of a block, a column each, rounded to the columns' grids.
 
-use crate::lane::{Float, Isa, Lane};
+use crate::lane::{Float, Isa, Job, Lane};
 use crate::linear::features::Features;
 use crate::linear::logits::greatest;
 use crate::linear::sums::{ColumnScale, ColumnSum, power};
@@ -26,6 +26,26 @@ pub(crate) struct Columns<'a> {
     totals: &'a mut [f64],
     /// `CENTER_PER_BOUND` times the bound on the factors.
     bound: f64,
+}
+
+/// Adds the products of rows with their factors, to their groups' sums if there are groups. Whether a
+/// feature is beyond its scale.
+pub(crate) struct AddProducts<'a, 'b, T> {
+    pub(crate) columns: &'b mut Columns<'a>,
+    pub(crate) x: Features<'b, T>,
+    pub(crate) factors: &'b [f64],
+    pub(crate) groups: &'b [u32],
+    pub(crate) sums: &'b mut [ColumnSum],
+}
+
+impl<T: Float> Job for AddProducts<'_, '_, T> {
+    type Output = bool;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> bool {
+        self.columns
+            .add_by_group::<I, T>(self.x, self.factors, self.groups, self.sums)
+    }
 }
 
 /// What `Columns` needs of the scratch.
@@ -60,7 +80,7 @@ impl<'a> Columns<'a> {
 
     /// Adds the products of the rows with their factors. Whether a feature is beyond its scale.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, factors: &[f64]) -> bool {
+    fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, factors: &[f64]) -> bool {
         let mut beyond = <I::F64>::splat(0.0);
         if x.is_columnar() {
             self.by_columns::<I, T>(x, factors, &mut beyond);
@@ -80,9 +100,9 @@ impl<'a> Columns<'a> {
         beyond.reduce_max_bits() >> 63 != 0
     }
 
-    /// `add`, each row to its group's sums. Fast where rows of a group follow each other.
+    /// `add`; with groups, each row to its group's sums: fast where rows of a group follow each other.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn add_by_group<I: Isa, T: Float>(
+    fn add_by_group<I: Isa, T: Float>(
         &mut self,
         x: Features<'_, T>,
         factors: &[f64],
@@ -91,15 +111,20 @@ impl<'a> Columns<'a> {
     ) -> bool {
         let width = self.width(x);
         let mut beyond = false;
-        let mut left = factors;
         let mut start = 0;
-        for run in groups.get(..factors.len()).unwrap_or(&[]).chunk_by(u32::eq) {
-            let (factors, others) = left.split_at_checked(run.len()).unwrap_or_default();
-            beyond |= self.add::<I, T>(x.part(start..start + run.len()), factors);
-            let first = run.first().map_or(0, |&group| group as usize * width);
-            self.fold(sums.get_mut(first..first + width).unwrap_or(&mut []));
-            left = others;
-            start += run.len();
+        while start < factors.len() {
+            let groups = groups.get(start..factors.len()).unwrap_or(&[]);
+            let run = match groups.chunk_by(u32::eq).next() {
+                Some(run) => run.len(),
+                None => factors.len(),
+            };
+            let factors = factors.get(start..start + run).unwrap_or(&[]);
+            beyond |= self.add::<I, T>(x.part(start..start + run), factors);
+            if let Some(&group) = groups.first() {
+                let first = group as usize * width;
+                self.fold(sums.get_mut(first..first + width).unwrap_or(&mut []));
+            }
+            start += run;
         }
         beyond
     }
@@ -126,21 +151,22 @@ impl<'a> Columns<'a> {
         let columns = x.column_count();
         let mut column = 0;
         while column + STRIP * width <= columns {
-            self.strip::<T::Lane<I>, STRIP, true>(x, column, factors, beyond);
+            self.strip::<T::Lane<I>, STRIP, 1, true>(x, column, factors, beyond);
             column += STRIP * width;
         }
         while column + width <= columns {
-            self.strip::<T::Lane<I>, 1, true>(x, column, factors, beyond);
+            self.strip::<T::Lane<I>, 1, STRIP, true>(x, column, factors, beyond);
             column += width;
         }
         if column < columns {
-            self.strip::<T::Lane<I>, 1, false>(x, column, factors, beyond);
+            self.strip::<T::Lane<I>, 1, STRIP, false>(x, column, factors, beyond);
         }
     }
 
-    /// `N` vectors of columns from `column` on; one that is not full unless `FULL`.
+    /// `N` vectors of columns from `column` on, each in `STREAMS` accumulators that take turns, so that no
+    /// addition waits for the one before. One vector that is not full unless `FULL`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn strip<L: Lane, const N: usize, const FULL: bool>(
+    fn strip<L: Lane, const N: usize, const STREAMS: usize, const FULL: bool>(
         &mut self,
         x: Features<'_, L::Real>,
         column: usize,
@@ -154,31 +180,46 @@ impl<'a> Columns<'a> {
         };
         let centers = self.centers.get(column..).unwrap_or(&[]);
         let totals = self.totals.get_mut(column..).unwrap_or(&mut []);
-        let mut sums = [[<L::Wide>::splat(0.0); 2]; N];
+        let mut starts = [[<L::Wide>::splat(0.0); 2]; N];
         let mut largest = [L::splat(L::Real::ZERO); N];
-        for (vector, sums) in sums.iter_mut().enumerate() {
-            for (half, sum) in sums.iter_mut().take(L::HALVES).enumerate() {
-                *sum = load_at(centers, vector * L::WIDTH + half * <L::Wide>::WIDTH);
+        for (vector, starts) in starts.iter_mut().enumerate() {
+            for (half, start) in starts.iter_mut().take(L::HALVES).enumerate() {
+                *start = load_at(centers, vector * L::WIDTH + half * <L::Wide>::WIDTH);
             }
         }
-        for (row, &factor) in factors.iter().enumerate() {
-            let x = x.of_row(row, column, length);
-            if FULL && x.len() != N * L::WIDTH {
-                break; // never; and the loads below are known to be whole
-            }
-            let factor = <L::Wide>::splat(factor);
-            for (vector, (sums, largest)) in sums.iter_mut().zip(&mut largest).enumerate() {
-                let x = x.get(vector * L::WIDTH..).unwrap_or(&[]);
-                let halves = L::load_widened(x);
-                sums[0] = halves.0.fma(factor, sums[0]);
-                if L::HALVES == 2 {
-                    sums[1] = halves.1.fma(factor, sums[1]);
+        let mut streams = [starts; STREAMS];
+        let mut row = 0;
+        for factors in factors.chunks(STREAMS) {
+            for (&factor, sums) in factors.iter().zip(&mut streams) {
+                let x = x.of_row(row, column, length);
+                row += 1;
+                if FULL && x.len() != N * L::WIDTH {
+                    break; // never; and the loads below are known to be whole
                 }
-                *largest = largest.max_bits(L::load(x).abs());
+                let factor = <L::Wide>::splat(factor);
+                for (vector, (sums, largest)) in sums.iter_mut().zip(&mut largest).enumerate() {
+                    let x = x.get(vector * L::WIDTH..).unwrap_or(&[]);
+                    let halves = L::load_widened(x);
+                    sums[0] = halves.0.fma(factor, sums[0]);
+                    if L::HALVES == 2 {
+                        sums[1] = halves.1.fma(factor, sums[1]);
+                    }
+                    *largest = largest.max_bits(L::load(x).abs());
+                }
+            }
+        }
+        // The first stream takes the others' units.
+        let [sums, others @ ..] = streams.as_mut_slice() else {
+            return; // never
+        };
+        for other in others {
+            let units = sums.as_flattened_mut().iter_mut().zip(other.as_flattened());
+            for ((sum, other), start) in units.zip(starts.as_flattened()) {
+                *sum = sum.add_bits(other.sub_bits(*start));
             }
         }
         let bound = <L::Wide>::splat(self.bound);
-        for (vector, (sums, largest)) in sums.into_iter().zip(largest).enumerate() {
+        for (vector, (sums, largest)) in sums.iter().zip(largest).enumerate() {
             let largest = largest.widen();
             let halves = [(sums[0], largest.0), (sums[1], largest.1)];
             for (half, (sum, largest)) in halves.into_iter().take(L::HALVES).enumerate() {
@@ -309,32 +350,43 @@ fn add_lanes<W: Lane<Real = f64>>(patterns: W, to: u64) -> u64 {
 }
 
 /// Merges the scales of the columns of a block into `scales`; whether an element has none.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn scan<I: Isa, T: Float>(x: Features<'_, T>, scales: &mut [ColumnScale]) -> bool {
-    let mut beyond = false;
-    if x.is_columnar() {
-        for (column, scale) in scales.iter_mut().enumerate() {
-            let largest = greatest::<I, T>(x.of_column(column, 0, x.row_count()));
-            beyond |= scale.see(T::of_pattern(largest).as_f64());
+pub(crate) struct Scan<'a, T> {
+    pub(crate) x: Features<'a, T>,
+    pub(crate) scales: &'a mut [ColumnScale],
+}
+
+impl<T: Float> Job for Scan<'_, T> {
+    type Output = bool;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> bool {
+        let Self { x, scales } = self;
+
+        let mut beyond = false;
+        if x.is_columnar() {
+            for (column, scale) in scales.iter_mut().enumerate() {
+                let largest = greatest::<I, T>(x.of_column(column, 0, x.row_count()));
+                beyond |= scale.see(T::of_pattern(largest).as_f64());
+            }
+            return beyond;
         }
-        return beyond;
-    }
-    let width = <T::Lane<I>>::WIDTH;
-    for (strip, scales) in scales.chunks_mut(STRIP * width).enumerate() {
-        let mut largest = [<T::Lane<I>>::splat(T::ZERO); STRIP];
-        for row in 0..x.row_count() {
-            let x = x.of_row(row, strip * STRIP * width, scales.len());
-            for (vector, largest) in largest.iter_mut().enumerate() {
-                *largest = largest.max_bits(load_at::<T::Lane<I>>(x, vector * width).abs());
+        let width = <T::Lane<I>>::WIDTH;
+        for (strip, scales) in scales.chunks_mut(STRIP * width).enumerate() {
+            let mut largest = [<T::Lane<I>>::splat(T::ZERO); STRIP];
+            for row in 0..x.row_count() {
+                let x = x.of_row(row, strip * STRIP * width, scales.len());
+                for (vector, largest) in largest.iter_mut().enumerate() {
+                    *largest = largest.max_bits(load_at::<T::Lane<I>>(x, vector * width).abs());
+                }
+            }
+            for (largest, scales) in largest.into_iter().zip(scales.chunks_mut(width)) {
+                let mut lanes = [T::ZERO; WIDEST];
+                largest.store(&mut lanes);
+                for (scale, largest) in scales.iter_mut().zip(lanes) {
+                    beyond |= scale.see(largest.as_f64());
+                }
             }
         }
-        for (largest, scales) in largest.into_iter().zip(scales.chunks_mut(width)) {
-            let mut lanes = [T::ZERO; WIDEST];
-            largest.store(&mut lanes);
-            for (scale, largest) in scales.iter_mut().zip(lanes) {
-                beyond |= scale.see(largest.as_f64());
-            }
-        }
+        beyond
     }
-    beyond
 }

@@ -3,7 +3,7 @@
 //! Element (j, k), k <= j, is Σ_i y_ij x_ik with y_ij = w_i x_ij as `f64`, its last bit set. A block of rows
 //! is widened to `f64` once, then tiles of accumulators take its products.
 
-use crate::lane::{Float, Isa, Lane};
+use crate::lane::{Float, Isa, Job, Lane};
 use crate::linear::columns::{CENTER_PER_BOUND, odd};
 use crate::linear::features::Features;
 use crate::linear::sums::{ColumnSum, power};
@@ -34,6 +34,22 @@ pub(crate) struct Gram<'a> {
     totals: &'a mut [f64],
     /// `CENTER_PER_BOUND` times the bound on the weights.
     bound: f64,
+}
+
+/// Adds the products of rows with their weights. Whether a feature is beyond its scale.
+pub(crate) struct AddGram<'a, 'b, T> {
+    pub(crate) gram: &'b mut Gram<'a>,
+    pub(crate) x: Features<'b, T>,
+    pub(crate) weights: &'b [f64],
+}
+
+impl<T: Float> Job for AddGram<'_, '_, T> {
+    type Output = bool;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> bool {
+        self.gram.add::<I, T>(self.x, self.weights)
+    }
 }
 
 pub(crate) const fn scratch_length(width: usize) -> usize {
@@ -92,7 +108,7 @@ impl<'a> Gram<'a> {
 
     /// Adds the products of the rows with their weights. Whether a feature is beyond its scale.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, weights: &[f64]) -> bool {
+    fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, weights: &[f64]) -> bool {
         let mut beyond = <I::F64>::splat(0.0);
         let mut start = 0;
         for weights in weights.chunks(ROWS) {

@@ -4,7 +4,7 @@
 //! sums k and k + 8 are added, k and k + 4, k and k + 2, k and k + 1; then the constant and the offset. The
 //! sign of a zero on the way does not matter: a constant that is not −0 makes it +0.
 
-use crate::lane::{Float, Isa, Lane, Rows};
+use crate::lane::{Float, Isa, Job, Lane, Rows};
 use crate::linear::features::Features;
 
 /// Partial sums of a row.
@@ -17,29 +17,37 @@ const LINE: usize = 64;
 const STRIP: usize = 8;
 
 /// The dot products of the rows with `coefficients`, + `constant` + `offset`, to `z`: an element a row.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn dots<I: Isa, T: Float>(
-    isa: I,
-    x: Features<'_, T>,
-    coefficients: &[T],
-    constant: T,
-    offset: Option<&[T]>,
-    z: &mut [T],
-) {
-    if x.is_columnar() {
-        by_columns::<I, T>(isa, x, coefficients, z);
-    } else {
-        by_rows::<I, T>(x, coefficients, z);
-    }
-    let width = <T::Lane<I>>::WIDTH;
-    let constant = <T::Lane<I>>::splat(constant) + <T::Lane<I>>::splat(T::ZERO);
-    let mut offset = offset.map(|offset| offset.chunks(width));
-    for z in z.chunks_mut(width) {
-        let mut sum = <T::Lane<I>>::load(z) + constant;
-        if let Some(offset) = offset.as_mut().and_then(Iterator::next) {
-            sum = sum + <T::Lane<I>>::load(offset);
+pub(crate) struct Dots<'a, T> {
+    pub(crate) x: Features<'a, T>,
+    pub(crate) coefficients: &'a [T],
+    pub(crate) constant: T,
+    pub(crate) offset: Option<&'a [T]>,
+    pub(crate) z: &'a mut [T],
+}
+
+impl<T: Float> Job for Dots<'_, T> {
+    type Output = ();
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, isa: I) {
+        let Self {
+            x, coefficients, z, ..
+        } = self;
+        if x.is_columnar() {
+            by_columns::<I, T>(isa, x, coefficients, z);
+        } else {
+            by_rows::<I, T>(x, coefficients, z);
         }
-        sum.store(z);
+        let width = <T::Lane<I>>::WIDTH;
+        let constant = <T::Lane<I>>::splat(self.constant) + <T::Lane<I>>::splat(T::ZERO);
+        let mut offset = self.offset.map(|offset| offset.chunks(width));
+        for z in z.chunks_mut(width) {
+            let mut sum = <T::Lane<I>>::load(z) + constant;
+            if let Some(offset) = offset.as_mut().and_then(Iterator::next) {
+                sum = sum + <T::Lane<I>>::load(offset);
+            }
+            sum.store(z);
+        }
     }
 }
 

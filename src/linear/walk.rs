@@ -8,17 +8,14 @@ use core::ops::Range;
 use crate::dispatch::Backend;
 use crate::error::Error;
 use crate::kernel::Wanted;
-use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
-use crate::linear::columns::{Columns, odd, scan};
+use crate::lane::{Float, Isa, Job, Lane, MAX_ROWS};
+use crate::linear::columns::{AddProducts, Columns, Scan, odd};
 use crate::linear::features::Features;
-use crate::linear::gram::{self, Gram};
-use crate::linear::logits::{dots, greatest};
+use crate::linear::gram::{self, AddGram, Gram};
+use crate::linear::logits::{Dots, greatest};
 use crate::linear::sums::{ColumnScale, ColumnSum, power};
 use crate::span_sum::SpanSum;
 use crate::walk::Outputs;
-
-/// Rows a block at most: what the buffers on the stack hold.
-pub(crate) const ROWS: usize = if FIRMWARE { 16 } else { 256 };
 
 /// What a block should not exceed by much, so that it stays in the first-level cache. Columns are read in
 /// longer runs, from the second level: what counts there is the number of visits to each.
@@ -110,11 +107,11 @@ impl<T: Float> Pass<'_, T> {
 }
 
 /// What is known of the rows of a block.
-struct Buffers<T> {
-    z: [T; ROWS],
-    gradient: [T; ROWS],
-    hessian: [T; ROWS],
-    factors: [f64; ROWS],
+struct Buffers<T: Float> {
+    z: T::Rows,
+    gradient: T::Rows,
+    hessian: T::Rows,
+    factors: [f64; MAX_ROWS],
 }
 
 /// What a block of rows tells besides its results.
@@ -158,18 +155,19 @@ impl<T: Float> Job for &mut Pass<'_, T> {
             _ => columns = Some(Columns::new(width, sums, scratch)),
         }
         let mut buffers = Buffers {
-            z: [T::ZERO; ROWS],
-            gradient: [T::ZERO; ROWS],
-            hessian: [T::ZERO; ROWS],
-            factors: [0.0; ROWS],
+            z: T::ROWS,
+            gradient: T::ROWS,
+            hessian: T::ROWS,
+            factors: [0.0; MAX_ROWS],
         };
+        let most = AsRef::<[T]>::as_ref(&buffers.z).len();
         let bytes = (x.column_count() * size_of::<T>()).max(1);
         let (block_bytes, least) = if x.is_columnar() {
             (4 * BLOCK_BYTES, 128)
         } else {
             (BLOCK_BYTES, 32)
         };
-        let mut height = (block_bytes / bytes / 16 * 16).clamp(ROWS.min(least), ROWS);
+        let mut height = (block_bytes / bytes / 16 * 16).clamp(most.min(least), most);
         // The error of a row, whose predecessors are looked at once more, without it.
         let mut found = None;
         let mut pending = 0;
@@ -185,12 +183,24 @@ impl<T: Float> Job for &mut Pass<'_, T> {
             if error.is_none() {
                 let factors = buffers.factors.get(..rows).unwrap_or(&[]);
                 let beyond = match (&mut columns, &mut gram, &problem.task) {
-                    (Some(columns), _, Task::Gradient { groups, .. }) if !groups.is_empty() => {
-                        let groups = groups.get(start..).unwrap_or(&[]);
-                        columns.add_by_group::<I, T>(block, factors, groups, sums)
+                    (Some(columns), _, task) => {
+                        let groups = match task {
+                            Task::Gradient { groups, .. } => groups.get(start..).unwrap_or(&[]),
+                            _ => &[],
+                        };
+                        isa.run(AddProducts {
+                            columns,
+                            x: block,
+                            factors,
+                            groups,
+                            sums: &mut *sums,
+                        })
                     }
-                    (Some(columns), ..) => columns.add::<I, T>(block, factors),
-                    (_, Some(gram), _) => gram.add::<I, T>(block, factors),
+                    (_, Some(gram), _) => isa.run(AddGram {
+                        gram,
+                        x: block,
+                        weights: factors,
+                    }),
                     _ => false,
                 };
                 if beyond {
@@ -210,7 +220,7 @@ impl<T: Float> Job for &mut Pass<'_, T> {
             }
             start += rows;
             pending += rows;
-            if pending > ROWS_PENDING - ROWS || start == x.row_count() {
+            if pending > ROWS_PENDING - MAX_ROWS || start == x.row_count() {
                 pending = 0;
                 if let Some(columns) = &mut columns {
                     columns.fold(sums);
@@ -237,15 +247,29 @@ impl<T: Float> Problem<'_, T> {
         sums: &[ColumnSum],
     ) -> Seen {
         let rows = start..start + x.row_count();
-        let z = buffers.z.get_mut(..rows.len()).unwrap_or(&mut []);
-        let gradient = buffers.gradient.get_mut(..rows.len()).unwrap_or(&mut []);
-        let hessian = buffers.hessian.get_mut(..rows.len()).unwrap_or(&mut []);
+        let z = buffers.z.as_mut().get_mut(..rows.len()).unwrap_or(&mut []);
+        let gradient = buffers
+            .gradient
+            .as_mut()
+            .get_mut(..rows.len())
+            .unwrap_or(&mut []);
+        let hessian = buffers
+            .hessian
+            .as_mut()
+            .get_mut(..rows.len())
+            .unwrap_or(&mut []);
         if let Task::Scan(scales) = &mut self.task {
-            return Seen::suspect_if(scan::<I, T>(x, scales));
+            return Seen::suspect_if(isa.run(Scan { x, scales }));
         }
         let offset = self.offset.and_then(|offset| offset.get(rows.clone()));
         let constant = self.intercept.unwrap_or(T::ZERO);
-        dots::<I, T>(isa, x, self.coefficients, constant, offset, z);
+        isa.run(Dots {
+            x,
+            coefficients: self.coefficients,
+            constant,
+            offset,
+            z: &mut *z,
+        });
         let suspect = greatest::<I, T>(z) > T::MAX.pattern();
 
         let mut outputs = Outputs::default();
@@ -282,7 +306,13 @@ impl<T: Float> Problem<'_, T> {
                 let result = self
                     .function
                     .apply(derivatives, rows, z, outputs, &mut no_total);
-                dots::<I, T>(isa, x, direction, *constant, None, gradient);
+                isa.run(Dots {
+                    x,
+                    coefficients: direction,
+                    constant: *constant,
+                    offset: None,
+                    z: &mut *gradient,
+                });
                 multiply::<I, T>(hessian, gradient);
                 (result, hessian, None)
             }
@@ -322,7 +352,9 @@ impl<T: Float> Problem<'_, T> {
         let bound = sums
             .first()
             .map_or(f64::INFINITY, |sum| power(sum.factor_exponent()));
-        let known = buffers.z.iter().zip(&buffers.factors);
+        let known = AsRef::<[T]>::as_ref(&buffers.z)
+            .iter()
+            .zip(&buffers.factors);
         for (index, (z, factor)) in (0..x.row_count()).zip(known) {
             let row = start + index;
             if let Err(error) = self.row_error(row, x.part(index..index + 1), z.as_f64(), sums) {
