@@ -329,3 +329,83 @@ fn a_refused_call_stays_in_its_slices() {
     }
     assert!(refused >= 2 * 2 * LONGEST);
 }
+
+/// The linear head: features, vectors and scratch flush against the traps, row-major and in columns.
+fn check_linear<T: Element>() {
+    use soft_bce::linear::{
+        ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
+        gram_scratch, scan,
+    };
+    const ROWS: usize = 40;
+    let (z, t) = (logits::<T>(), units::<T>(7919));
+    let mut places: [Guarded; 7] = std::array::from_fn(|_| Guarded::of_pages(16));
+    let mut of_columns: Vec<Guarded> = (0..ROWS).map(|_| Guarded::new()).collect();
+    let mut calls = 0;
+    for (rows, columns) in (0..=ROWS).flat_map(|n| [(n, ROWS - n), (ROWS - n / 3, n)]) {
+        let small = |i: usize| T::of((i * 7919 % 1000) as f64 / 500.0 - 1.0);
+        let data: Vec<T> = (0..rows * columns).map(small).collect();
+        let width = columns + 1;
+        let mut expected = None;
+        for backend in Backend::available() {
+            for (at_end, columnar) in [(false, false), (true, false), (false, true), (true, true)] {
+                let [
+                    for_x,
+                    for_t,
+                    for_b,
+                    for_offset,
+                    for_out,
+                    for_scratch,
+                    for_gram,
+                ] = &mut places;
+                let b = &*for_b.filled(&z[2..2 + columns], at_end);
+                let offset = &*for_offset.filled(&t[..rows], at_end);
+                let t = &*for_t.filled(&t[..rows], at_end);
+                let column = |j: usize| (0..rows).map(|i| data[i * columns + j]).collect();
+                let slices: Vec<&[T]> = of_columns
+                    .iter_mut()
+                    .take(columns)
+                    .enumerate()
+                    .map(|(j, place)| -> &[T] {
+                        let column: Vec<T> = column(j);
+                        place.filled(&column, at_end)
+                    })
+                    .collect();
+                let x = if columnar {
+                    Features::columns(&slices, rows)
+                } else {
+                    Features::rows(for_x.filled(&data, at_end), rows, columns)
+                }
+                .unwrap();
+                let head = Head::new(b).intercept(T::of(0.5)).offset(offset);
+                let head = head.bce(Bce::new().backend(backend).unwrap());
+                let mut scales = vec![ColumnScale::ZERO; columns];
+                scan(&x, &mut scales).unwrap();
+                let mut sums = vec![ColumnSum::default(); width];
+                let mut gram = vec![ColumnSum::default(); gram_length(width)];
+                head.start_gradient(&scales, ColumnScale::ONE, &mut sums)
+                    .unwrap();
+                head.start_gram(&scales, ColumnScale::ONE, &mut gram)
+                    .unwrap();
+                let mut loss = LossSum::new();
+                let scratch = for_scratch.slice(gradient_scratch(width), at_end);
+                head.sum_gradient(&x, t, &mut loss, &mut sums, scratch)
+                    .unwrap();
+                let scratch = for_gram.slice(gram_scratch(width), at_end);
+                head.gram(&x, t, GramWeight::Hessian, &mut gram, scratch)
+                    .unwrap();
+                let out = for_out.slice(rows, at_end);
+                head.predict(&x, out).unwrap();
+                let found = (loss, sums, gram, out.to_vec());
+                assert!(*expected.get_or_insert(found.clone()) == found);
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls >= 2 * 4 * 2 * ROWS);
+}
+
+#[test]
+fn the_linear_head_stays_in_its_slices() {
+    check_linear::<f32>();
+    check_linear::<f64>();
+}

@@ -1016,3 +1016,62 @@ fn any_number_of_threads() {
     ));
     assert_eq!(sums, one.gradient);
 }
+
+/// Every operation, on every backend, whatever the optimisation, in little stack.
+#[test]
+fn a_quarter_of_a_mebibyte_of_stack_is_enough() {
+    fn everything<T: Element + Send>() {
+        let data = Data::<T>::new(300, 20, 2);
+        let transposed = data.columns();
+        let slices: Vec<&[T]> = transposed.iter().map(Vec::as_slice).collect();
+        for backend in Backend::available() {
+            let options = Options {
+                everything: true,
+                backend,
+            };
+            let scales = Scales::new(&data, options);
+            for x in [data.features(), Features::columns(&slices, 300).unwrap()] {
+                compute(&data, &x, &scales, options);
+                let mut p = vec![T::of(0.0); 300];
+                data.head(options).predict(&x, &mut p).unwrap();
+            }
+        }
+    }
+    let run = || {
+        everything::<f32>();
+        everything::<f64>();
+    };
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    thread.spawn(run).unwrap().join().unwrap();
+}
+
+/// The bits themselves: any change of them is seen, on any machine. They change with the bits of `Bce`
+/// (`tests/hashes.txt`), and then only.
+#[test]
+fn the_bits_are_the_committed_ones() {
+    fn hash<T: Element>() -> u64 {
+        let data = Data::<T>::new(200, 19, 11);
+        let options = Options {
+            everything: true,
+            backend: Backend::detect(),
+        };
+        let scales = Scales::new(&data, options);
+        let results = compute(&data, &data.features(), &scales, options);
+        let sums = [
+            results.gradient,
+            results.hessian_vector,
+            results.gram,
+            results.sandwich,
+        ];
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        let bytes = sums.iter().flatten().flat_map(ColumnSum::to_bytes);
+        for byte in bytes.chain(results.loss.to_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        hash
+    }
+    let hashes = [hash::<f32>(), hash::<f64>()];
+    assert_eq!(hashes.map(|hash| format!("{hash:016x}")), COMMITTED);
+}
+
+const COMMITTED: [&str; 2] = ["40bb2c586615bf3a", "bb849dd170bd8327"];
