@@ -24,6 +24,8 @@ faults=(
     'merge|3|sums|src/sum.rs|s/(pub fn merge.*?)\.zip\(&other\.limbs\)/$1.zip(&other.limbs[..LIMBS - 1])/s'
     'bad-index|3|capi|capi/src/lib.rs|s/bad_index\.write\(index\)/bad_index.write(index + 1)/'
     'tail-lane|4|backends|src/lane/portable.rs|s/(fn store\(self.*?to\.iter_mut\(\)\.zip\(self\.to_array\(\)\))/$1.take(\$width - 2)/s'
+    'odd-bit|5|linear|src/linear/columns.rs|s/of\.or_bits\(W::splat\(f64::from_bits\(1\)\)\)/of/'
+    'late-fold|6|linear|src/linear/columns.rs|s/const RUN: usize = 64/const RUN: usize = 256/'
     'excess-flag|4|capi|capi/src/lib.rs|s/self\.flags & SOFT_BCE_EXCESS != 0/false/'
 )
 
@@ -40,7 +42,7 @@ fresh_copy() {
 fuzz() { (cd "$copy/fuzz" && cargo +nightly fuzz "$1" --sanitizer none --codegen-units 4 --target-dir "$work/build" "${@:2}"); }
 
 failed=0
-for build in 1 2 3 4; do
+for build in 1 2 3 4 5 6; do
     planted=()
     for fault in "${faults[@]}"; do
         IFS='|' read -r name number target file expression <<< "$fault"

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 sanitizer=${SANITIZER:-address}
-targets=(oracle backends sums contract capi)
+targets=(oracle backends sums contract capi linear)
 
 cargo +nightly --version
 missing=()
