@@ -41,6 +41,24 @@ pub fn table(document: &str) -> String {
         .join("\n")
 }
 
+/// The functions in the pictures `docs/accuracy/ulp-*.svg`.
+pub const PICTURED: [Function; 6] = [
+    Function::Loss,
+    Function::Gradient,
+    Function::Hessian,
+    Function::Sigmoid,
+    Function::LogSigmoid,
+    Function::Softplus,
+];
+
+/// What stands above a function's errors in a picture: its name and its budget.
+pub fn caption(function: Function, format: &str) -> Result<String, String> {
+    match requirement(function, format, Mode::Default)? {
+        Requirement::Within(budget) => Ok(format!("{}, within {budget} ULP", function.name())),
+        Requirement::CorrectlyRounded => Ok(format!("{}, correctly rounded", function.name())),
+    }
+}
+
 /// The requirement on a function, or an error that names the row that is missing or malformed.
 pub fn requirement(function: Function, format: &str, mode: Mode) -> Result<Requirement, String> {
     let wanted = [function.name(), format, mode.name()];

@@ -9,7 +9,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rayon::prelude::*;
-use soft_bce_oracle::budget::Mode;
+use soft_bce_oracle::budget::{Mode, PICTURED, caption};
 use soft_bce_oracle::check::{Checker, Requirement, Tally};
 use soft_bce_oracle::corpus::{Random, numbers};
 use soft_bce_oracle::fast::Batch;
@@ -31,14 +31,6 @@ struct Arguments {
     seed: u64,
 }
 
-const FUNCTIONS: [Function; 6] = [
-    Function::Loss,
-    Function::Gradient,
-    Function::Hessian,
-    Function::Sigmoid,
-    Function::LogSigmoid,
-    Function::Softplus,
-];
 const BINS: usize = 240;
 const SIZE: (u32, u32) = (1200, 640);
 const INK: RGBColor = RGBColor(40, 40, 40);
@@ -92,7 +84,7 @@ fn worst_by_bin<F: Element>(
         .collect()
 }
 
-fn draw_panel(
+fn draw_panel<F: Element>(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     subject: &Subject,
     limit: f64,
@@ -104,10 +96,13 @@ fn draw_panel(
     let edge = place(limit);
     let highest = worst.iter().copied().fold(budget, f64::max) * 1.12;
     let mut chart = ChartBuilder::on(area)
-        .caption(subject.job.function.name(), ("sans-serif", 17, &INK))
+        .caption(
+            caption(subject.job.function, F::NAME)?,
+            ("sans-serif", 17, &INK),
+        )
         .margin(8)
-        .x_label_area_size(34)
-        .y_label_area_size(42)
+        .x_label_area_size(44)
+        .y_label_area_size(52)
         .build_cartesian_2d(-edge..edge, 0.0..highest)?;
     chart
         .configure_mesh()
@@ -117,7 +112,8 @@ fn draw_panel(
         .bold_line_style(GRID)
         .axis_style(INK)
         .y_labels(6)
-        .y_desc("ULP")
+        .y_desc("largest error, ULP")
+        .axis_desc_style(("sans-serif", 13, &INK))
         .label_style(("sans-serif", 13, &INK))
         .y_label_formatter(&|y| format!("{y:.1}"))
         .draw()?;
@@ -136,17 +132,19 @@ fn draw_panel(
             .color(&INK)
             .pos(Pos::new(HPos::Center, vertical))
     };
-    for z in [1.0_f64, 10.0, 100.0, 700.0, 0.0] {
-        for z in [z, -z] {
-            if z.abs() < limit {
-                chart.plotting_area().draw(
-                    &(EmptyElement::at((place(z), 0.0))
-                        + PathElement::new([(0, 0), (0, 5)], INK)
-                        + Text::new(format!("{}", z + 0.0), (0, 8), text(VPos::Top))),
-                )?;
-            }
-        }
+    let magnitudes = [1.0_f64, 10.0, 100.0, 700.0];
+    let ticks = magnitudes.into_iter().flat_map(|z| [z, -z]).chain([0.0]);
+    for z in ticks.filter(|z| z.abs() < limit) {
+        chart.plotting_area().draw(
+            &(EmptyElement::at((place(z), 0.0))
+                + PathElement::new([(0, 0), (0, 5)], INK)
+                + Text::new(format!("{z}"), (0, 8), text(VPos::Top))),
+        )?;
     }
+    let title = Text::new("logit z", (0, 24), text(VPos::Top));
+    chart
+        .plotting_area()
+        .draw(&(EmptyElement::at((0.0, 0.0)) + title))?;
     Ok(())
 }
 
@@ -160,13 +158,13 @@ fn draw<F: Element>(
     root.fill(&WHITE)?;
     let root = root.titled(
         &format!(
-            "Largest error against the logit z, {}: {} elements a bin, soft and hard targets. Line: the budget.",
+            "{}: {} elements in each of {BINS} bins of the logit, soft and hard targets. Line: the budget.",
             F::NAME,
             arguments.elements
         ),
         ("sans-serif", 18).into_font().color(&INK),
     )?;
-    for (function, area) in FUNCTIONS.into_iter().zip(root.split_evenly((2, 3))) {
+    for (function, area) in PICTURED.into_iter().zip(root.split_evenly((2, 3))) {
         let subject = Subject::new::<F>(function, Mode::Default, Options::PLAIN)?;
         let tallies = worst_by_bin::<F>(&subject, limit, arguments)?;
         let worst: Vec<f64> = tallies.iter().map(Tally::worst_ulp).collect();
@@ -176,7 +174,7 @@ fn draw<F: Element>(
                 kept = false;
             }
         }
-        draw_panel(&area, &subject, limit, &worst)?;
+        draw_panel::<F>(&area, &subject, limit, &worst)?;
     }
     root.present()?;
     Ok(kept)
