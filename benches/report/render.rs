@@ -90,7 +90,8 @@ pub enum Roof {
 /// The axes hold all points and roofs; the legend stands beside them.
 pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box<dyn Error>> {
     const LEGEND: u32 = 260;
-    const INTENSITIES: [f64; 2] = [1.0, 30.0];
+    // Ends at powers of ten, which plotters would label twice within.
+    const INTENSITIES: [f64; 2] = [1.0, 10.0];
     let label = ("sans-serif", 13);
     let area = SVGBackend::new(path, (1000, 560)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -108,8 +109,8 @@ pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box
     let highest = rates.clone().chain(tops).fold(1.0, f64::max) * 1.5;
     let lowest = rates.fold(1.0, f64::min) / 1.5;
     let intensities = points.iter().map(|point| point.intensity);
-    let least = intensities.clone().fold(INTENSITIES[0], f64::min) / 1.1;
-    let most = intensities.fold(INTENSITIES[1], f64::max) * 1.1;
+    let least = intensities.clone().fold(INTENSITIES[0], f64::min);
+    let most = intensities.fold(INTENSITIES[1], f64::max);
     let mut chart = ChartBuilder::on(&plot)
         .caption(
             "f32, one thread: operations against the roofs of the same run",

@@ -418,6 +418,7 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
             // The scale is another where a part of the result is below the normal range.
             let ordinary = z.abs() < farthest
                 && (target == 0.0 || share.to_f64() > lowest)
+                && (weight == 0.0 || weight > LEAST_JUDGED)
                 && estimate.scale.abs() > lowest * weight;
             errors[i] = if ordinary {
                 V::judge::<F, N>(computed[i], &estimate)

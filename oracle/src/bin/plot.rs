@@ -13,7 +13,7 @@ use soft_bce_oracle::budget::{Mode, PICTURED, caption};
 use soft_bce_oracle::check::{Checker, Requirement, Tally};
 use soft_bce_oracle::corpus::{Random, numbers};
 use soft_bce_oracle::fast::Batch;
-use soft_bce_oracle::mpfr::{Function, Options};
+use soft_bce_oracle::mpfr::Options;
 use soft_bce_oracle::subject::{Element, Subject};
 use std::error::Error;
 use std::path::{Path, PathBuf};
