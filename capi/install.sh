@@ -48,3 +48,10 @@ Cflags: -I\${includedir}
 Libs: -L\${libdir} -lsoft_bce
 Libs.private: $private
 END
+# Compilers find the library by pkg-config; what starts a program has a search of its own.
+cat >&2 <<END
+Installed in $libdir. A program linked with the shared library starts where the loader finds it:
+either $libdir is one of the loader's directories (/etc/ld.so.conf) and ldconfig has run since,
+or LD_LIBRARY_PATH=$libdir is set, or it was linked with -Wl,-rpath,$libdir. The static
+library needs nothing. If pkg-config does not find soft_bce: PKG_CONFIG_PATH=$libdir/pkgconfig
+END

@@ -135,6 +135,12 @@ for compiler in gcc clang; do
     printf '%s, shared: ' "$compiler"; "$work/shared-$compiler"
     printf '%s, static: ' "$compiler"; "$work/static-$compiler"
 done
+# What install.sh says of the loader: nothing finds the library by itself, and an rpath does.
+gcc $strict tests/test.c $(pkg-config --cflags --libs soft_bce) -Wl,-rpath,"$root/usr/lib" -o "$work/rpath" -lm
+printf 'gcc, rpath: '; env -u LD_LIBRARY_PATH "$work/rpath"
+if env -u LD_LIBRARY_PATH "$work/shared-gcc" 2> /dev/null; then
+    echo "a library that is nowhere was found"; exit 1
+fi
 for compiler in g++ clang++; do
     $compiler $strict_cpp tests/test.cpp $(pkg-config --cflags soft_bce) -o "$work/cpp-$compiler" \
         $(pkg-config --libs soft_bce)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds all fuzz targets and runs each from the committed corpus.
+# Builds fuzz targets and runs each from the committed corpus.
 #
 #     fuzz/run.sh [SECONDS] [TARGET]...    30 seconds each, all targets; as many at a time as there are cores
 #     fuzz/run.sh minimise                 takes what runs have found into the committed corpus
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 sanitizer=${SANITIZER:-address}
-targets=(oracle backends sums contract capi linear)
+all=(oracle backends sums contract capi linear)
 
 cargo +nightly --version
 missing=()
@@ -27,7 +27,7 @@ command -v cargo-fuzz > /dev/null || cargo install --quiet --locked cargo-fuzz
 fuzz() { cargo +nightly fuzz "$1" --sanitizer "$sanitizer" --codegen-units 4 "${@:2}"; }
 
 if [ "${1:-}" = minimise ]; then
-    for target in "${targets[@]}"; do
+    for target in "${all[@]}"; do
         mkdir -p "corpus/$target" "seeds/$target"
         cp -n "seeds/$target"/* "corpus/$target/" 2> /dev/null || true
         # Large inputs cost more than they add.
@@ -49,7 +49,6 @@ if [[ ${1:-} =~ ^[0-9]+$ ]]; then
     seconds=$1
     shift
 fi
-[ $# -eq 0 ] || targets=("$@")
 
 run_target() {
     local target=$1 log=corpus/$1.log count
@@ -70,11 +69,16 @@ run_target() {
         "$(grep -o 'cov: .*' "$log" | tail -n 1)" "$(grep number_of_executed_units "$log")"
 }
 
-fuzz build
+if [ $# -eq 0 ]; then
+    fuzz build
+    set -- "${all[@]}"
+else
+    for target; do fuzz build "$target"; done
+fi
 failed=0
 running=0
 jobs=${JOBS:-$(nproc)}
-for target in "${targets[@]}"; do
+for target; do
     if [ "$running" -ge "$jobs" ]; then
         wait -n || failed=1
         running=$((running - 1))
