@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::kernel::exact::Exact;
 use crate::kernel::excess::Excess;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
-use crate::lane::Float;
+use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
 use crate::span_sum::{AddValues, SpanSum};
 use crate::walk::{Check, MainLoop, Outputs, Remainder, Short, Slices, is_long};
@@ -43,15 +43,24 @@ impl<T: Float> Call<'_, T> {
         if slices.wanted == Wanted::NOTHING {
             self.backend.run(Check(slices))?
         } else if P::MAIN_LOOP && is_long::<T>(end, slices.wanted) {
-            self.backend.run(MainLoop { function, slices })?
+            run::<T, P, _>(self.backend, MainLoop { function, slices })?
         } else {
-            self.backend.run(Remainder {
+            let remainder = Remainder {
                 function,
                 slices,
                 start: 0,
                 end,
-            })?
+            };
+            run::<T, P, _>(self.backend, remainder)?
         }
+    }
+}
+
+fn run<T: Float, P: Pointwise<T>, J: Job>(backend: Backend, job: J) -> Result<J::Output, Error> {
+    if P::RARE {
+        backend.run_rare(job)
+    } else {
+        backend.run(job)
     }
 }
 

@@ -115,6 +115,8 @@ impl<L: Lane> ExpNeg<L> {
 
 /// A function of logit and target that the walk over slices can apply.
 pub(crate) trait Pointwise<T: Float>: Copy {
+    /// Whether few programs ask for it: see `Backend::run_rare`.
+    const RARE: bool;
     /// Whether it is a function of e^-|z|, which the main loop computes a span ahead.
     const OF_EXP: bool;
     /// Whether its loss is at least log1p(e^-|z|) and at most |z| + ln 2.
@@ -453,6 +455,7 @@ pub(crate) fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
 pub(crate) struct Plain;
 
 impl<T: Float> Pointwise<T> for Plain {
+    const RARE: bool = false;
     const OF_EXP: bool = true;
     const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = true;
@@ -516,6 +519,7 @@ pub(crate) struct SmoothedWeighted<T> {
 }
 
 impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
+    const RARE: bool = false;
     const OF_EXP: bool = true;
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = true;
@@ -598,10 +602,11 @@ fn ln<L: Lane>(y: L) -> L {
 pub(crate) struct Logit;
 
 impl<T: Float> Pointwise<T> for Logit {
+    const RARE: bool = true;
     const OF_EXP: bool = false;
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;
-    const MAIN_LOOP: bool = true;
+    const MAIN_LOOP: bool = false;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(

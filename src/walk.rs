@@ -890,7 +890,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 && wanted.has(Wanted::SUM)
                 && P::IN_WINDOW
                 && Window::<T::GroupLane<I>>::holds(minus_a);
-            seen = if windowed {
+            seen = if P::IN_WINDOW && windowed {
                 self.plain_results::<I, true, true>(isa, span, buffers, window)
             } else if plain {
                 self.plain_results::<I, true, false>(isa, span, buffers, window)

@@ -91,3 +91,48 @@ pub fn requirement(function: Function, format: &str, mode: Mode) -> Result<Requi
         _ => Err(format!("{:?} for {wanted:?} in src/accuracy.md", row[4])),
     }
 }
+
+/// The table by functions and by types and modes, as the README has it.
+pub fn overview() -> String {
+    const COLUMNS: [(&str, &str); 7] = [
+        ("f32", "default"),
+        ("f64", "default"),
+        ("f32", "exact"),
+        ("f32", "options"),
+        ("f64", "options"),
+        ("f32", "excess"),
+        ("f64", "excess"),
+    ];
+    let rows: Vec<Vec<&str>> = DOCUMENT
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|row| row.split('|').map(str::trim).collect())
+        .collect();
+    let mut functions: Vec<&str> = Vec::new();
+    for row in &rows {
+        if !functions.contains(&row[1]) {
+            functions.push(row[1]);
+        }
+    }
+    let heads = COLUMNS.map(|(format, mode)| match mode {
+        "default" => format.to_owned(),
+        mode => format!("{format} {mode}"),
+    });
+    let mut overview = format!("| | {} |\n|{}", heads.join(" | "), "---|".repeat(8));
+    for function in functions {
+        let cells = COLUMNS.map(|(format, mode)| {
+            let row = rows
+                .iter()
+                .find(|row| row[1..4] == [function, format, mode]);
+            match row.map(|row| row[4]) {
+                None => "",
+                Some("correctly rounded") => "0.5",
+                Some(budget) => budget,
+            }
+        });
+        overview += &format!("\n| {function} | {} |", cells.join(" | "));
+    }
+    overview
+}

@@ -462,6 +462,7 @@ impl Exact {
 }
 
 impl<T: Float> Pointwise<T> for Exact {
+    const RARE: bool = true;
     const OF_EXP: bool = false;
     const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = false;

@@ -82,6 +82,7 @@ fn excess<W: Lane<Real = f64>>(z: W, t: W) -> W {
 pub(crate) struct Excess;
 
 impl<T: Float> Pointwise<T> for Excess {
+    const RARE: bool = true;
     const OF_EXP: bool = true;
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;

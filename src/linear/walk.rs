@@ -93,7 +93,7 @@ impl<T: Float> Pass<'_, T> {
             sum.check_rows(rows)?;
         }
         let backend = self.backend;
-        let result = backend.run(&mut self).and_then(|result| result);
+        let result = backend.run_rare(&mut self).and_then(|result| result);
         for sum in &mut *self.sums {
             sum.finish(result.is_ok().then_some(rows));
         }
