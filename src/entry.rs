@@ -13,7 +13,7 @@ use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
 use crate::span_sum::{AddValues, SpanSum};
-use crate::walk::{Check, MainLoop, Outputs, Remainder, Short, Slices, is_long};
+use crate::walk::{Check, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Slices};
 
 mod sealed {
     pub trait Sealed {}
@@ -42,7 +42,7 @@ impl<T: Float> Call<'_, T> {
         let end = slices.inputs.z.len();
         if slices.wanted == Wanted::NOTHING {
             self.backend.run(Check(slices))?
-        } else if P::MAIN_LOOP && is_long::<T>(end, slices.wanted) {
+        } else if P::MAIN_LOOP && end >= MAIN_LOOP {
             run::<T, P, _>(self.backend, MainLoop { function, slices })?
         } else {
             let remainder = Remainder {

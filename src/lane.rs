@@ -109,6 +109,8 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const SUBNORMAL_ROUNDER: Self;
     /// See `span_sum::Window`.
     const WINDOW_LIMIT: Self;
+    /// At most the same, and 256 losses up to here add up exactly.
+    const SHORT_SUM_LIMIT: Self;
     const WINDOW_UNIT: i32;
     const WINDOW_LOW_UNIT: i32;
     const WINDOW_ADDITIONS: usize;
@@ -175,6 +177,8 @@ impl Float for f32 {
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
     // e^-13 > 2^-19, and 37 (13 + ln 2) < 2^9.
     const WINDOW_LIMIT: Self = 13.0;
+    // e^-12.25 > 2^-18, and 256 (12.25 + ln 2) < 2^12: 53 bits from 2^-41 on.
+    const SHORT_SUM_LIMIT: Self = 12.25;
     const WINDOW_UNIT: i32 = -19 - 23;
     const WINDOW_LOW_UNIT: i32 = 0;
     const WINDOW_ADDITIONS: usize = 37;
@@ -251,6 +255,7 @@ impl Float for f64 {
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
     // e^-24.9 > 2^-36, and 32 (24.9 + ln 2) < 2^10; what 2^-41 leaves is at most 2^-42.
     const WINDOW_LIMIT: Self = 24.9;
+    const SHORT_SUM_LIMIT: Self = 24.9;
     const WINDOW_UNIT: i32 = -41;
     const WINDOW_LOW_UNIT: i32 = -36 - 52;
     const WINDOW_ADDITIONS: usize = 32;

@@ -27,19 +27,8 @@ const STREAM_BYTES: usize = 16 << 20;
 /// Elements that `Remainder` takes at a time.
 const BLOCK: usize = if FIRMWARE { 16 } else { 64 };
 
-/// Calls of fewer bytes whose losses are summed are `Remainder`'s, all in one go: it needs
-/// no buffers.
-const MAIN_LOOP_BYTES: usize = 2048;
-
-/// Whether a call of this many elements is long enough for `MainLoop`.
-pub(crate) const fn is_long<T: Float>(elements: usize, wanted: Wanted) -> bool {
-    let least = if wanted.has(Wanted::SUM) {
-        MAIN_LOOP_BYTES / size_of::<T>()
-    } else {
-        SHORT
-    };
-    elements > least
-}
+/// Calls of fewer elements are `Remainder`'s, which needs no buffers.
+pub(crate) const MAIN_LOOP: usize = 64;
 
 /// The targets of a call: as many as logits, or one for all.
 #[derive(Clone, Copy)]
@@ -252,10 +241,10 @@ fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
     minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT))
 }
 
-/// The window's limit is below that of the fast kernel.
+/// The limit of a short sum is below that of the fast kernel.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exceeds_short_limit<L: Lane>(minus_a: L) -> bool {
-    minus_a.exceeds_bits(-L::splat(L::Real::WINDOW_LIMIT))
+    minus_a.exceeds_bits(-L::splat(L::Real::SHORT_SUM_LIMIT))
 }
 
 /// The largest patterns of -|z|. Asked for before the fast kernel is, since that would
@@ -437,18 +426,12 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         )
     }
 
-    /// The fast form on whole groups and then vectors, whose losses fit the window.
+    /// The fast form on elements whose losses fit the window, if they are to be summed.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fast_windowed<I: Isa>(&mut self, start: usize, end: usize) -> bool {
         let mut seen = Extremes::nothing();
         let mut window = Window::<T::GroupLane<I>>::new();
         let mut at = start;
-        while at + <T::GroupLane<I>>::WIDTH <= end {
-            let losses =
-                self.lane::<T::GroupLane<I>, false, true>((at, end), Losses::Kept, &mut seen);
-            window.add(losses.widen());
-            at += <T::GroupLane<I>>::WIDTH;
-        }
         while at < end {
             let losses = self.lane::<T::Lane<I>, false, false>((at, end), Losses::Kept, &mut seen);
             window.add(<T::GroupLane<I>>::of_single(losses).widen());
@@ -496,7 +479,7 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
         let fast = I::FAST && P::FAST_REMAINDER;
         let (mut start, end) = (self.start, self.end);
-        if fast && end - start <= 1 << T::SPAN_LOG2 {
+        if fast && end - start <= BLOCK {
             let z = self.slices.inputs.z.get(start..end).unwrap_or(&[]);
             let minus_a = largest_minus_a::<I, T>(z);
             let windowed = P::IN_WINDOW
@@ -591,14 +574,8 @@ impl<T: Float> Job for Short<'_, '_, '_, T> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Option<f64> {
-        // As many as the window holds, and `short_sum` adds up.
-        let most = 8 * <T::FullLane<I>>::WIDTH;
-        let most = if self.wanted.has(Wanted::SUM) {
-            most.min(128)
-        } else {
-            most
-        };
-        if !I::FAST || self.z.len() > most {
+        // Beyond, groups of four vectors are faster.
+        if !I::FAST || self.z.len() > 8 * <T::FullLane<I>>::WIDTH {
             None
         } else if self.z.len() <= <T::Lane<I>>::WIDTH {
             self.lanes::<T::Lane<I>>()
