@@ -134,7 +134,7 @@ fn f32_parts() {
     let worst = worst.map(|error| error * 2.0_f64.powi(24));
     println!("log1p, sigmoid, Hessian: {worst:?}");
     let [log, tail, hessian] = worst;
-    assert!(log < 2.2 && tail < 2.5 && hessian < 3.3);
+    assert!(log < 2.2 && tail < 3.0 && hessian < 3.85);
 }
 
 /// The same of f64, in units of 2^-53, on a sample.
