@@ -435,9 +435,9 @@ pub trait Lane:
     fn sum_rows<R: Rows<Self>>(rows: R) -> Self::Single;
 }
 
-/// As many lanes as a register has elements, made one by one.
-pub trait Rows<L: Lane>: Copy {
-    fn row(self, index: usize) -> L;
+/// As many lanes as a register has elements, made one by one, in order.
+pub trait Rows<L: Lane> {
+    fn next_row(&mut self) -> L;
 }
 
 /// An instruction set: a zero-sized proof that the machine has it.

@@ -250,13 +250,12 @@ impl<L: Lane> Lane for Pair<L> {
 }
 
 /// The two lanes of each row added.
-#[derive(Clone, Copy)]
 struct Halved<R>(R);
 
 impl<L: Lane, R: Rows<Pair<L>>> Rows<L> for Halved<R> {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn row(self, index: usize) -> L {
-        let Pair(low, high) = self.0.row(index);
+    fn next_row(&mut self) -> L {
+        let Pair(low, high) = self.0.next_row();
         low + high
     }
 }

@@ -222,10 +222,10 @@ macro_rules! portable_lane {
                 self.vector().to_array().iter().sum()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
+            fn sum_rows<R: Rows<Self>>(mut rows: R) -> Self {
                 let mut lanes = [$vector::splat(0.0); $width];
-                for (index, lane) in lanes.iter_mut().enumerate() {
-                    *lane = rows.row(index).vector();
+                for lane in &mut lanes {
+                    *lane = rows.next_row().vector();
                 }
                 // Now vector k holds element k of every row.
                 let mut lanes = $vector::transpose(lanes);

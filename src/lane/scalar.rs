@@ -272,8 +272,8 @@ macro_rules! scalar_lane {
                 self
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn sum_rows<R: Rows<Self>>(rows: R) -> Self {
-                rows.row(0)
+            fn sum_rows<R: Rows<Self>>(mut rows: R) -> Self {
+                rows.next_row()
             }
         }
     };

@@ -834,7 +834,7 @@ unsafe fn abreast_pd512(
 // In the comments, 3:01 are elements 0 and 1 of (what is left of) row 3.
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn sum_rows_ps512<R: Rows<F32x16>>(rows: R) -> __m512 {
+unsafe fn sum_rows_ps512<R: Rows<F32x16>>(mut rows: R) -> __m512 {
     /// Quarters of both, which are added.
     #[cfg_attr(not(debug_assertions), inline(always))]
     unsafe fn quarters<const FIRST: i32, const SECOND: i32>(a: __m512, b: __m512) -> __m512 {
@@ -856,8 +856,8 @@ unsafe fn sum_rows_ps512<R: Rows<F32x16>>(rows: R) -> __m512 {
     }
     unsafe {
         let mut all = [_mm512_setzero_ps(); 16];
-        for (i, row) in all.iter_mut().enumerate() {
-            *row = rows.row(i).0;
+        for row in &mut all {
+            *row = rows.next_row().0;
         }
         let mut eights = [_mm512_setzero_ps(); 8];
         let (first, second) = all.split_at(8);
@@ -878,7 +878,7 @@ unsafe fn sum_rows_ps512<R: Rows<F32x16>>(rows: R) -> __m512 {
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn sum_rows_ps256<R: Rows<F32x8>>(rows: R) -> __m256 {
+unsafe fn sum_rows_ps256<R: Rows<F32x8>>(mut rows: R) -> __m256 {
     #[cfg_attr(not(debug_assertions), inline(always))]
     unsafe fn within<const FIRST: i32, const SECOND: i32>(a: __m256, b: __m256) -> __m256 {
         unsafe {
@@ -890,8 +890,8 @@ unsafe fn sum_rows_ps256<R: Rows<F32x8>>(rows: R) -> __m256 {
     }
     unsafe {
         let mut all = [_mm256_setzero_ps(); 8];
-        for (i, row) in all.iter_mut().enumerate() {
-            *row = rows.row(i).0;
+        for row in &mut all {
+            *row = rows.next_row().0;
         }
         let mut fours = [_mm256_setzero_ps(); 4];
         let (first, second) = all.split_at(4);
@@ -909,7 +909,7 @@ unsafe fn sum_rows_ps256<R: Rows<F32x8>>(rows: R) -> __m256 {
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn sum_rows_pd512<R: Rows<F64x8>>(rows: R) -> __m512d {
+unsafe fn sum_rows_pd512<R: Rows<F64x8>>(mut rows: R) -> __m512d {
     #[cfg_attr(not(debug_assertions), inline(always))]
     unsafe fn quarters<const FIRST: i32, const SECOND: i32>(a: __m512d, b: __m512d) -> __m512d {
         unsafe {
@@ -921,8 +921,8 @@ unsafe fn sum_rows_pd512<R: Rows<F64x8>>(rows: R) -> __m512d {
     }
     unsafe {
         let mut all = [_mm512_setzero_pd(); 8];
-        for (i, row) in all.iter_mut().enumerate() {
-            *row = rows.row(i).0;
+        for row in &mut all {
+            *row = rows.next_row().0;
         }
         let mut fours = [_mm512_setzero_pd(); 4];
         let (first, second) = all.split_at(4);
@@ -939,11 +939,11 @@ unsafe fn sum_rows_pd512<R: Rows<F64x8>>(rows: R) -> __m512d {
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn sum_rows_pd256<R: Rows<F64x4>>(rows: R) -> __m256d {
+unsafe fn sum_rows_pd256<R: Rows<F64x4>>(mut rows: R) -> __m256d {
     unsafe {
         let mut all = [_mm256_setzero_pd(); 4];
-        for (i, row) in all.iter_mut().enumerate() {
-            *row = rows.row(i).0;
+        for row in &mut all {
+            *row = rows.next_row().0;
         }
         let mut twos = [_mm256_setzero_pd(); 2];
         let (first, second) = all.split_at(2);

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
+use core::slice::Chunks;
 
 use crate::error::Error;
 use crate::lane::Float;
@@ -159,6 +160,18 @@ impl<'a, T: Float> Features<'a, T> {
         };
         let from = (self.start + row) * stride + column;
         data.get(from..from + length).unwrap_or(&[])
+    }
+
+    /// The rows from `row` on, each with what lies between it and the next; nothing if the layout is another.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn rows_from(&self, row: usize) -> Chunks<'a, T> {
+        let (data, stride) = match self.layout {
+            Layout::Rows { data, stride } => (data, stride),
+            Layout::Columns(_) => (&[][..], 0),
+        };
+        let from = (self.start + row) * stride;
+        let end = (self.start + self.rows).saturating_sub(1) * stride + self.columns;
+        data.get(from..end).unwrap_or(&[]).chunks(stride.max(1))
     }
 
     /// A column's elements in these rows; empty if the layout is another.

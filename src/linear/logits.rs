@@ -4,6 +4,8 @@
 //! sums k and k + 8 are added, k and k + 4, k and k + 2, k and k + 1; then the constant and the offset. The
 //! sign of a zero on the way does not matter: a constant that is not −0 makes it +0.
 
+use core::slice::Chunks;
+
 use crate::lane::{Float, Isa, Job, Lane, Rows};
 use crate::linear::features::Features;
 
@@ -51,21 +53,18 @@ impl<T: Float> Job for Dots<'_, T> {
     }
 }
 
-/// The partial sums of some rows.
-#[derive(Clone, Copy)]
+/// The partial sums of some rows; zeros where there are no more.
 struct PartialSums<'a, T> {
-    x: Features<'a, T>,
+    rows: Chunks<'a, T>,
     coefficients: &'a [T],
-    start: usize,
 }
 
 impl<T: Float, L: Lane<Real = T>> Rows<L> for PartialSums<'_, T> {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn row(self, index: usize) -> L {
+    fn next_row(&mut self) -> L {
         const { assert!(L::WIDTH == SUMS) };
-        // Rows that are missing are the last one again, and are not stored.
-        let row = (self.start + index).min(self.x.row_count() - 1);
-        let row = self.x.of_row(row, 0, self.x.column_count());
+        let row = self.rows.next().unwrap_or(&[]);
+        let row = row.get(..self.coefficients.len()).unwrap_or(&[]);
         let mut sums = L::splat(T::ZERO);
         let (mut x, mut b) = (row.chunks_exact(SUMS), self.coefficients.chunks_exact(SUMS));
         for (x, b) in (&mut x).zip(&mut b) {
@@ -78,15 +77,36 @@ impl<T: Float, L: Lane<Real = T>> Rows<L> for PartialSums<'_, T> {
     }
 }
 
+/// The same where a row is one lane, with the coefficients at hand.
+struct Products<'a, L: Lane> {
+    rows: Chunks<'a, L::Real>,
+    columns: usize,
+    coefficients: L,
+}
+
+impl<L: Lane> Rows<L> for Products<'_, L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn next_row(&mut self) -> L {
+        let row = self.rows.next().unwrap_or(&[]);
+        let row = L::load(row.get(..self.columns).unwrap_or(&[]));
+        row.fma(self.coefficients, L::splat(L::Real::ZERO))
+    }
+}
+
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn by_rows<I: Isa, T: Float>(x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
     let mut start = 0;
     for z in z.chunks_mut(<T::Lane<I>>::WIDTH) {
-        let sums = <T::RowLane<I>>::sum_rows(PartialSums {
-            x,
-            coefficients,
-            start,
-        });
+        let rows = x.rows_from(start);
+        let sums = if coefficients.len() <= SUMS {
+            <T::RowLane<I>>::sum_rows(Products {
+                rows,
+                columns: coefficients.len(),
+                coefficients: <T::RowLane<I>>::load(coefficients),
+            })
+        } else {
+            <T::RowLane<I>>::sum_rows(PartialSums { rows, coefficients })
+        };
         sums.store(z);
         start += z.len();
     }
