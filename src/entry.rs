@@ -13,7 +13,7 @@ use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
 use crate::span_sum::{AddValues, SpanSum};
-use crate::walk::{Check, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Slices};
+use crate::walk::{Check, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Single, Slices};
 
 mod sealed {
     pub trait Sealed {}
@@ -77,7 +77,9 @@ pub trait Entries: Sized {
         t: &[Self],
         outputs: &mut Outputs<'_, Self>,
     ) -> Option<f64>;
-    /// The same with the excess instead of the loss.
+    /// The loss, or the gradient, of one element with a valid target, if it can be done in short.
+    fn single(z: Self, t: Self, loss: bool) -> Option<Self>;
+    /// `cross_entropy` with the excess instead of the loss.
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
     /// The logit of the targets, as a loss.
     fn logit(call: Call<'_, Self>) -> Result<(), Error>;
@@ -118,6 +120,17 @@ macro_rules! entries {
                     outputs,
                 };
                 backend.run(short).ok()?
+            }
+            fn single(z: Self, t: Self, loss: bool) -> Option<Self> {
+                if !(-Self::FAST_LIMIT..=Self::FAST_LIMIT).contains(&z) {
+                    return None;
+                }
+                let backend = Backend::detect();
+                if loss {
+                    backend.run(Single::<_, true> { z, t }).ok()?
+                } else {
+                    backend.run(Single::<_, false> { z, t }).ok()?
+                }
             }
             fn excess(call: Call<'_, Self>) -> Result<(), Error> {
                 if call.slices.wanted.losses() {

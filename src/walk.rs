@@ -585,6 +585,38 @@ impl<T: Float> Job for Short<'_, '_, '_, T> {
     }
 }
 
+/// Loss or gradient of one element by the fast kernel.
+///
+/// No more than two numbers: as arguments, they stay in registers.
+pub(crate) struct Single<T, const LOSS: bool> {
+    pub(crate) z: T,
+    pub(crate) t: T,
+}
+
+impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
+    /// Nothing where there is no fast kernel.
+    type Output = Option<T>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> Option<T> {
+        if !I::FAST {
+            return None;
+        }
+        let (z, t) = (<T::Lane<I>>::splat(self.z), <T::Lane<I>>::splat(self.t));
+        let exp = ExpNeg::of::<false>(z);
+        let mut values = [T::ZERO; 16];
+        if LOSS {
+            let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::LOSS);
+            point.loss.store(&mut values);
+        } else {
+            let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::GRADIENT);
+            point.gradient.store(&mut values);
+        }
+        let [value, ..] = values;
+        Some(value)
+    }
+}
+
 /// One call, in spans. After an error the outputs are half done: see `Outputs::poison`.
 pub(crate) struct MainLoop<'a, 'b, T, P> {
     pub(crate) function: P,

@@ -3,7 +3,7 @@
 mod corpus;
 
 use corpus::{Element, Format, Function, Mode, Operation, Random, numbers};
-use soft_bce::{Backend, Bce, Error, LossSum};
+use soft_bce::{Backend, Bce, Error, LossSum, log_sigmoid, scalar, sigmoid, softplus};
 
 /// Logits, targets, weights, and targets with what is none where the weight is 0.
 struct Inputs<T> {
@@ -235,6 +235,42 @@ fn a_planted_difference_is_named() {
     other = results(0.0);
     other.sum.add(1.0);
     assert!(difference(&other, &results(0.0)).is_some());
+}
+
+/// The functions of one element have a way of their own for most of them.
+fn compare_scalar<T: Element>() {
+    for rarity in [3, 1000] {
+        let Inputs { z, t, .. } = Inputs::<T>::new(20_000, rarity);
+        let outputs = || vec![T::from_f64(7.0); z.len()];
+        let [mut loss, mut gradient, mut softplus_] = [outputs(), outputs(), outputs()];
+        let [mut sigmoid_, mut log_sigmoid_] = [outputs(), outputs()];
+        let bce = Bce::<T>::new();
+        bce.loss(&z, &t, &mut loss).unwrap();
+        bce.gradient(&z, &t, &mut gradient).unwrap();
+        softplus(&z, &mut softplus_).unwrap();
+        sigmoid(&z, &mut sigmoid_).unwrap();
+        log_sigmoid(&z, &mut log_sigmoid_).unwrap();
+        for (i, (&z, &t)) in z.iter().zip(&t).enumerate() {
+            for (name, found, expected) in [
+                ("loss", scalar::loss(z, t).unwrap(), loss[i]),
+                ("gradient", scalar::gradient(z, t).unwrap(), gradient[i]),
+                ("softplus", scalar::softplus(z), softplus_[i]),
+                ("sigmoid", scalar::sigmoid(z), sigmoid_[i]),
+                ("log_sigmoid", scalar::log_sigmoid(z), log_sigmoid_[i]),
+            ] {
+                assert!(
+                    found.comparable() == expected.comparable(),
+                    "{name} at {z:?}, {t:?}: {found:?} instead of {expected:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_element_has_the_bits_of_slices() {
+    compare_scalar::<f32>();
+    compare_scalar::<f64>();
 }
 
 /// A backend that the machine has but the tests would not run must not pass in silence.

@@ -11,7 +11,7 @@ impl Isa for Scalar {
     type F32 = f32;
     type F64 = f64;
     type GroupF32 = f32;
-    type FullF32 = f32;
+    type FullF32 = FullF32;
     type GroupF64 = f64;
     type FullF64 = f64;
     type RowF32 = Pair<Pair<Pair<Pair<f32>>>>;
@@ -21,6 +21,15 @@ impl Isa for Scalar {
     #[inline(never)]
     fn run<J: Job>(self, job: J) -> J::Output {
         job.run(self)
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(any(debug_assertions, target_arch = "arm", target_arch = "riscv32"))] {
+        type FullF32 = f32;
+    } else {
+        /// Compilers make vectors of the four where fma is emulated: half the time.
+        type FullF32 = Pair<Pair<f32>>;
     }
 }
 
