@@ -619,6 +619,7 @@ impl<'a, T: Real> Bce<'a, T> {
             && self.weights.is_none()
             && self.pos_weight == T::ONE
             && self.label_smoothing == T::ZERO
+            && self.target_tolerance == T::ZERO
             && self.exact.is_none()
             && self.excess.is_none();
         if !plain {
