@@ -196,7 +196,8 @@ pub(crate) fn fma_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
 pub(crate) fn fma_cancelling_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
     let (high, low, small) = product(a, b);
     // Not 0 where a part is infinite: a factor or the product is next to overflow.
-    let infinite = (low - low).simd_ne(f64x4::splat(0.0));
+    let zero = f64x4::splat(0.0);
+    let infinite = (low * zero).simd_ne(zero);
     if (infinite | small).any() {
         return f64x4::new(each_f64(a.to_array(), b.to_array(), c.to_array()));
     }
