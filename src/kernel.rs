@@ -498,6 +498,8 @@ impl<T: Float> Pointwise<T> for Plain {
             let gradient = terms
                 .subtract_q::<FULL>(logistic, near, near_low)
                 .xor_bits(z.and_bits(splat(T::SIGN_BIT)));
+            // Not -0.
+            let gradient = gradient + zero;
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {
                 point.hessian = nan_like::<L, FULL>(z, terms.hessian::<FULL>(logistic));
@@ -518,6 +520,47 @@ pub(crate) struct SmoothedWeighted<T> {
     pub(crate) smoothing: T,
 }
 
+/// What the options make of the target of one element.
+#[derive(Clone, Copy)]
+struct Coefficients<L> {
+    /// w.
+    total: L,
+    /// u without the factor `below_one`: the pos_weight, if that is what it bears and less than 1.
+    near: L,
+    below_one: L,
+}
+
+impl<L: Lane> Coefficients<L> {
+    /// The smaller of t' and 1 - t' is m + smoothing (1/2 - m), m = min(t, 1 - t), the larger
+    /// 1/2 + (1 - smoothing) (1/2 - m): neither cancels, and 1/2 - m is rounded for m < 1/4
+    /// alone. So they are good to 1.5 and 1.2 units of rounding, and w to one more.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(z: L, t: L, options: SmoothedWeighted<L::Real>) -> Self {
+        let SmoothedWeighted {
+            pos_weight,
+            smoothing,
+        } = options;
+        let (half, one) = (splat::<L>(L::Real::HALF), splat::<L>(L::Real::ONE));
+        let upper = t.greater(half);
+        let m = L::select(upper, one - t, t);
+        let distance = half - m;
+        let smaller = splat::<L>(smoothing).fma(distance, m);
+        let larger = (one - splat(smoothing)).fma(distance, half);
+        let positive = L::select(upper, larger, smaller);
+        let negative = L::select(upper, smaller, larger);
+        let (above_one, below_one) = if pos_weight > L::Real::ONE {
+            (pos_weight, L::Real::ONE)
+        } else {
+            (L::Real::ONE, pos_weight)
+        };
+        Self {
+            total: splat::<L>(pos_weight).fma(positive, negative),
+            near: z.select_negative(splat::<L>(above_one) * positive, negative),
+            below_one: z.select_negative(splat(below_one), one),
+        }
+    }
+}
+
 impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
     const RARE: bool = false;
     const OF_EXP: bool = true;
@@ -533,30 +576,37 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L> {
+        let one = splat::<L>(T::ONE);
         let sign_bit = splat(T::SIGN_BIT);
         let minus_a = z.or_bits(sign_bit);
         let terms = ExpTerms::new::<FULL>(minus_a, exp);
-
-        let t = splat::<L>(self.smoothing).fma(splat::<L>(T::HALF) - t, t);
-        let negative = splat::<L>(T::ONE) - t;
-        let positive = splat::<L>(self.pos_weight) * t;
-        let weight = negative + positive;
-        let factor = z.select_negative(positive, negative);
+        let Coefficients {
+            total,
+            near,
+            below_one,
+        } = Coefficients::new(z, t, *self);
         let mut point = Point::zero();
         if wanted.losses() {
-            let linear = limit::<L, FULL>(minus_a, factor, factor * -minus_a);
-            let log1p = terms.log1p::<FULL>().rounded();
-            point.loss = nan_like::<L, FULL>(z, weight.fma(log1p, linear));
+            // |z| before the factor that could make the product subnormal.
+            let linear = near * -minus_a * below_one;
+            let loss = total.fma(terms.log1p::<FULL>().rounded(), linear);
+            // Whether the factor is 0 is for the inputs to say.
+            let factor = if self.smoothing > T::ZERO {
+                one
+            } else {
+                z.select_negative(t, one - t)
+            };
+            let loss = limit::<L, FULL>(minus_a, factor, loss);
+            point.loss = nan_like::<L, FULL>(z, loss);
         }
         if wanted.derivatives() {
             let logistic = terms.logistic();
-            let gradient = terms
-                .q::<FULL>(logistic)
-                .neg_fma(weight, factor)
-                .xor_bits(z.and_bits(sign_bit));
+            let gradient = total.neg_fma(terms.q::<FULL>(logistic), near * below_one);
+            // Not -0.
+            let gradient = gradient.xor_bits(z.and_bits(sign_bit)) + splat(T::ZERO);
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {
-                let hessian = weight * terms.hessian::<FULL>(logistic);
+                let hessian = total * terms.hessian::<FULL>(logistic);
                 point.hessian = nan_like::<L, FULL>(z, hessian);
             }
         }

@@ -358,7 +358,8 @@ fn finish<
             None => weight,
         };
         point.loss = weigh(point.loss, weight);
-        point.gradient = weigh(point.gradient, weight);
+        // Not -0.
+        point.gradient = weigh(point.gradient, weight) + L::splat(L::Real::ZERO);
         point.hessian = weigh(point.hessian, weight);
     }
     point = outputs.sign.of(point);
@@ -381,7 +382,7 @@ fn finish<
     }
     if wanted.has(Wanted::GRADIENT) {
         if let Some(divisor) = outputs.divisor {
-            point.gradient = point.gradient / L::splat(divisor);
+            point.gradient = point.gradient / L::splat(divisor) + L::splat(L::Real::ZERO);
         }
         let to = elements_mut::<L, WHOLE>(outputs.gradient, at, end);
         put(point.gradient, to, stream);
@@ -547,7 +548,7 @@ impl<T: Float> Short<'_, '_, '_, T> {
             if wanted.has(Wanted::GRADIENT) {
                 let gradient = match outputs.divisor {
                     None => point.gradient,
-                    Some(divisor) => point.gradient / L::splat(divisor),
+                    Some(divisor) => point.gradient / L::splat(divisor) + L::splat(L::Real::ZERO),
                 };
                 gradient.store(outputs.gradient.get_mut(at..)?);
             }

@@ -475,6 +475,69 @@ fn a_mean_is_rounded_once() {
     }
 }
 
+/// Whether a factor is 0 is for the inputs to say, not for products that underflow.
+#[test]
+fn limits_with_options_are_those_of_the_inputs() {
+    macro_rules! check {
+        ($real:ident, $least:expr) => {
+            for backend in Backend::available() {
+                let bce = Bce::<$real>::new().backend(backend).unwrap();
+                for (p, alpha, t, at_plus, at_minus) in [
+                    (1e-20, 0.0, 1e-30, true, true),
+                    ($least, 0.0, $least, true, true),
+                    ($least, 0.0, 0.0, true, false),
+                    ($least, 0.0, 1.0, false, true),
+                    ($real::MAX, 0.0, 1.0, false, true),
+                    ($real::MAX, 0.0, 0.0, true, false),
+                    (1.0, $least, 0.0, true, true),
+                    (1.0, $least, 1.0, true, true),
+                    ($least, $least, 0.0, true, true),
+                    ($real::MAX, 1.0, 1.0, true, true),
+                ] {
+                    let bce = bce.pos_weight(p).label_smoothing(alpha);
+                    for length in [1, 5, 70, 600] {
+                        let mut loss = vec![7.0; length];
+                        for (z, infinite) in [(INFINITY, at_plus), (-INFINITY, at_minus)] {
+                            bce.loss(&vec![z as $real; length], &vec![t; length], &mut loss)
+                                .unwrap();
+                            let limit = if infinite { $real::INFINITY } else { 0.0 };
+                            assert!(
+                                loss.iter().all(|&x| x.to_bits() == limit.to_bits()),
+                                "{z} {p} {alpha} {t}: {}",
+                                loss[0]
+                            );
+                        }
+                    }
+                }
+            }
+        };
+    }
+    check!(f32, f32::from_bits(1));
+    check!(f64, f64::from_bits(1));
+}
+
+/// 1 - t' from the smoothing and 1 - t, not from a rounded t': (alpha/2) 20 + log1p(e^-20).
+#[test]
+fn label_smoothing_keeps_its_digits_near_one() {
+    let loss = |alpha, t: f32, z: f32| {
+        let mut loss = [7.0];
+        Bce::new()
+            .label_smoothing(alpha)
+            .loss(&[z], &[t], &mut loss)
+            .unwrap();
+        f64::from(loss[0])
+    };
+    for alpha in [1e-6_f32, 1e-9, 1e-3, 1e-30] {
+        for (t, z) in [(1.0, 20.0), (0.0, -20.0)] {
+            let right = f64::from(alpha) / 2.0 * 20.0 + (-20.0_f64).exp().ln_1p();
+            assert!(
+                (loss(alpha, t, z) / right - 1.0).abs() < 2e-7,
+                "{alpha} {t}"
+            );
+        }
+    }
+}
+
 #[test]
 fn targets_within_the_tolerance_are_clamped() {
     let (one, most) = (1.0_f32, 1e-6_f32);

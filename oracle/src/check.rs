@@ -254,15 +254,16 @@ pub fn judge<F: Fast>(job: Job, input: Input, computed: F) -> (f64, bool) {
                 Truth::Real(real) => floor_log2(&real.scale) < F::MIN_EXPONENT,
                 _ => false,
             } && !(function.takes_target() && options.scales(input.weight));
-            ulp <= if subnormal {
+            let minus_zero = computed.to_f64() == 0.0 && computed.to_f64().is_sign_negative();
+            let limit = if subnormal {
                 subnormal_budget(function, budget)
             } else {
                 budget
-            }
+            };
+            ulp <= limit && !(function == Function::Gradient && minus_zero)
         }
         Requirement::CorrectlyRounded => match truth {
             Truth::Nan => computed.to_f64().is_nan(),
-            Truth::Zero { negative: None } => computed.to_f64() == 0.0,
             _ => computed.to_bits() == correctly_rounded::<F>(function, input, options).to_bits(),
         },
     };

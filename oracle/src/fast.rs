@@ -202,7 +202,7 @@ struct Estimate {
 }
 
 trait Formula {
-    /// Whether a zero has to have the sign of the true value.
+    /// Whether a zero has to have the sign of the true value; else it is +0.
     const SIGNED_ZERO: bool = true;
     /// Whether it is a difference of sigmoid and target, the smaller of the two tails being rounded.
     const OF_SIGMOID: bool = false;
@@ -325,9 +325,8 @@ impl Verdict for ErrorsOf {
         let per_ulp = f64::from_bits(((i64::from(F::PRECISION) - 1 - clamped + 1023) as u64) << 52);
         let difference = (c * estimate.unit - estimate.value) - estimate.rest;
         let error = difference.abs() * per_ulp;
-        let wrong_zero = estimate.signed_zero
-            && c == 0.0
-            && c.is_sign_negative() != estimate.value.is_sign_negative();
+        let negative = estimate.signed_zero && estimate.value.is_sign_negative();
+        let wrong_zero = c == 0.0 && c.is_sign_negative() != negative;
         if wrong_zero { f64::NAN } else { error }
     }
 }
@@ -400,15 +399,16 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
             errors[i] = V::judge::<F, N>(computed[i], &estimate::<N, M>(z[i].to_f64(), &k));
         }
     } else {
-        let smoothing = F::from_f64(options.label_smoothing);
+        let smoothing = options.label_smoothing;
+        let (kept, moved) = (N::one_minus(smoothing), N::new(smoothing / 2.0));
         let lowest = 2.0_f64.powi(F::MIN_EXPONENT + 3).max(LEAST_JUDGED);
         let farthest = -lowest.ln();
         for i in 0..length {
-            let (z, target) = (z[i].to_f64(), t[i].smoothed(smoothing).to_f64());
+            let (z, target) = (z[i].to_f64(), t[i].to_f64());
             let weight = batch.weights.get(i).map_or(1.0, |weight| weight.to_f64());
-            let share = N::new(target) * N::new(options.pos_weight);
+            let share = (kept * N::new(target) + moved) * N::new(options.pos_weight);
             let positive = share * N::new(weight);
-            let negative = N::one_minus(target) * N::new(weight);
+            let negative = (kept * N::one_minus(target) + moved) * N::new(weight);
             let k = Coefficients {
                 negative,
                 positive,
@@ -417,7 +417,8 @@ fn run_formula<F: Format, N: Number, V: Verdict, M: Formula>(
             let estimate = estimate::<N, M>(z, &k);
             // The scale is another where a part of the result is below the normal range.
             let ordinary = z.abs() < farthest
-                && (target == 0.0 || share.to_f64() > lowest)
+                && (share.to_f64() == 0.0 || share.to_f64() > lowest)
+                && (smoothing == 0.0 || smoothing > LEAST_JUDGED)
                 && (weight == 0.0 || weight > LEAST_JUDGED)
                 && estimate.scale.abs() > lowest * weight;
             errors[i] = if ordinary {

@@ -25,20 +25,8 @@ pub trait Format: corpus::Format {
             1.0
         }))
     }
-    /// The target that label smoothing makes of this one, rounded as the crate documents it.
-    fn smoothed(self, label_smoothing: Self) -> Self;
 }
 
-impl Format for f32 {
-    #[inline(always)]
-    fn smoothed(self, label_smoothing: Self) -> Self {
-        label_smoothing.mul_add(0.5 - self, self)
-    }
-}
+impl Format for f32 {}
 
-impl Format for f64 {
-    #[inline(always)]
-    fn smoothed(self, label_smoothing: Self) -> Self {
-        label_smoothing.mul_add(0.5 - self, self)
-    }
-}
+impl Format for f64 {}

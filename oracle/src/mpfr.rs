@@ -61,8 +61,7 @@ impl Function {
 pub struct Options {
     /// The weight of the positive class.
     pub pos_weight: f64,
-    /// Epsilon in t' = t (1 - epsilon) + epsilon / 2, which is [rounded](Format::smoothed) to the type:
-    /// the formulas are judged at that target.
+    /// Epsilon in t' = t (1 - epsilon) + epsilon / 2, the target at which the formulas are judged.
     pub label_smoothing: f64,
     /// Whether the loss is reported above its minimum over z.
     pub excess: bool,
@@ -114,10 +113,10 @@ pub enum Truth {
         /// Its sign.
         negative: bool,
     },
-    /// Exactly zero; `negative` is `None` where neither sign is the limit.
+    /// Exactly zero.
     Zero {
-        /// The sign that the limit has.
-        negative: Option<bool>,
+        /// The sign that the limit has; of the gradient, +.
+        negative: bool,
     },
     /// A finite number other than zero.
     Real(Real),
@@ -132,16 +131,15 @@ pub struct Real {
     pub radius: Float,
     /// The number whose ULP measures the error: the value itself but for the gradient and the excess
     /// of a soft target, which cancel. Rounded down, so that a binade edge is judged strictly. With
-    /// options, each of p t', log1p(e^-|z|), the sigmoids, s (1 - s) and the result before its weight
-    /// counts as the smallest normal number at least.
+    /// options, each of log1p(e^-|z|), the sigmoids, s (1 - s), the result before its weight and, in
+    /// the loss, t' and 1 - t' counts as the smallest normal number at least.
     pub scale: Float,
     /// What a result that is infinite counts as: the power of two after the largest finite number, or
     /// that times the weight.
     pub infinity: Float,
     /// Whether infinity is right: the value rounds to it, or did before its weight.
     pub overflows: bool,
-    /// Whether a result of zero has to have the sign of the value. Not for the gradient: it is a
-    /// difference, and +0 where its terms round to the same number.
+    /// Whether a result of zero has to have the sign of the value; of the gradient, in the exact mode alone.
     pub signed_zero: bool,
 }
 
@@ -175,7 +173,7 @@ pub fn correctly_rounded<F: Format>(function: Function, input: Input, options: O
         } else {
             f64::INFINITY
         }),
-        Truth::Zero { negative } => F::from_f64(if negative == Some(true) { -0.0 } else { 0.0 }),
+        Truth::Zero { negative } => F::from_f64(if negative { -0.0 } else { 0.0 }),
         Truth::Real(real) => F::from_float(&real.value),
     }
 }
@@ -209,9 +207,7 @@ fn refine<F: Format>(
         if certain(&real) || precision >= LAST_PRECISION {
             let zero = real.value.is_zero() && real.radius.is_zero();
             return if zero {
-                Truth::Zero {
-                    negative: (function != Function::Gradient).then_some(false),
-                }
+                Truth::Zero { negative: false }
             } else {
                 Truth::Real(real)
             };
@@ -225,7 +221,7 @@ fn refine<F: Format>(
 fn limit<F: Format>(function: Function, input: Input, options: Options) -> Option<Truth> {
     let z = input.z;
     if function.takes_target() && input.weight == 0.0 {
-        return Some(Truth::Zero { negative: None });
+        return Some(Truth::Zero { negative: false });
     }
     if z.is_nan() {
         return Some(Truth::Nan);
@@ -233,18 +229,14 @@ fn limit<F: Format>(function: Function, input: Input, options: Options) -> Optio
     if function == Function::Logit {
         return match z {
             0.0 => Some(Truth::Infinity { negative: true }),
-            0.5 => Some(Truth::Zero {
-                negative: Some(false),
-            }),
+            0.5 => Some(Truth::Zero { negative: false }),
             1.0 => Some(Truth::Infinity { negative: false }),
             _ => None,
         };
     }
-    let (for_negative, for_positive) = coefficients::<F>(input, options, FIRST_PRECISION);
+    let (for_negative, for_positive) = coefficients(input, options, FIRST_PRECISION);
     if function == Function::Loss && options.excess && z == 0.0 && for_negative == for_positive {
-        return Some(Truth::Zero {
-            negative: Some(false),
-        });
+        return Some(Truth::Zero { negative: false });
     }
     if z.is_finite() {
         return None;
@@ -259,35 +251,28 @@ fn limit<F: Format>(function: Function, input: Input, options: Options) -> Optio
             ..relative(value, FIRST_PRECISION, 0.0)
         })
     };
-    // Whether p t' is nothing is for its rounded value to tell.
-    let positive_factor = F::from_float(&for_positive).to_f64();
-    let factor = if up {
-        for_negative.to_f64()
-    } else {
-        positive_factor
-    };
+    let factor = if up { &for_negative } else { &for_positive };
     Some(match function {
         Function::Sigmoid if up => {
             let one = Float::with_val(FIRST_PRECISION, 1);
             finite(one.clone(), one)
         }
-        Function::Sigmoid | Function::Hessian => zero(Some(false)),
-        Function::LogSigmoid if up => zero(Some(true)),
+        Function::Sigmoid | Function::Hessian => zero(false),
+        Function::LogSigmoid if up => zero(true),
         Function::LogSigmoid => Truth::Infinity { negative: true },
-        Function::Softplus if !up => zero(Some(false)),
+        Function::Softplus if !up => zero(false),
         Function::Softplus => Truth::Infinity { negative: false },
-        // The gradient's limit is a or -b, and of a zero both signs are defensible: 1 - t is +0, its limit -0.
-        Function::Loss if factor == 0.0 => zero(Some(false)),
+        Function::Loss if factor.is_zero() => zero(false),
         Function::Loss => Truth::Infinity { negative: false },
-        // The gradient's limit is a or -b, and of a zero both signs are defensible: 1 - t is +0, its limit -0.
-        Function::Gradient if up && for_negative.is_zero() => zero(None),
+        // The gradient's limit is a or -b.
+        Function::Gradient if up && for_negative.is_zero() => zero(false),
         Function::Gradient if up => {
             let scale = Float::with_val(FIRST_PRECISION, &for_negative + &for_positive);
             finite(for_negative, scale)
         }
-        Function::Gradient if for_positive.is_zero() => zero(None),
+        Function::Gradient if for_positive.is_zero() => zero(false),
         Function::Gradient => {
-            let scale = at_least_normal::<F>(&for_positive, options);
+            let scale = for_positive.clone();
             finite(-for_positive, scale)
         }
         Function::Logit => return None,
@@ -295,10 +280,16 @@ fn limit<F: Format>(function: Function, input: Input, options: Options) -> Optio
 }
 
 /// The factors of softplus(z) and of softplus(-z) in the loss before its weight: a = 1 - t', b = p t'.
-fn coefficients<F: Format>(input: Input, options: Options, precision: u32) -> (Float, Float) {
-    let target = F::from_f64(input.t).smoothed(F::from_f64(options.label_smoothing));
-    let target = Float::with_val(precision.max(64), target.to_f64());
-    (1 - target.clone(), target * options.pos_weight)
+/// Sums and products of numbers that are not negative: good to a few units of the last place.
+fn coefficients(input: Input, options: Options, precision: u32) -> (Float, Float) {
+    let number = |x: f64| Float::with_val(precision.max(64), x);
+    let kept: Float = 1 - number(options.label_smoothing);
+    let moved = number(options.label_smoothing) / 2u32;
+    let share = |of: Float| kept.clone() * of + &moved;
+    (
+        share(1 - number(input.t)),
+        share(number(input.t)) * options.pos_weight,
+    )
 }
 
 /// x, or the smallest normal number if that is larger and x is a part of a result with options.
@@ -376,28 +367,33 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
         Function::LogSigmoid if up => relative(-log, precision, 1.0),
         Function::LogSigmoid => relative(-(magnitude + log), precision, 1.0),
         Function::Hessian => {
-            let (a, b) = coefficients::<F>(input, options, precision);
+            let (a, b) = coefficients(input, options, precision);
             let radius = if input.z == 0.0 && precision >= LAST_PRECISION {
                 0.0
             } else {
                 1.0
             };
             let plain = tail / divisor;
-            let scale = (number(0.0) + &a + at_least_normal(&b)) * at_least_normal(&plain);
+            let scale = (number(0.0) + &a + &b) * at_least_normal(&plain);
             Real {
                 scale: round_down(&scale),
                 ..relative((a + b) * plain, precision, radius)
             }
         }
         Function::Loss => {
-            let (a, b) = coefficients::<F>(input, options, precision);
+            let (a, b) = coefficients(input, options, precision);
             let sum = number(0.0) + &a + &b;
             let slope = if up { a.clone() } else { b.clone() };
             let loss = slope * magnitude.clone() + &sum * log.clone();
             if !options.excess || a.is_zero() || b.is_zero() {
-                let for_positive = at_least_normal(&b);
-                let sum = number(0.0) + &a + &for_positive;
-                let slope = if up { a } else { for_positive };
+                // A share of the target counts as the smallest normal number at least.
+                let slope = if up {
+                    at_least_normal(&a)
+                } else if options.shaped() && !b.is_zero() {
+                    b.max(&(number(smallest_normal::<F>()) * options.pos_weight))
+                } else {
+                    b
+                };
                 let scale = slope * magnitude + sum * at_least_normal(&log);
                 return Real {
                     scale: round_down(&scale),
@@ -428,7 +424,7 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
             }
         }
         Function::Gradient => {
-            let (a, b) = coefficients::<F>(input, options, precision);
+            let (a, b) = coefficients(input, options, precision);
             if a.is_zero() || b.is_zero() {
                 // One term only: no cancellation, and full relative precision is due.
                 let other = 1 / divisor;
@@ -436,7 +432,7 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
                 let scale = if b.is_zero() {
                     at_least_normal(&small)
                 } else {
-                    at_least_normal(&b) * at_least_normal(&large)
+                    b.clone() * at_least_normal(&large)
                 };
                 let value = if b.is_zero() { a * small } else { -(b * large) };
                 return Real {
@@ -447,8 +443,7 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
             }
             let sum = number(0.0) + &a + &b;
             let sigmoid = if up { 1 / divisor } else { tail };
-            let for_positive = at_least_normal(&b);
-            let strict = (number(0.0) + &a + &for_positive) * at_least_normal(&sigmoid);
+            let strict = (number(0.0) + &a + &b) * at_least_normal(&sigmoid);
             let rising = sum * sigmoid;
             let exact = input.z == 0.0 && precision >= LAST_PRECISION;
             let mut radius = (number(0.0) + &rising + &b) >> (precision as i32 - 7);
@@ -456,7 +451,13 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
                 radius = number(0.0);
             }
             let strict = round_down(&strict);
-            let scale = strict.max(&for_positive);
+            // A plain target is exact, even on a binade edge.
+            let falling = if options.shaped() {
+                round_down(&b)
+            } else {
+                b.clone()
+            };
+            let scale = strict.max(&falling);
             let value = rising - b;
             Real {
                 radius,

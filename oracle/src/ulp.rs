@@ -10,8 +10,8 @@ use rug::Float;
 ///   gradient of a soft target); below the normal range it is the subnormal spacing.
 /// * A NaN on one side only, an infinity on one side only, infinities of opposite signs: infinite.
 /// * A true zero: the result's magnitude in subnormal units, and infinite for a zero of the wrong
-///   sign. A result that is zero with the sign opposite to the true value's: infinite, but for the
-///   gradient, a difference, whose zero is +0 whichever side the true value cancels to.
+///   sign. A result that is zero with the sign opposite to the true value's: infinite, but
+///   for the gradient, whose zero `judge` requires to be +0.
 /// * A true value that rounds to infinity makes infinity the right result, and so does one that did
 ///   before its weight; otherwise infinity counts as `Real::infinity`.
 pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
@@ -22,7 +22,7 @@ pub fn error<F: Format>(computed: F, truth: &Truth) -> f64 {
         _ if c.is_nan() => f64::INFINITY,
         Truth::Zero { negative } => {
             if c == 0.0 {
-                zero_if(negative.is_none_or(|negative| negative == c.is_sign_negative()))
+                zero_if(*negative == c.is_sign_negative())
             } else {
                 let smallest = F::from_bits(1).to_f64();
                 c.abs() / smallest
