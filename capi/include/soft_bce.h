@@ -29,8 +29,11 @@
  *     that are only read may overlap each other. Overlap is found, and an error.
  *   - The pointers must be valid for what the call reads and writes. This is the one duty that
  *     the library cannot check.
- *   - A call that fails stores no result (sum, mean, loss sum). Its output arrays are as they were,
- *     or all NaN; soft_bce_gradient_in_place leaves its buffer as it was.
+ *   - Errors are looked for in this order: pointers (NULL_POINTER, MISALIGNED, LENGTH_OVERFLOW,
+ *     OVERLAP), options, MALFORMED_LOSS_SUM, EMPTY, elements. A call that fails stores no result
+ *     (sum, mean, loss sum). After an error of pointers its output arrays are as they were; after
+ *     any other every element of every output array is NaN, but soft_bce_gradient_in_place leaves
+ *     its buffer as it was.
  *   - `bad_index` is optional (may be null). It is written where the status is
  *     SOFT_BCE_TARGET_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the first such index.
  *   - The floating-point environment is C's default: rounding to nearest, subnormals not flushed
@@ -44,6 +47,11 @@
  *   - n = 0 is valid: a sum of 0, and nothing written to arrays.
  *   - A logit of +-infinity gives the mathematical limit; a NaN logit gives NaN in its element
  *     and in sums. Neither is an error.
+ *   - Floating-point exceptions: for logits of at most 86 (float) or 640 (double; 200 on machines
+ *     without FMA instructions) in magnitude, where weights and results are in the normal range or
+ *     0, no flag but FE_INEXACT is raised.
+ *     Beyond, FE_UNDERFLOW, FE_OVERFLOW and FE_INVALID may be, whatever the result; logits that are
+ *     infinite or NaN, targets that are refused and elements that a weight removes count as beyond.
  */
 
 
@@ -118,16 +126,18 @@ enum soft_bce_status
      */
     SOFT_BCE_OVERLAP = 4,
     /**
-     * A target (for soft_bce_logit, a probability) is NaN or outside [0, 1].
+     * A target (for soft_bce_logit, a probability) is NaN or outside [0, 1], by more than
+     * target_tolerance.
      */
     SOFT_BCE_TARGET_OUT_OF_RANGE = 5,
     /**
-     * A weight is NaN, infinite or negative.
+     * A weight is NaN, infinite or negative; -0 is 0.
      */
     SOFT_BCE_INVALID_WEIGHT = 6,
     /**
-     * pos_weight or label_smoothing is out of range, or an unknown bit of flags is set, or
-     * backend is unknown.
+     * An option is out of its range: pos_weight finite and > 0 (0 stands for 1), label_smoothing
+     * in [0, 1], target_tolerance finite and >= 0; or an unknown bit of flags is set, or backend
+     * is unknown.
      */
     SOFT_BCE_INVALID_OPTION = 7,
     /**
@@ -203,8 +213,8 @@ typedef uint32_t soft_bce_backend;
 typedef struct soft_bce_options_f32 {
     /**
      * The weight of each element, finite and not negative, or null. Multiplies losses,
-     * gradients and Hessians; means divide by the total weight. A weight of 0 makes them
-     * 0, even if the logit is NaN.
+     * gradients and Hessians; means divide by the total weight. A weight of 0 or -0 makes
+     * them 0, and neither logit nor target is looked at.
      */
     const float *weights;
     /**
@@ -225,6 +235,10 @@ typedef struct soft_bce_options_f32 {
      * A soft_bce_backend; 0, the fastest, unless you test or measure.
      */
     uint32_t backend;
+    /**
+     * Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
+     */
+    float target_tolerance;
 } soft_bce_options_f32;
 
 /**
@@ -247,8 +261,8 @@ typedef struct soft_bce_loss_sum {
 typedef struct soft_bce_options_f64 {
     /**
      * The weight of each element, finite and not negative, or null. Multiplies losses,
-     * gradients and Hessians; means divide by the total weight. A weight of 0 makes them
-     * 0, even if the logit is NaN.
+     * gradients and Hessians; means divide by the total weight. A weight of 0 or -0 makes
+     * them 0, and neither logit nor target is looked at.
      */
     const double *weights;
     /**
@@ -269,6 +283,10 @@ typedef struct soft_bce_options_f64 {
      * A soft_bce_backend; 0, the fastest, unless you test or measure.
      */
     uint32_t backend;
+    /**
+     * Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
+     */
+    double target_tolerance;
 } soft_bce_options_f64;
 
 #ifdef __cplusplus
@@ -380,6 +398,37 @@ soft_bce_status soft_bce_accumulate_f32(const float *z,
                                         const struct soft_bce_options_f32 *options,
                                         struct soft_bce_loss_sum *sum,
                                         size_t *bad_index);
+
+/**
+ * soft_bce_accumulate and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_accumulate_gradient_f32(const float *z,
+                                                 const float *t,
+                                                 size_t n,
+                                                 const struct soft_bce_options_f32 *options,
+                                                 struct soft_bce_loss_sum *sum,
+                                                 float *gradient,
+                                                 size_t *bad_index);
+
+/**
+ * soft_bce_accumulate and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_accumulate_gradient_hessian_f32(const float *z,
+                                                         const float *t,
+                                                         size_t n,
+                                                         const struct soft_bce_options_f32 *options,
+                                                         struct soft_bce_loss_sum *sum,
+                                                         float *gradient,
+                                                         float *hessian,
+                                                         size_t *bad_index);
+
+/**
+ * Adds all `n` values to `sum`, exactly: as soft_bce_loss_sum_add for each, at the speed
+ * of a vector sum.
+ */
+soft_bce_status soft_bce_loss_sum_add_slice_f32(struct soft_bce_loss_sum *sum,
+                                                const float *values,
+                                                size_t n);
 
 /**
  * Writes 1 / (1 + exp(-z)).
@@ -507,6 +556,37 @@ soft_bce_status soft_bce_accumulate_f64(const double *z,
                                         const struct soft_bce_options_f64 *options,
                                         struct soft_bce_loss_sum *sum,
                                         size_t *bad_index);
+
+/**
+ * soft_bce_accumulate and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_accumulate_gradient_f64(const double *z,
+                                                 const double *t,
+                                                 size_t n,
+                                                 const struct soft_bce_options_f64 *options,
+                                                 struct soft_bce_loss_sum *sum,
+                                                 double *gradient,
+                                                 size_t *bad_index);
+
+/**
+ * soft_bce_accumulate and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_accumulate_gradient_hessian_f64(const double *z,
+                                                         const double *t,
+                                                         size_t n,
+                                                         const struct soft_bce_options_f64 *options,
+                                                         struct soft_bce_loss_sum *sum,
+                                                         double *gradient,
+                                                         double *hessian,
+                                                         size_t *bad_index);
+
+/**
+ * Adds all `n` values to `sum`, exactly: as soft_bce_loss_sum_add for each, at the speed
+ * of a vector sum.
+ */
+soft_bce_status soft_bce_loss_sum_add_slice_f64(struct soft_bce_loss_sum *sum,
+                                                const double *values,
+                                                size_t n);
 
 /**
  * Writes 1 / (1 + exp(-z)).

@@ -48,12 +48,14 @@ pub enum Status {
     SoftBceLengthOverflow = 3,
     /// Memory that is written overlaps other memory of the call.
     SoftBceOverlap = 4,
-    /// A target (for soft_bce_logit, a probability) is NaN or outside [0, 1].
+    /// A target (for soft_bce_logit, a probability) is NaN or outside [0, 1], by more than
+    /// target_tolerance.
     SoftBceTargetOutOfRange = 5,
-    /// A weight is NaN, infinite or negative.
+    /// A weight is NaN, infinite or negative; -0 is 0.
     SoftBceInvalidWeight = 6,
-    /// pos_weight or label_smoothing is out of range, or an unknown bit of flags is set, or
-    /// backend is unknown.
+    /// An option is out of its range: pos_weight finite and > 0 (0 stands for 1), label_smoothing
+    /// in [0, 1], target_tolerance finite and >= 0; or an unknown bit of flags is set, or backend
+    /// is unknown.
     SoftBceInvalidOption = 7,
     /// The options exclude each other, or this type does not offer them.
     SoftBceUnsupportedOptions = 8,
@@ -241,17 +243,25 @@ fn backend(number: u32) -> Result<Option<bce::Backend>, Status> {
 /// An element type, and what not all of them offer.
 trait Element: bce::Real {
     fn exact(bce: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status>;
+    /// What an error makes of an output.
+    fn poison(output: &mut [Self]);
 }
 
 impl Element for f32 {
     fn exact(bce: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status> {
         Ok(bce.exact())
     }
+    fn poison(output: &mut [Self]) {
+        output.fill(Self::NAN);
+    }
 }
 
 impl Element for f64 {
     fn exact(_: Bce<'_, Self>) -> Result<Bce<'_, Self>, Status> {
         Err(SoftBceUnsupportedOptions)
+    }
+    fn poison(output: &mut [Self]) {
+        output.fill(Self::NAN);
     }
 }
 
@@ -270,6 +280,8 @@ struct Call<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> {
     outputs: [*mut O::Real; OUTPUTS],
     result: *mut R,
     bad_index: *mut usize,
+    /// Whether the outputs are inputs too, which an error leaves as they were.
+    in_place: bool,
 }
 
 impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS, OUTPUTS> {
@@ -306,6 +318,7 @@ impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS
             outputs,
             result,
             bad_index,
+            in_place,
         } = self;
 
         let options_span = Span::input(options, usize::from(!options.is_null()))?;
@@ -331,18 +344,26 @@ impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS
         }
         check_apart(&spans)?;
 
-        let mut bce = Bce::<O::Real>::new();
-        if let Some(options) = options {
-            if !weights.is_null() {
-                // SAFETY: checked above; no output overlaps it.
-                bce = bce.weights(unsafe { slice(weights, n) });
-            }
-            bce = options.apply(bce)?;
-        }
         // SAFETY: checked above; inputs overlap no output.
         let inputs = inputs.map(|input| unsafe { slice(input, n) });
         // SAFETY: checked above; outputs overlap nothing.
         let outputs = outputs.map(|output| unsafe { slice_mut(output, n) });
+        let mut bce = Bce::<O::Real>::new();
+        if !weights.is_null() {
+            // SAFETY: checked above; no output overlaps it.
+            bce = bce.weights(unsafe { slice(weights, n) });
+        }
+        if let Some(options) = options {
+            bce = match options.apply(bce) {
+                Ok(bce) => bce,
+                Err(status) => {
+                    if !in_place {
+                        outputs.into_iter().for_each(Element::poison);
+                    }
+                    return Err(status);
+                }
+            };
+        }
         let outcome = operation(bce, inputs, outputs);
         // SAFETY: checked above; all slices are out of use.
         Ok(unsafe { finish(outcome, result, bad_index) })
@@ -357,7 +378,8 @@ macro_rules! operations {
         $real:ident, $options:ident,
         $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
         $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
-        $sum_gradient_hessian:ident $accumulate:ident
+        $sum_gradient_hessian:ident $accumulate:ident $accumulate_gradient:ident
+        $accumulate_gradient_hessian:ident $add_slice:ident
         $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
     ) => {
         /// What is computed. A null pointer to the options, and options that are all zero, mean the
@@ -366,8 +388,8 @@ macro_rules! operations {
         #[derive(Clone, Copy)]
         pub struct $options {
             /// The weight of each element, finite and not negative, or null. Multiplies losses,
-            /// gradients and Hessians; means divide by the total weight. A weight of 0 makes them
-            /// 0, even if the logit is NaN.
+            /// gradients and Hessians; means divide by the total weight. A weight of 0 or -0 makes
+            /// them 0, and neither logit nor target is looked at.
             pub weights: *const $real,
             /// Multiplies the -t ln s term by p, finite and greater than 0: the gradient is then
             /// w s - p t and the Hessian w s (1 - s), w = 1 - t + p t. 0 stands for 1.
@@ -379,6 +401,8 @@ macro_rules! operations {
             pub flags: u32,
             /// A soft_bce_backend; 0, the fastest, unless you test or measure.
             pub backend: u32,
+            /// Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
+            pub target_tolerance: $real,
         }
 
         impl Options for $options {
@@ -404,6 +428,7 @@ macro_rules! operations {
                 if self.label_smoothing != 0.0 {
                     bce = bce.label_smoothing(self.label_smoothing);
                 }
+                bce = bce.target_tolerance(self.target_tolerance);
                 Ok(match backend(self.backend)? {
                     Some(backend) => bce.backend(backend)?,
                     None => bce,
@@ -428,6 +453,7 @@ macro_rules! operations {
                 outputs: [loss],
                 result: NOTHING,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], [loss]| bce.loss(z, t, loss)) }
@@ -450,6 +476,7 @@ macro_rules! operations {
                 outputs: [],
                 result: sum,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], []| bce.sum(z, t)) }
@@ -473,6 +500,7 @@ macro_rules! operations {
                 outputs: [],
                 result: mean,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], []| bce.mean(z, t)) }
@@ -495,6 +523,7 @@ macro_rules! operations {
                 outputs: [gradient],
                 result: NOTHING,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], [gradient]| bce.gradient(z, t, gradient)) }
@@ -516,6 +545,7 @@ macro_rules! operations {
                 outputs: [z],
                 result: NOTHING,
                 bad_index,
+                in_place: true,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [t], [z]| bce.gradient_in_place(z, t)) }
@@ -539,6 +569,7 @@ macro_rules! operations {
                 outputs: [gradient],
                 result: sum,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], [gradient]| bce.sum_gradient(z, t, gradient)) }
@@ -562,6 +593,7 @@ macro_rules! operations {
                 outputs: [gradient],
                 result: mean,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe { call.run(|bce, [z, t], [gradient]| bce.mean_gradient(z, t, gradient)) }
@@ -586,6 +618,7 @@ macro_rules! operations {
                 outputs,
                 result: NOTHING,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe {
@@ -615,6 +648,7 @@ macro_rules! operations {
                 outputs,
                 result: sum,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe {
@@ -636,7 +670,7 @@ macro_rules! operations {
             bad_index: *mut usize,
         ) -> Status {
             // SAFETY: the caller's promise.
-            let mut state = match unsafe { LossSum::read(sum) } {
+            let state = match unsafe { LossSum::read_or_malformed(sum) } {
                 Ok(state) => state,
                 Err(status) => return status,
             };
@@ -647,16 +681,118 @@ macro_rules! operations {
                 outputs: [],
                 result: sum,
                 bad_index,
+                in_place: false,
             };
             // SAFETY: the caller's promise.
             unsafe {
                 call.run(|bce, [z, t], []| {
+                    let Some(mut state) = state else {
+                        return Err(Error::MalformedLossSum);
+                    };
                     bce.accumulate(z, t, &mut state)?;
                     Ok(LossSum {
                         bytes: state.to_bytes(),
                     })
                 })
             }
+        }
+
+        /// soft_bce_accumulate and soft_bce_gradient in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $accumulate_gradient(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            sum: *mut LossSum,
+            gradient: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            // SAFETY: the caller's promise.
+            let state = match unsafe { LossSum::read_or_malformed(sum) } {
+                Ok(state) => state,
+                Err(status) => return status,
+            };
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [gradient],
+                result: sum,
+                bad_index,
+                in_place: false,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [gradient]| {
+                    let Some(mut state) = state else {
+                        Element::poison(gradient);
+                        return Err(Error::MalformedLossSum);
+                    };
+                    bce.accumulate_gradient(z, t, &mut state, gradient)?;
+                    Ok(LossSum {
+                        bytes: state.to_bytes(),
+                    })
+                })
+            }
+        }
+
+        /// soft_bce_accumulate and soft_bce_gradient_hessian in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $accumulate_gradient_hessian(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            sum: *mut LossSum,
+            gradient: *mut $real,
+            hessian: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            // SAFETY: the caller's promise.
+            let state = match unsafe { LossSum::read_or_malformed(sum) } {
+                Ok(state) => state,
+                Err(status) => return status,
+            };
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [gradient, hessian],
+                result: sum,
+                bad_index,
+                in_place: false,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [gradient, hessian]| {
+                    let Some(mut state) = state else {
+                        Element::poison(gradient);
+                        Element::poison(hessian);
+                        return Err(Error::MalformedLossSum);
+                    };
+                    bce.accumulate_gradient_hessian(z, t, &mut state, gradient, hessian)?;
+                    Ok(LossSum {
+                        bytes: state.to_bytes(),
+                    })
+                })
+            }
+        }
+
+        /// Adds all `n` values to `sum`, exactly: as soft_bce_loss_sum_add for each, at the speed
+        /// of a vector sum.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $add_slice(
+            sum: *mut LossSum,
+            values: *const $real,
+            n: usize,
+        ) -> Status {
+            let apart =
+                Span::output(sum, 1).and_then(|sum| check_apart(&[sum, Span::input(values, n)?]));
+            // SAFETY: checked; the rest is the caller's promise.
+            status(apart.and_then(|()| unsafe {
+                LossSum::update(sum, |state| state.add_slice(slice(values, n)))
+            }))
         }
 
         /// Writes 1 / (1 + exp(-z)).
@@ -717,6 +853,7 @@ unsafe fn elementwise<O: Options>(
         outputs: [output],
         result: NOTHING,
         bad_index,
+        in_place: false,
     };
     // SAFETY: the caller's promise.
     unsafe { call.run(|_, [input], [output]| operation(input, output)) }
@@ -727,6 +864,8 @@ operations!(
     soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
     soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
     soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_accumulate_gradient_f32 soft_bce_accumulate_gradient_hessian_f32
+    soft_bce_loss_sum_add_slice_f32
     soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
 );
 operations!(
@@ -734,6 +873,8 @@ operations!(
     soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
     soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
     soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_accumulate_gradient_f64 soft_bce_accumulate_gradient_hessian_f64
+    soft_bce_loss_sum_add_slice_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
 );
 
@@ -778,6 +919,18 @@ impl LossSum {
         // SAFETY: not null; bytes need no alignment; the rest is the caller's promise.
         let bytes = unsafe { &(*sum).bytes };
         Ok(bce::LossSum::from_bytes(bytes)?)
+    }
+
+    /// None if it is malformed: an error for after those of pointers and options.
+    ///
+    /// # Safety
+    /// As for `read`.
+    unsafe fn read_or_malformed(sum: *const Self) -> Result<Option<bce::LossSum>, Status> {
+        // SAFETY: the caller's promise.
+        match unsafe { Self::read(sum) } {
+            Err(SoftBceMalformedLossSum) => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// # Safety
@@ -878,7 +1031,7 @@ pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
         ),
         (
             SoftBceInvalidOption,
-            c"an option is out of range or unknown",
+            c"an option is unknown or out of range: pos_weight finite and > 0, label_smoothing in [0, 1], target_tolerance finite and >= 0",
         ),
         (
             SoftBceUnsupportedOptions,

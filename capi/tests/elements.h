@@ -40,7 +40,7 @@ static void NAME(test_values)(void)
     OK(NAME(soft_bce_sum)(z, t, COUNT, NULL, &sum, NULL));
     CHECK(sum == again);
     OK(NAME(soft_bce_mean)(z, t, COUNT, NULL, &mean, NULL));
-    CHECK(mean == sum / COUNT);
+    CHECK(fabs(mean - sum / COUNT) <= 2.3e-16 * mean);
     OK(NAME(soft_bce_gradient)(z, t, COUNT, NULL, g2, NULL));
     CHECK(memcmp(g, g2, sizeof g) == 0);
     memset(g2, 0, sizeof g2);
@@ -88,7 +88,7 @@ static void NAME(test_bounds)(void)
 {
     enum { LONGEST = 200 };
     REAL z[LONGEST], t[LONGEST], w[LONGEST], loss[LONGEST], g[LONGEST], h[LONGEST];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
     size_t n, i;
     int at_start;
 
@@ -142,7 +142,7 @@ static void NAME(test_bounds)(void)
 static void NAME(test_options)(void)
 {
     static REAL z[COUNT], t[COUNT], w[COUNT], plain[COUNT], out[COUNT];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
     double mean = 7, total = 0, sum = 0;
     size_t i;
     uint32_t backend, available = 0;
@@ -162,7 +162,7 @@ static void NAME(test_options)(void)
         CHECK(close_to(out[i], (long double)plain[i] * w[i], (long double)plain[i] * w[i], EPSILON));
     OK(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL));
     OK(NAME(soft_bce_mean)(z, t, COUNT, &options, &mean, NULL));
-    CHECK(mean == sum / total);
+    CHECK(fabs(mean - sum / total) <= 4.5e-16 * mean);
     options.weights = NULL;
 
     options.pos_weight = 3;
@@ -250,7 +250,7 @@ static void NAME(test_targets)(void)
     static const double bad_weights[] = {-1e-30, NAN, INFINITY, -INFINITY};
     enum { N = 300 };
     static REAL z[N], t[N], w[N], out[N], out2[N], before[N];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
     soft_bce_loss_sum state, state_before;
     size_t i, bad, k;
     double result;
@@ -286,6 +286,9 @@ static void NAME(test_targets)(void)
             FAILS(NAME(soft_bce_gradient_hessian)(z, t, N, &options, out, out2, &bad));
             FAILS(NAME(soft_bce_sum_gradient_hessian)(z, t, N, &options, out, out2, &result, &bad));
             FAILS(NAME(soft_bce_accumulate)(z, t, N, &options, &state, &bad));
+            FAILS(NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, out, &bad));
+            FAILS(NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, out, out2,
+                                                             &bad));
             CHECK(memcmp(&state, &state_before, sizeof state) == 0);
             if (k < 6)
                 FAILS(NAME(soft_bce_logit)(t, N, out, &bad));
@@ -313,7 +316,7 @@ static void NAME(test_misuse)(void)
     } memory;
     REAL *z = memory.element, *t = z + N, *g = z + 2 * N, *h = z + 3 * N, *w = z + 4 * N;
     REAL *null = NULL;
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
     soft_bce_loss_sum state;
     double result = 7;
     size_t i, too_many[3];
@@ -366,6 +369,10 @@ static void NAME(test_misuse)(void)
         REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, n, NULL, g, p, &result, NULL), status); \
         REFUSED(NAME(soft_bce_accumulate)(p, t, n, NULL, &state, NULL), status);                  \
         REFUSED(NAME(soft_bce_accumulate)(z, p, n, NULL, &state, NULL), status);                  \
+        REFUSED(NAME(soft_bce_accumulate_gradient)(z, t, n, NULL, &state, p, NULL), status);      \
+        REFUSED(NAME(soft_bce_accumulate_gradient_hessian)(z, t, n, NULL, &state, g, p, NULL),    \
+                status);                                                                          \
+        REFUSED(NAME(soft_bce_loss_sum_add_slice)(&state, p, n), status);                         \
         REFUSED(NAME(soft_bce_sigmoid)(p, n, g), status);                                         \
         REFUSED(NAME(soft_bce_sigmoid)(z, n, p), status);                                         \
         REFUSED(NAME(soft_bce_log_sigmoid)(p, n, g), status);                                     \
@@ -427,3 +434,223 @@ static void NAME(test_misuse)(void)
 #undef EACH
 }
 
+/* Whether all are NaN, which a comparison with itself tells. */
+static int NAME(all_nan)(const REAL *of, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n && of[i] != of[i]; i++)
+        ;
+    return i == n;
+}
+
+/* After an error of options, sums, emptiness or elements every output is NaN, and a buffer in place
+ * and a sum are as they were; after one of pointers outputs are as they were. */
+static void NAME(test_errors)(void)
+{
+    enum { N = 70, KINDS = 8 };
+    static REAL z[N], t[N], w[N], a[N], b[N], before[N];
+    soft_bce_loss_sum state, bytes;
+    double result = 7;
+    size_t i, kind;
+
+    for (kind = 0; kind < KINDS; kind++) {
+        NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+        soft_bce_status expected = SOFT_BCE_INVALID_OPTION;
+        NAME(fill)(z, t, N);
+        OK(soft_bce_loss_sum_init(&state));
+        for (i = 0; i < N; i++)
+            w[i] = 1;
+        options.weights = w;
+        switch (kind) {
+        case 0: options.pos_weight = -1; break;
+        case 1: options.label_smoothing = 2; break;
+        case 2: options.target_tolerance = -1; break;
+        case 3: options.flags = 4; break;
+        case 4: options.backend = 5; break;
+        case 5:
+            options.flags = SOFT_BCE_EXACT | SOFT_BCE_EXCESS;
+            expected = SOFT_BCE_UNSUPPORTED_OPTIONS;
+            break;
+        case 6:
+            t[N / 2] = 2;
+            expected = SOFT_BCE_TARGET_OUT_OF_RANGE;
+            break;
+        default:
+            w[N - 1] = -1;
+            expected = SOFT_BCE_INVALID_WEIGHT;
+        }
+        bytes = state;
+        memcpy(before, z, sizeof z);
+#define FAILS(outputs, call)                                               \
+    do {                                                                   \
+        for (i = 0; i < N; i++)                                            \
+            a[i] = b[i] = 7;                                               \
+        REFUSED(call, expected);                                           \
+        CHECK((outputs) < 1 || NAME(all_nan)(a, N));                       \
+        CHECK((outputs) < 2 ? b[0] == 7 : NAME(all_nan)(b, N));            \
+        CHECK(memcmp(&state, &bytes, sizeof state) == 0 && result == 7);   \
+        CHECK(memcmp(z, before, sizeof z) == 0);                           \
+    } while (0)
+        FAILS(1, NAME(soft_bce_loss)(z, t, N, &options, a, NULL));
+        FAILS(0, NAME(soft_bce_sum)(z, t, N, &options, &result, NULL));
+        FAILS(0, NAME(soft_bce_mean)(z, t, N, &options, &result, NULL));
+        FAILS(1, NAME(soft_bce_gradient)(z, t, N, &options, a, NULL));
+        FAILS(0, NAME(soft_bce_gradient_in_place)(z, t, N, &options, NULL));
+        FAILS(1, NAME(soft_bce_sum_gradient)(z, t, N, &options, a, &result, NULL));
+        FAILS(1, NAME(soft_bce_mean_gradient)(z, t, N, &options, a, &result, NULL));
+        FAILS(2, NAME(soft_bce_gradient_hessian)(z, t, N, &options, a, b, NULL));
+        FAILS(2, NAME(soft_bce_sum_gradient_hessian)(z, t, N, &options, a, b, &result, NULL));
+        FAILS(0, NAME(soft_bce_accumulate)(z, t, N, &options, &state, NULL));
+        FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
+        FAILS(2, NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, a, b, NULL));
+        if (kind == 6)
+            FAILS(1, NAME(soft_bce_logit)(t, N, a, NULL));
+    }
+    /* Nothing to divide by, and no sum to add to. */
+    {
+        NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+        soft_bce_status expected = SOFT_BCE_EMPTY;
+        NAME(fill)(z, t, N);
+        memcpy(before, z, sizeof z);
+        for (i = 0; i < N; i++)
+            w[i] = i % 2 == 0 ? 0 : -(REAL)0;
+        options.weights = w;
+        FAILS(1, NAME(soft_bce_mean_gradient)(z, t, N, &options, a, &result, NULL));
+        memset(&state, 0xa5, sizeof state);
+        bytes = state;
+        expected = SOFT_BCE_MALFORMED_LOSS_SUM;
+        FAILS(0, NAME(soft_bce_accumulate)(z, t, N, &options, &state, NULL));
+        FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
+        FAILS(2, NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, a, b, NULL));
+        REFUSED(NAME(soft_bce_loss_sum_add_slice)(&state, z, N), expected);
+    }
+#undef FAILS
+    for (i = 0; i < N; i++)
+        a[i] = 7;
+    REFUSED(NAME(soft_bce_gradient)(z, NULL, N, NULL, a, NULL), SOFT_BCE_NULL_POINTER);
+    CHECK(a[0] == 7 && a[N - 1] == 7);
+}
+
+/* Masks, weights of -0, totals beyond the range, tolerance, limits, sums of arrays. */
+static void NAME(test_contract)(void)
+{
+    enum { N = 4 };
+    static const REAL zero[N] = {0, 0, 0, 0}, half[N] = {(REAL)0.5, (REAL)0.5, (REAL)0.5, (REAL)0.5};
+    REAL z[N] = {0, 0, NAN, 0}, t[N] = {(REAL)0.5, 255, NAN, (REAL)0.5}, w[N] = {1, -(REAL)0, 0, 1};
+    REAL g[N], a[N], b[N], huge = sizeof(REAL) == 4 ? (REAL)1e38 : (REAL)1e308;
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    soft_bce_loss_sum state, again;
+    double mean = 7, ln2 = 0.69314718055994531, sum = 7;
+    size_t i;
+
+    options.weights = w;
+    OK(NAME(soft_bce_mean_gradient)(z, t, N, &options, g, &mean, NULL));
+    CHECK(close_to(mean, ln2, ln2, EPSILON));
+    for (i = 0; i < N; i++)
+        CHECK(g[i] == 0 && !signbit(g[i]));
+
+    for (i = 0; i < N; i++) {
+        w[i] = huge;
+        z[i] = sizeof(REAL) == 4 ? 0 : 40;
+    }
+    OK(NAME(soft_bce_mean_gradient)(z, zero, N, &options, g, &mean, NULL));
+    CHECK(close_to(mean, sizeof(REAL) == 4 ? ln2 : 40, 40, EPSILON));
+    CHECK(close_to(g[0], sizeof(REAL) == 4 ? 0.125 : 0.25, 0.25, EPSILON));
+
+    options.weights = NULL;
+    options.target_tolerance = (REAL)1e-6;
+    t[0] = (REAL)(1 + 2 * EPSILON);
+    t[1] = (REAL)-1e-9;
+    t[2] = t[3] = 1;
+    OK(NAME(soft_bce_sum)(zero, t, N, &options, &sum, NULL));
+    REFUSED(NAME(soft_bce_sum)(zero, t, N, NULL, &sum, NULL), SOFT_BCE_TARGET_OUT_OF_RANGE);
+    options.target_tolerance = 0;
+
+    /* p t underflows, and is not 0. */
+    options.pos_weight = sizeof(REAL) == 4 ? (REAL)1e-20 : (REAL)1e-300;
+    z[0] = -INFINITY;
+    t[0] = sizeof(REAL) == 4 ? (REAL)1e-30 : (REAL)1e-300;
+    OK(NAME(soft_bce_loss)(z, t, 1, &options, a, NULL));
+    CHECK(a[0] == (REAL)INFINITY);
+    options.pos_weight = 0;
+
+    OK(soft_bce_loss_sum_init(&state));
+    OK(soft_bce_loss_sum_init(&again));
+    OK(NAME(soft_bce_accumulate_gradient_hessian)(half, half, N, NULL, &state, a, b, NULL));
+    OK(NAME(soft_bce_accumulate_gradient)(half, half, N, NULL, &again, g, NULL));
+    CHECK(memcmp(&state, &again, sizeof state) == 0 && memcmp(a, g, sizeof a) == 0 && b[0] > 0);
+    OK(NAME(soft_bce_loss)(half, half, N, NULL, g, NULL));
+    OK(soft_bce_loss_sum_init(&again));
+    OK(NAME(soft_bce_loss_sum_add_slice)(&again, g, N));
+    CHECK(memcmp(&state, &again, sizeof state) == 0);
+    g[1] = -g[1];
+    OK(NAME(soft_bce_loss_sum_add_slice)(&again, g, 2));
+    CHECK(memcmp(&state, &again, sizeof state) != 0);
+    OK(soft_bce_loss_sum_value(&again, &mean));
+    OK(soft_bce_loss_sum_value(&state, &sum));
+    CHECK(mean == sum);
+}
+
+/* Flags that a call raises besides FE_INEXACT. */
+static int NAME(raised)(const REAL *z, const REAL *t, const NAME(soft_bce_options) *options)
+{
+    static REAL a[COUNT], b[COUNT];
+    double sum = 0;
+    soft_bce_loss_sum state;
+    int flags;
+    OK(soft_bce_loss_sum_init(&state));
+    feclearexcept(FE_ALL_EXCEPT);
+    OK(NAME(soft_bce_loss)(z, t, COUNT, options, a, NULL));
+    OK(NAME(soft_bce_sum_gradient_hessian)(z, t, COUNT, options, a, b, &sum, NULL));
+    OK(NAME(soft_bce_gradient)(z, t, 3, options, a, NULL));
+    OK(NAME(soft_bce_mean)(z, t, COUNT, options, &sum, NULL));
+    OK(NAME(soft_bce_accumulate)(z, t, COUNT, options, &state, NULL));
+    OK(NAME(soft_bce_sigmoid)(z, COUNT, a));
+    OK(NAME(soft_bce_log_sigmoid)(z, COUNT, a));
+    OK(NAME(soft_bce_softplus)(z, COUNT, a));
+    flags = fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW | FE_UNDERFLOW);
+    feclearexcept(FE_ALL_EXCEPT);
+    return flags;
+}
+
+static void NAME(test_flags)(void)
+{
+    static REAL z[COUNT], t[COUNT], w[COUNT];
+    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    uint32_t backend;
+    size_t i, k;
+
+    for (backend = 0; backend <= SOFT_BCE_BACKEND_AVX512; backend++) {
+        static const double widths[] = {1, 10, 40, 0};
+        options.backend = backend;
+        if (NAME(soft_bce_loss)(z, t, 1, &options, w, NULL) != SOFT_BCE_OK)
+            continue;
+        for (k = 0; k < 4; k++) {
+            /* Emulated FMA of double makes subnormal parts from |z| = 300 on. */
+            double of_double = backend == SOFT_BCE_BACKEND_WIDE ? 200 : 640;
+            double width = widths[k] > 0 ? widths[k] : sizeof(REAL) == 4 ? 86 : of_double;
+            for (i = 0; i < COUNT; i++) {
+                z[i] = (REAL)((2 * uniform() - 1) * width);
+                t[i] = (REAL)(i % 5 == 0 ? 0 : i % 5 == 1 ? 1 : uniform());
+                w[i] = (REAL)(1 + i % 7);
+            }
+            z[0] = 0;
+            z[1] = (REAL)width;
+            z[2] = (REAL)-width;
+            CHECK(NAME(raised)(z, t, &options) == 0);
+            options.weights = w;
+            CHECK(NAME(raised)(z, t, &options) == 0);
+            options.pos_weight = 3;
+            options.label_smoothing = (REAL)0.1;
+            CHECK(NAME(raised)(z, t, &options) == 0);
+            options.pos_weight = options.label_smoothing = 0;
+            options.weights = NULL;
+        }
+    }
+    /* And the test sees flags: a zero of sigmoid is an underflow, by IEEE 754. */
+    feclearexcept(FE_ALL_EXCEPT);
+    CHECK(fetestexcept(FE_ALL_EXCEPT) == 0);
+    feraiseexcept(FE_UNDERFLOW);
+    CHECK(fetestexcept(FE_UNDERFLOW) != 0);
+    feclearexcept(FE_ALL_EXCEPT);
+}
