@@ -48,6 +48,7 @@ struct Options {
     weighted: bool,
     pos_weight: Option<Number>,
     label_smoothing: Option<Number>,
+    target_tolerance: Option<Number>,
     flags: u8,
     backend: u8,
 }
@@ -65,7 +66,7 @@ enum SumCall {
 /// One element type's structure and functions.
 trait Interface: Real {
     type Options;
-    fn options(weights: *const Self, numbers: [Self; 2], flags: u32, backend: u32)
+    fn options(weights: *const Self, numbers: [Self; 3], flags: u32, backend: u32)
     -> Self::Options;
     /// # Safety
     /// As the functions of the header; `written` are the two outputs.
@@ -100,7 +101,7 @@ macro_rules! interface {
 
             fn options(
                 weights: *const Self,
-                [pos_weight, label_smoothing]: [Self; 2],
+                [pos_weight, label_smoothing, target_tolerance]: [Self; 3],
                 flags: u32,
                 backend: u32,
             ) -> $options {
@@ -110,6 +111,7 @@ macro_rules! interface {
                     label_smoothing,
                     flags,
                     backend,
+                    target_tolerance,
                 }
             }
 
@@ -232,8 +234,14 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
 
     // The Rust call.
     let zero = F::from_f64(0.0);
-    let numbers = input.options.map_or([zero; 2], |options| {
-        [options.pos_weight, options.label_smoothing]
+    let numbers = input.options.map_or([zero; 3], |options| {
+        let Options {
+            pos_weight,
+            label_smoothing,
+            target_tolerance,
+            ..
+        } = options;
+        [pos_weight, label_smoothing, target_tolerance]
             .map(|number| number.map_or(zero, |number| number.value()))
     });
     let (flags, backend) = input.options.map_or((0, 0), |options| {
@@ -281,6 +289,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         if numbers[1].to_f64() != 0.0 {
             bce = bce.label_smoothing(numbers[1]);
         }
+        bce = bce.target_tolerance(numbers[2]);
         match backend {
             0 => Ok(bce),
             number => bce.backend(backends[number as usize - 1]),
@@ -288,7 +297,17 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
     let mut expected_outputs = fresh();
     let mut expected_sum = soft_bce::LossSum::new();
+    // What Rust refuses before there is a call to refuse.
+    let poison = |outputs: &mut [Placed<F>; 2]| {
+        for output in outputs
+            .iter_mut()
+            .take(if in_place { 0 } else { operation.outputs() })
+        {
+            output.get_mut().fill(F::from_f64(f64::NAN));
+        }
+    };
     let (expected, index, number) = if let Some(status) = refused {
+        poison(&mut expected_outputs);
         (status, None, None)
     } else {
         let [first, second] = &mut expected_outputs;
@@ -304,6 +323,9 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             )
         });
         let (status, index) = status_of(&result);
+        if status == Status::SoftBceBackendUnavailable {
+            poison(&mut expected_outputs);
+        }
         (status, index, result.ok())
     };
 

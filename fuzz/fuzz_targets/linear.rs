@@ -43,7 +43,10 @@ struct Part {
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Number {
     /// Few bits, around half a unit of the grid: products that tie, or nearly.
-    Fine { odd: u8, exponent: u8 },
+    Fine {
+        odd: u8,
+        exponent: u8,
+    },
     /// Few bits, up to 1: what the scale is made of.
     Coarse(i8),
     Any(f32),
@@ -65,7 +68,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % count.max(1) as u64) as usize
     }
 }
@@ -124,7 +130,13 @@ impl<T: Element> Data<T> {
             t: Vec::new(),
             weights: Vec::new(),
             coefficients: (0..columns)
-                .map(|_| if problem.coefficients { pick(&mut random) } else { 0.0 })
+                .map(|_| {
+                    if problem.coefficients {
+                        pick(&mut random)
+                    } else {
+                        0.0
+                    }
+                })
                 .map(T::of)
                 .collect(),
             intercept: problem.intercept,
@@ -189,7 +201,13 @@ impl<T: Element> Data<T> {
         })
     }
 
-    fn add(&self, sums: &mut Sums, backend: Backend, columnar: bool, gap: usize) -> Result<(), Error> {
+    fn add(
+        &self,
+        sums: &mut Sums,
+        backend: Backend,
+        columnar: bool,
+        gap: usize,
+    ) -> Result<(), Error> {
         let (rows, columns) = (self.rows(), self.columns);
         let transposed: Vec<Vec<T>> = (0..columns)
             .map(|j| (0..rows).map(|i| self.x[i * columns + j]).collect())
@@ -236,7 +254,9 @@ fn check<T: Element>(problem: &Problem) {
         assert!(data.x.iter().any(|x| !x.is_finite()));
         return;
     }
-    let Ok(empty) = data.start(&scales) else { return };
+    let Ok(empty) = data.start(&scales) else {
+        return;
+    };
     // The definition: rows one by one, each from nothing.
     let mut expected: Result<Sums, Error> = Ok(empty.clone());
     for row in 0..data.rows() {
@@ -286,7 +306,9 @@ fn check<T: Element>(problem: &Problem) {
 fn merge_all(to: &mut Sums, from: &Sums) {
     to.loss.merge(&from.loss);
     let read = |sums: &[ColumnSum]| -> Vec<ColumnSum> {
-        sums.iter().map(|sum| ColumnSum::from_bytes(&sum.to_bytes()).unwrap()).collect()
+        sums.iter()
+            .map(|sum| ColumnSum::from_bytes(&sum.to_bytes()).unwrap())
+            .collect()
     };
     merge(&mut to.gradient, &read(&from.gradient)).unwrap();
     merge(&mut to.gram, &read(&from.gram)).unwrap();

@@ -26,6 +26,11 @@ enum Task {
         elements: Elements,
     },
     Bytes(Vec<u8>),
+    /// A value doubled by merges, up to and beyond the range.
+    Doubled {
+        value: Number,
+        doublings: u8,
+    },
     /// What `to_bytes` writes, damaged; then values added.
     Damaged {
         values: Vec<Number>,
@@ -75,6 +80,10 @@ fn check_values(values: &[(Number, u8)], tree: &[(u8, u8)]) {
     let whole = exact_sum(numbers.iter().copied());
     assert_eq!(whole.count(), numbers.len() as u64);
     assert_eq!(bits_of(whole.to_f64()), bits_of(rounded_sum(&numbers)));
+
+    let mut at_once = LossSum::new();
+    at_once.add_slice(&numbers);
+    assert_eq!(at_once.to_bytes(), whole.to_bytes());
 
     let backwards = exact_sum(numbers.iter().rev().copied());
     assert_eq!(backwards.to_bytes(), whole.to_bytes());
@@ -137,6 +146,34 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
     assert_eq!(bits_of(sum), bits_of(expected.to_f64()));
 }
 
+/// From 2^1101 on a sum is infinite; of -2^1101, the least there is, either is right.
+fn check_doubled(value: f64, doublings: u8) {
+    let mut sum = LossSum::new();
+    sum.add(value);
+    for _ in 0..doublings {
+        sum.merge(&sum.clone());
+    }
+    let mut exact = Float::with_val(EXACT, value);
+    exact <<= u32::from(doublings);
+    let limit = Float::with_val(EXACT, Float::u_exp(1, 1101));
+    let beyond = exact.cmp_abs(&limit).is_some_and(|order| order.is_ge()) && exact != -limit;
+    let expected = if value.is_nan() {
+        value
+    } else {
+        // Beyond 2^1024 either way; but a state that wrapped is not.
+        f64::from_float(&exact) + 0.0
+    };
+    assert_eq!(bits_of(sum.to_f64()), bits_of(expected));
+    // What is infinite stays so, whatever is taken away.
+    if beyond {
+        sum.add(-value);
+        assert!(!sum.to_f64().is_finite());
+        assert!(sum.to_bytes()[16..].iter().all(|&byte| byte == 0));
+    }
+    sum.add(1.0);
+    assert_eq!(LossSum::from_bytes(&sum.to_bytes()), Ok(sum));
+}
+
 fn check_bytes(bytes: &[u8]) -> Option<LossSum> {
     let read = LossSum::from_bytes(bytes).ok()?;
     assert_eq!(read.to_bytes(), bytes);
@@ -157,6 +194,7 @@ fuzz_target!(|input: Input| {
                 check_losses::<f32>(cuts, elements, &input.tree);
             }
         }
+        Task::Doubled { value, doublings } => check_doubled(value.value(), doublings % 100),
         Task::Bytes(bytes) => {
             check_bytes(bytes);
         }
