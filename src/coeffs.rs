@@ -1,7 +1,7 @@
-//! Float of the kernels. Made by `sollya src/coeffs.sollya > src/coeffs.rs`;
+//! Constants of the kernels. Made by `sollya src/coeffs.sollya > src/coeffs.rs`;
 //! do not edit. Each bound is certified by Sollya's `supnorm`.
 
-/// Float of the `f32` kernel.
+/// Constants of the `f32` kernel.
 pub(crate) mod single {
     /// log2(e).
     pub(crate) const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
@@ -52,7 +52,7 @@ pub(crate) mod single {
     ];
 }
 
-/// Float of the `f64` kernel.
+/// Constants of the `f64` kernel.
 pub(crate) mod double {
     /// log2(e).
     pub(crate) const LOG2_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
@@ -136,34 +136,31 @@ pub(crate) mod double {
     ];
 }
 
-/// Float of the correctly rounded `f32` functions, in `f64`.
+/// Constants of the correctly rounded `f32` functions, in `f64`.
 pub(crate) mod exact {
-    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-39.677.
-    pub(crate) const EXP: [f64; 7] = [
-        f64::from_bits(0x3fe0_0000_0005_ddb7),
-        f64::from_bits(0x3fc5_5555_57dc_d029),
-        f64::from_bits(0x3fa5_5555_41e8_029f),
-        f64::from_bits(0x3f81_110a_26aa_5d22),
-        f64::from_bits(0x3f56_c18d_2fb0_c93c),
-        f64::from_bits(0x3f2a_1854_d836_bb2e),
-        f64::from_bits(0x3ef9_e894_9f16_e43c),
+    /// ln 2.
+    pub(crate) const LN2: f64 = f64::from_bits(0x3fe6_2e42_fefa_39ef);
+    /// exp(r) = EXP(r) on |r| <= ln(2)/2; relative error <= 2^-40.231.
+    pub(crate) const EXP: [f64; 9] = [
+        f64::from_bits(0x3fef_ffff_ffff_f7a3),
+        f64::from_bits(0x3fef_ffff_fffd_563a),
+        f64::from_bits(0x3fe0_0000_0008_7f61),
+        f64::from_bits(0x3fc5_5555_5a08_1a1e),
+        f64::from_bits(0x3fa5_5555_4050_d202),
+        f64::from_bits(0x3f81_1108_2af4_ece8),
+        f64::from_bits(0x3f56_c18b_33f7_3e0b),
+        f64::from_bits(0x3f2a_1a81_bd9b_5d70),
+        f64::from_bits(0x3ef9_eda8_f0bc_8aca),
     ];
-    /// log1p(e) = e + e^2 LOG1P(e) on [0, 1]; relative error <= 2^-40.82.
-    pub(crate) const LOG1P: [f64; 14] = [
-        f64::from_bits(0xbfdf_ffff_ffd6_8c48),
-        f64::from_bits(0x3fd5_5555_4635_15df),
-        f64::from_bits(0xbfcf_fffc_1c09_65a4),
-        f64::from_bits(0x3fc9_9958_5d6c_91ca),
-        f64::from_bits(0xbfc5_52c6_4ba5_0613),
-        f64::from_bits(0x3fc2_384a_302f_b683),
-        f64::from_bits(0xbfbf_65b9_945b_8bb8),
-        f64::from_bits(0x3fba_7334_8d71_25b0),
-        f64::from_bits(0xbfb4_aeb5_29e8_f429),
-        f64::from_bits(0x3fab_ffab_3e0c_f4df),
-        f64::from_bits(0xbf9e_4590_cd7e_c32e),
-        f64::from_bits(0x3f87_c8ac_4acd_cbe4),
-        f64::from_bits(0xbf67_aef5_022c_91fb),
-        f64::from_bits(0x3f36_2d76_6090_086e),
+    /// log1p(e) = e - w (1/2 + (e + q) LOG1P(w)), q = e/(1 + e), w = e - q, on [0, 1]; relative error <= 2^-41.241.
+    pub(crate) const LOG1P: [f64; 7] = [
+        f64::from_bits(0x3fb5_5555_5535_2262),
+        f64::from_bits(0xbf91_1110_f700_55da),
+        f64::from_bits(0x3f6d_41c5_cefc_6d3a),
+        f64::from_bits(0xbf49_ffc1_6e79_396b),
+        f64::from_bits(0x3f27_82a1_1453_9434),
+        f64::from_bits(0xbf04_7da8_3afb_6c86),
+        f64::from_bits(0x3eda_1f0c_adda_a25d),
     ];
     /// ln 2 - double::LN2_HI - double::LN2_LO.
     pub(crate) const LN2_REST: f64 = f64::from_bits(0x398f_97b5_7a07_9a19);

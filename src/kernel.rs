@@ -151,7 +151,7 @@ pub(crate) fn horner<L: Lane>(coefficients: &[L::Real], x: L) -> L {
 /// `horner`, a step of all vectors of a group before the next step of any: compilers
 /// would take one vector's chain after the other, and too few overlap.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn horner_abreast<L: Lane>(coefficients: &[L::Real], x: L) -> L {
+pub(crate) fn horner_abreast<L: Lane>(coefficients: &[L::Real], x: L) -> L {
     polynomial::<L, true>(coefficients, x)
 }
 

@@ -13,7 +13,8 @@
 //! 3. Where IEEE 754 leaves a choice (NaN payloads; the sign of a zero or the
 //!    NaN chosen by a maximum) the operation says which, or the kernel never
 //!    depends on it.
-//! 4. A lane's result depends on the same lane of its operands alone.
+//! 4. A lane's result depends on the same lane of its operands alone, but for the order of
+//!    [`Lane::low_words`], on which the kernel never depends.
 //!
 //! `tests/backends.rs` holds every backend against `Scalar`.
 
@@ -420,6 +421,8 @@ pub trait Lane:
     }
     /// The inverse of `widen`: each element rounded to nearest even.
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self;
+    /// The lower 32 bits of the patterns of both, in an order of the lane's own.
+    fn low_words(low: Self::Wide, high: Self::Wide) -> Self;
     /// `Isa::run` on this lane's instruction set.
     fn run_outlined<J: Job>(self, job: J) -> J::Output;
     /// How many of the two lanes of `widen` hold elements.

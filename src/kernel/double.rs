@@ -32,6 +32,12 @@ pub(crate) fn fast_two_sum<W: Lane>(a: W, b: W) -> Double<W> {
 }
 
 impl<W: Lane<Real = f64>> Double<W> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn of(high: W) -> Self {
+        let low = splat(0.0);
+        Self { high, low }
+    }
+
     /// Error below 2^-102 of the product, as of `larger_plus`'s sum.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn times(self, other: Self) -> Self {
@@ -51,18 +57,12 @@ impl<W: Lane<Real = f64>> Double<W> {
     /// e^self - 1 for |self| <= ln(2)/2, by its series: relative error below 2^-71.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn expm1(self) -> Self {
-        let mut sum = Self {
-            high: horner(&exact::EXPM1_END, self.high),
-            low: splat(0.0),
-        };
+        let mut sum = Self::of(horner(&exact::EXPM1_END, self.high));
         let mut first = true;
         for (&high, &low) in exact::EXPM1_HI.iter().zip(&exact::EXPM1_LO).rev() {
             let product = if first {
                 // 2^-5 of the coefficient: one rounding is far enough down.
-                Self {
-                    high: sum.high * self.high,
-                    low: splat(0.0),
-                }
+                Self::of(sum.high * self.high)
             } else {
                 self.times(sum)
             };
@@ -74,11 +74,7 @@ impl<W: Lane<Real = f64>> Double<W> {
             sum = coefficient.larger_plus(product);
         }
         for coefficient in [0.5, 1.0] {
-            let coefficient = Self {
-                high: splat(coefficient),
-                low: splat(0.0),
-            };
-            sum = coefficient.larger_plus(self.times(sum));
+            sum = Self::of(splat(coefficient)).larger_plus(self.times(sum));
         }
         self.times(sum)
     }

@@ -4,10 +4,12 @@
 //! Three steps, each with an error bound B: a result v stands if v - B and
 //! v + B round to the same `f32`, subnormal or not; else the next step decides.
 //!
-//! 1. `f64` lanes, B = 2^-39 v (gradient: 2^-39 (q + |v|)): Sollya certifies
-//!    2^-39.67 for the polynomial of e and 2^-40.82 for that of log1p; e enters
-//!    q, q - q^2 and log1p(e) with at most its own relative error, and some ten
-//!    roundings of 2^-53 fit in the rest. About one element in 2^14 goes on.
+//! 1. `f64` lanes, with near = z < 0 ? t : 1 - t and a = |z|: loss = near a + log1p(e), no
+//!    term of which is negative, gradient = +-(near - q) and Hessian = q - q^2. Sollya
+//!    certifies 2^-40.23 for the polynomial of e and 2^-41.24 for that of log1p; e enters q,
+//!    q - q^2 and log1p(e) with at most its own relative error, r = -a - k ln 2 is off by less
+//!    than 2^-46, and a dozen roundings of 2^-53 fit in the rest of B = 1.25e-12 v (gradient:
+//!    2^-40 (near + q)). About one element in 2^14 goes on.
 //! 2. Double-double lanes, with B = 2^-68 of what is not exact: t z, 1 - t and
 //!    their sums are kept exactly, so that a linear part which is itself half-way
 //!    between two `f32` is decided by the sign of the rest, however small.
@@ -24,7 +26,8 @@
 use crate::coeffs::{double, exact};
 use crate::kernel::double::{Double, fast_two_sum, two_sum};
 use crate::kernel::fixed::Fixed;
-use crate::kernel::{ExpNeg, Point, Pointwise, Wanted, horner, limit, nan_like, splat};
+use crate::kernel::{ExpNeg, Point, Pointwise, Wanted};
+use crate::kernel::{horner_abreast, limit, nan_like, splat};
 use crate::lane::{Float, Isa, Job, Lane, MAX_WIDTH};
 
 /// Beyond, only the sign of e = e^-a matters: results are multiples of 2^-149
@@ -47,56 +50,14 @@ impl<W: Lane<Real = f64>> Bracket<W> {
             upper: size.fma(splat(relative), value),
         }
     }
+}
 
+impl<L: Lane> Bracket<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn narrow<L: Lane<Wide = W>>(low: Self, high: Self) -> Bracket<L> {
-        Bracket {
+    fn narrow(low: Bracket<L::Wide>, high: Bracket<L::Wide>) -> Self {
+        Self {
             lower: L::narrow(low.lower, high.lower),
             upper: L::narrow(low.upper, high.upper),
-        }
-    }
-}
-
-/// Brackets of what `WHAT` asks for; zero for the rest.
-#[derive(Clone, Copy)]
-struct Brackets<L> {
-    loss: Bracket<L>,
-    gradient: Bracket<L>,
-    hessian: Bracket<L>,
-}
-
-impl<L: Lane> Brackets<L> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn zero() -> Self {
-        let zero = splat(L::Real::ZERO);
-        let bracket = Bracket {
-            lower: zero,
-            upper: zero,
-        };
-        Self {
-            loss: bracket,
-            gradient: bracket,
-            hessian: bracket,
-        }
-    }
-
-    /// Not zero in the lanes where the loss, or gradient or Hessian, is undecided.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn differs(&self) -> (L, L) {
-        let differs = |of: Bracket<L>| of.lower.xor_bits(of.upper);
-        (
-            differs(self.loss),
-            differs(self.gradient).or_bits(differs(self.hessian)),
-        )
-    }
-
-    /// From those of the two halves of an element lane.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn narrow(low: Brackets<L::Wide>, high: Brackets<L::Wide>) -> Self {
-        Self {
-            loss: Bracket::narrow(low.loss, high.loss),
-            gradient: Bracket::narrow(low.gradient, high.gradient),
-            hessian: Bracket::narrow(low.hessian, high.hessian),
         }
     }
 }
@@ -111,46 +72,125 @@ fn minus_magnitude<W: Lane<Real = f64>, const CLAMP: bool>(z: W) -> W {
     W::select(lowest.greater(minus_a), lowest, minus_a)
 }
 
-/// k + `ROUNDER`, k, and x - k ln 2 without the parts of ln 2 beyond `LN2_HI`: exact.
+/// k + `ROUNDER` and k = x/ln 2, rounded to an integer.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn reduce<W: Lane<Real = f64>>(x: W) -> (W, W, W) {
+fn nearest_power<W: Lane<Real = f64>>(x: W) -> (W, W) {
     let rounder = splat(f64::ROUNDER);
     let rounded = x.fma(splat(double::LOG2_E), rounder);
-    let k = rounded - rounder;
-    (rounded, k, k.neg_fma_cancelling(splat(double::LN2_HI), x))
+    (rounded, rounded - rounder)
 }
 
+/// log1p(e), where q = e/(1 + e).
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn log1p<W: Lane<Real = f64>>(e: W) -> W {
-    (horner(&exact::LOG1P, e) * e).fma(e, e)
+fn log1p<W: Lane<Real = f64>>(e: W, q: W) -> W {
+    let w = e - q;
+    let inner = horner_abreast(&exact::LOG1P, w).fma(e + q, splat(0.5));
+    w.neg_fma(inner, e)
 }
 
-/// The first step.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn quick<W: Lane<Real = f64>, const FULL: bool>(z: W, t: W, wanted: Wanted) -> Brackets<W> {
-    const BOUND: f64 = f64::from_bits((1023 - 39) << 52);
-    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
-    let (rounded, k, r) = reduce(minus_magnitude::<W, FULL>(z));
-    let r = k.neg_fma(splat(double::LN2_LO), r);
-    let p = horner(&exact::EXP, r).fma(r, one).fma(r, one);
-    let e = p.scale(rounded, k);
+/// The first step, for half of the elements of a lane.
+#[derive(Clone, Copy)]
+struct Quick<W> {
+    minus_a: W,
+    near: W,
+    e: W,
+    q: W,
+}
 
-    let mut results = Brackets::zero();
-    if wanted.losses() {
-        let loss = t.neg_fma(z, z.max_or(zero)) + log1p(e);
-        results.loss = Bracket::around(loss, BOUND, loss);
-    }
-    if wanted.derivatives() {
-        let q = e / (one + e);
-        let signed_q = q.xor_bits(z.and_bits(splat(-0.0)));
-        let gradient = (z.select_negative(zero, one) - t) - signed_q;
-        results.gradient = Bracket::around(gradient, BOUND, gradient.abs() + q);
-        if wanted.has(Wanted::HESSIAN) {
-            let hessian = q.neg_fma(q, q);
-            results.hessian = Bracket::around(hessian, BOUND, hessian);
+impl<W: Lane<Real = f64>> Quick<W> {
+    /// Of loss and Hessian, relative.
+    const BOUND: f64 = 1.25e-12;
+    /// The same in units of the last place, and one more.
+    const BOUND_UNITS: u64 = 11_260;
+    /// Of the gradient, relative to near + q.
+    const GRADIENT_BOUND: f64 = f64::from_bits((1023 - 40) << 52);
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new<const FULL: bool>(z: W, t: W) -> Self {
+        let one = splat::<W>(1.0);
+        let x = minus_magnitude::<W, FULL>(z);
+        let (rounded, k) = nearest_power(x);
+        let r = k.neg_fma(splat(exact::LN2), x);
+        let e = horner_abreast(&exact::EXP, r).scale(rounded, k);
+        Self {
+            minus_a: z.or_bits(splat(-0.0)),
+            near: z.select_negative(t, one - t),
+            e,
+            q: e / (one + e),
         }
     }
-    results
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn loss(self) -> W {
+        self.near.neg_fma(self.minus_a, log1p(self.e, self.q))
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn hessian(self) -> W {
+        self.q.neg_fma(self.q, self.q)
+    }
+
+    /// Of the gradient where z >= 0, of minus the gradient where z < 0.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn gradient(self) -> Bracket<W> {
+        Bracket::around(self.near - self.q, Self::GRADIENT_BOUND, self.near + self.q)
+    }
+}
+
+/// A lane whose bit patterns are above `decided` where a result may be misrounded.
+#[derive(Clone, Copy)]
+struct Undecided<L: Lane> {
+    lane: L,
+    decided: L,
+}
+
+impl<L: Lane> Undecided<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn differ<const FULL: bool>(z: L, bracket: Bracket<L>) -> Self {
+        let zero = splat::<L>(L::Real::ZERO);
+        let lane = bracket.lower.xor_bits(bracket.upper);
+        Self {
+            lane: if FULL {
+                // Limits are known.
+                L::select(splat::<L>(L::Real::INFINITY).greater(z.abs()), lane, zero)
+            } else {
+                lane
+            },
+            decided: zero,
+        }
+    }
+
+    /// For positive results with `Quick::BOUND`: without `FULL` they are normal, and undecided
+    /// near the midpoint between two `f32`, whose 29 bits beyond those of an `f32` are 2^28.
+    /// Elements are not in their own places.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn positive<const FULL: bool>(z: L, low: L::Wide, high: L::Wide) -> Self {
+        if FULL {
+            let around = |v| Bracket::around(v, Quick::<L::Wide>::BOUND, v);
+            return Self::differ::<FULL>(z, Bracket::narrow(around(low), around(high)));
+        }
+        const FIRST: u64 = (1 << 28) + Quick::<f64>::BOUND_UNITS;
+        // The undecided become the largest patterns.
+        let shift = splat::<L>(L::Real::of_pattern((1 << 29) - 1 - FIRST));
+        let other_bits = splat(L::Real::of_pattern(0xe000_0000));
+        Self {
+            lane: L::low_words(low, high).add_bits(shift).or_bits(other_bits),
+            decided: splat(L::Real::of_pattern(
+                0xffff_ffff - 2 * Quick::<f64>::BOUND_UNITS - 1,
+            )),
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn any(self) -> bool {
+        self.lane.exceeds_bits(self.decided)
+    }
+
+    /// The lane with zero in place of what is decided.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn or_zero(self) -> L {
+        self.lane.max_bits(self.decided).xor_bits(self.decided)
+    }
 }
 
 /// linear + small, where `linear` is exact and `small` is known but for
@@ -177,95 +217,94 @@ fn bracket<W: Lane<Real = f64>>(linear: Double<W>, small: Double<W>, size: W) ->
     }
 }
 
-/// The second step.
+/// The second step: e^-|z|.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn careful<W: Lane<Real = f64>, const LOSS: bool>(z: W, t: W) -> Brackets<W> {
-    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
-    let (_, k, r) = reduce(minus_magnitude::<W, true>(z));
+fn careful_exp<W: Lane<Real = f64>>(z: W) -> Double<W> {
+    let one = Double::of(splat::<W>(1.0));
+    let x = minus_magnitude::<W, true>(z);
+    let (rounded, k) = nearest_power(x);
+    let r = k.neg_fma(splat(double::LN2_HI), x);
     // k LN2_LO is split exactly; LN2_REST is below 2^-102.
     let product = k * splat(double::LN2_LO);
-    let rest = k.fma_cancelling(splat(double::LN2_LO), -product);
+    let rest = k.fma(splat(double::LN2_LO), -product);
     let rest = k.fma(splat(exact::LN2_REST), rest);
     let r = two_sum(r, -product);
     let r = fast_two_sum(r.high, r.low - rest);
-    let power = one.scale(k + splat(f64::ROUNDER), k);
-    let one_exactly = Double {
-        high: one,
-        low: zero,
-    };
-    let e = one_exactly.larger_plus(r.expm1());
-    let e = Double {
+    let power = one.high.scale(rounded, k);
+    let e = one.larger_plus(r.expm1());
+    Double {
         high: e.high * power,
         low: e.low * power,
+    }
+}
+
+/// The second step: the loss.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn careful_loss<W: Lane<Real = f64>>(z: W, t: W) -> Bracket<W> {
+    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
+    let e = careful_exp(z);
+    // With y near log1p(e) and v = e^-y - 1: log1p(e) = y + log1p(d),
+    // d = (1 + e) (1 + v) - 1 = (e + v) + e v, below 2^-38 y.
+    let y = log1p(e.high, e.high / (one + e.high));
+    let half = Double::of(y * splat(-0.5)).expm1();
+    let v = half.times(Double::of(splat(2.0)).larger_plus(half));
+    let product = e.times(v);
+    let sum = two_sum(e.high, v.high);
+    let d = two_sum(sum.high, product.high);
+    let d_low = d.low + (sum.low + (e.low + v.low) + product.low);
+    let d_high = d.high + d_low;
+    let d_low = (d.high - d_high) + d_low;
+    let d_low = (d_high * d_high).fma(splat(-0.5), d_low);
+    let tail = fast_two_sum(y, d_high);
+    let tail = Double {
+        high: tail.high,
+        low: tail.low + d_low,
     };
 
-    let mut results = Brackets::zero();
-    if LOSS {
-        // With y near log1p(e) and v = e^-y - 1: log1p(e) = y + log1p(d),
-        // d = (1 + e) (1 + v) - 1 = (e + v) + e v, below 2^-38 y.
-        let y = log1p(e.high);
-        let half = Double {
-            high: y * splat(-0.5),
-            low: zero,
-        };
-        let half = half.expm1();
-        let two = Double {
-            high: splat(2.0),
-            low: zero,
-        };
-        let v = half.times(two.larger_plus(half));
-        let product = e.times(v);
-        let sum = two_sum(e.high, v.high);
-        let d = two_sum(sum.high, product.high);
-        let d_low = d.low + (sum.low + (e.low + v.low) + product.low);
-        let d_high = d.high + d_low;
-        let d_low = (d.high - d_high) + d_low;
-        let d_low = (d_high * d_high).fma(splat(-0.5), d_low);
-        let tail = fast_two_sum(y, d_high);
-        let tail = Double {
-            high: tail.high,
-            low: tail.low + d_low,
-        };
+    let base = z.max_or(zero);
+    let product = t * z;
+    let linear = base - product;
+    let linear = Double {
+        high: linear,
+        low: (base - linear) - product,
+    };
+    bracket(linear, tail, tail.high)
+}
 
-        let base = z.max_or(zero);
-        let product = t * z;
-        let linear = base - product;
-        let linear = Double {
-            high: linear,
-            low: (base - linear) - product,
-        };
-        results.loss = bracket(linear, tail, tail.high);
-    }
-    if !LOSS {
-        let sum = one_exactly.larger_plus(e);
-        let high = e.high / sum.high;
-        let residual = high.neg_fma_cancelling(sum.high, e.high);
-        let residual = high.neg_fma(sum.low, residual + e.low);
-        let q = fast_two_sum(high, residual * (one - high));
+/// The second step: gradient and Hessian.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn careful_derivatives<W: Lane<Real = f64>>(z: W, t: W) -> (Bracket<W>, Bracket<W>) {
+    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
+    let e = careful_exp(z);
+    let sum = Double::of(one).larger_plus(e);
+    let high = e.high / sum.high;
+    let residual = high.neg_fma(sum.high, e.high);
+    let residual = high.neg_fma(sum.low, residual + e.low);
+    let q = fast_two_sum(high, residual * (one - high));
 
-        let positive = z.xor_bits(splat(-0.0)).and_bits(splat(-0.0));
-        let step = z.select_negative(zero, one);
-        let linear = step - t;
-        let linear = Double {
-            high: linear,
-            low: (step - linear) - t,
-        };
-        let small = Double {
-            high: q.high.xor_bits(positive),
-            low: q.low.xor_bits(positive),
-        };
-        // At z = 0 all is exact.
-        let size = W::select(z.equal(zero), zero, q.high);
-        results.gradient = bracket(linear, small, size);
+    let positive = z.xor_bits(splat(-0.0)).and_bits(splat(-0.0));
+    let step = z.select_negative(zero, one);
+    let linear = step - t;
+    let linear = Double {
+        high: linear,
+        low: (step - linear) - t,
+    };
+    let small = Double {
+        high: q.high.xor_bits(positive),
+        low: q.low.xor_bits(positive),
+    };
+    // At z = 0 all is exact.
+    let size = W::select(z.equal(zero), zero, q.high);
 
-        let square = q.times(q);
-        let minus_square = Double {
-            high: -square.high,
-            low: -square.low,
-        };
-        results.hessian = bracket(q, minus_square, q.high);
-    }
-    results
+    let square = q.times(q);
+    let minus_square = Double {
+        high: -square.high,
+        low: -square.low,
+    };
+    (
+        bracket(linear, small, size),
+        bracket(q, minus_square, q.high),
+    )
 }
 
 /// The third step, on one element with finite z and t in [0, 1].
@@ -319,7 +358,7 @@ impl Certain {
     }
 }
 
-/// The second and third steps on the lanes that need them, for the loss or for the
+/// The second and third steps on the vectors that need them, for the loss or for the
 /// derivatives: where targets are at the stationary point, the gradient alone is undecided.
 struct Resolve<'a, T, const LOSS: bool> {
     z: &'a [T],
@@ -389,24 +428,35 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
             }
             let (z_halves, t_halves) =
                 (<T::Lane<I>>::load_widened(z), <T::Lane<I>>::load_widened(t));
-            let low = careful::<_, LOSS>(z_halves.0, t_halves.0);
-            let high = if <T::Lane<I>>::HALVES == 2 {
-                careful::<_, LOSS>(z_halves.1, t_halves.1)
-            } else {
-                low
-            };
-            let results = Brackets::<T::Lane<I>>::narrow(low, high);
+            let two = <T::Lane<I>>::HALVES == 2;
             let element = |what: Wanted| {
                 move |i: usize| certain(z.get(i)?.as_f64(), t.get(i)?.as_f64(), what)
             };
-            if LOSS && let Some(to) = self.loss.get_mut(lane.clone()) {
-                settle(results.loss, to, element(Wanted::LOSS));
+            if LOSS {
+                let low = careful_loss(z_halves.0, t_halves.0);
+                let high = if two {
+                    careful_loss(z_halves.1, t_halves.1)
+                } else {
+                    low
+                };
+                if let Some(to) = self.loss.get_mut(lane) {
+                    settle::<T::Lane<I>>(Bracket::narrow(low, high), to, element(Wanted::LOSS));
+                }
+                continue;
             }
-            if !LOSS && let Some(to) = self.gradient.get_mut(lane.clone()) {
-                settle(results.gradient, to, element(Wanted::GRADIENT));
+            let low = careful_derivatives(z_halves.0, t_halves.0);
+            let high = if two {
+                careful_derivatives(z_halves.1, t_halves.1)
+            } else {
+                low
+            };
+            if let Some(to) = self.gradient.get_mut(lane.clone()) {
+                let bracket = Bracket::narrow(low.0, high.0);
+                settle::<T::Lane<I>>(bracket, to, element(Wanted::GRADIENT));
             }
-            if !LOSS && let Some(to) = self.hessian.get_mut(lane) {
-                settle(results.hessian, to, element(Wanted::HESSIAN));
+            if let Some(to) = self.hessian.get_mut(lane) {
+                let bracket = Bracket::narrow(low.1, high.1);
+                settle::<T::Lane<I>>(bracket, to, element(Wanted::HESSIAN));
             }
         }
     }
@@ -417,44 +467,34 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
 pub(crate) struct Exact;
 
 impl Exact {
-    /// Stores the lanes, has the undecided ones computed anew, and loads them.
+    /// Stores the lanes, has the undecided vectors computed anew, and loads them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn resolve<L: Lane>(
-        z: L,
-        t: L,
-        (loss_undecided, rest_undecided): (L, L),
-        point: &mut Point<L>,
-    ) {
-        let zero = splat::<L>(L::Real::ZERO);
+    fn resolve<L: Lane, const LOSS: bool>(z: L, t: L, undecided: L, point: &mut Point<L>) {
         let stored = |lane: L| {
             let mut elements = [L::Real::ZERO; MAX_WIDTH];
             lane.store(&mut elements);
             elements
         };
         let (z_stored, t_stored) = (stored(z), stored(t));
-        let z_stored = z_stored.get(..L::WIDTH).unwrap_or(&[]);
-        if loss_undecided.exceeds_bits(zero) {
-            let mut loss = stored(point.loss);
-            z.run_outlined(Resolve::<_, true> {
-                z: z_stored,
-                t: &t_stored,
-                undecided: &stored(loss_undecided),
-                loss: &mut loss,
-                gradient: &mut [],
-                hessian: &mut [],
-            });
+        let (mut loss, mut gradient, mut hessian);
+        let mut resolve = Resolve::<_, LOSS> {
+            z: z_stored.get(..L::WIDTH).unwrap_or(&[]),
+            t: &t_stored,
+            undecided: &stored(undecided),
+            loss: &mut [],
+            gradient: &mut [],
+            hessian: &mut [],
+        };
+        if LOSS {
+            loss = stored(point.loss);
+            resolve.loss = &mut loss;
+            z.run_outlined(resolve);
             point.loss = L::load(&loss);
-        }
-        if rest_undecided.exceeds_bits(zero) {
-            let (mut gradient, mut hessian) = (stored(point.gradient), stored(point.hessian));
-            z.run_outlined(Resolve::<_, false> {
-                z: z_stored,
-                t: &t_stored,
-                undecided: &stored(rest_undecided),
-                loss: &mut [],
-                gradient: &mut gradient,
-                hessian: &mut hessian,
-            });
+        } else {
+            (gradient, hessian) = (stored(point.gradient), stored(point.hessian));
+            resolve.gradient = &mut gradient;
+            resolve.hessian = &mut hessian;
+            z.run_outlined(resolve);
             point.gradient = L::load(&gradient);
             point.hessian = L::load(&hessian);
         }
@@ -476,45 +516,50 @@ impl<T: Float> Pointwise<T> for Exact {
         _: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L> {
+        let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
+        let minus_a = z.or_bits(splat(T::SIGN_BIT));
         let (z_halves, t_halves) = (z.widen(), t.widen());
-        let low = quick::<_, FULL>(z_halves.0, t_halves.0, wanted);
+        let low = Quick::new::<FULL>(z_halves.0, t_halves.0);
         let high = if L::HALVES == 2 {
-            quick::<_, FULL>(z_halves.1, t_halves.1, wanted)
+            Quick::new::<FULL>(z_halves.1, t_halves.1)
         } else {
             low
         };
-        let results = Brackets::<L>::narrow(low, high);
-        let zero = splat::<L>(T::ZERO);
-        let mut point = Point {
-            loss: results.loss.lower,
-            gradient: results.gradient.lower,
-            hessian: results.hessian.lower,
-        };
-        let (mut loss, mut rest) = results.differs();
-        if FULL {
-            let finite = splat::<L>(T::INFINITY).greater(z.abs());
-            loss = L::select(finite, loss, zero);
-            rest = L::select(finite, rest, zero);
-        }
-        if loss.or_bits(rest).exceeds_bits(zero) {
-            Self::resolve(z, t, (loss, rest), &mut point);
-        }
-        if FULL {
-            let one = splat::<L>(T::ONE);
-            let minus_a = z.or_bits(splat(T::SIGN_BIT));
-            let infinite = minus_a.equal(-splat::<L>(T::INFINITY));
+        let mut point = Point::zero();
+        if wanted.losses() {
+            let (low, high) = (low.loss(), high.loss());
+            point.loss = L::narrow(low, high);
+            let undecided = Undecided::positive::<FULL>(z, low, high);
+            if undecided.any() {
+                Self::resolve::<_, true>(z, t, undecided.or_zero(), &mut point);
+            }
             let factor = z.select_negative(t, one - t);
-            let step = z.select_negative(zero, one);
-            point = Point {
-                loss: limit::<L, FULL>(minus_a, factor, point.loss),
-                gradient: L::select(infinite, step - t, point.gradient),
-                hessian: L::select(infinite, zero, point.hessian),
-            };
-            point = Point {
-                loss: nan_like::<L, FULL>(z, point.loss),
-                gradient: nan_like::<L, FULL>(z, point.gradient),
-                hessian: nan_like::<L, FULL>(z, point.hessian),
-            };
+            let loss = limit::<L, FULL>(minus_a, factor, point.loss);
+            point.loss = nan_like::<L, FULL>(z, loss);
+        }
+        if wanted.derivatives() {
+            let bracket = Bracket::<L>::narrow(low.gradient(), high.gradient());
+            let sign = z.and_bits(splat(T::SIGN_BIT));
+            point.gradient = bracket.lower.xor_bits(sign);
+            let gradient = Undecided::differ::<FULL>(z, bracket);
+            let mut hessian = gradient;
+            if wanted.has(Wanted::HESSIAN) {
+                let (low, high) = (low.hessian(), high.hessian());
+                point.hessian = L::narrow(low, high);
+                hessian = Undecided::positive::<FULL>(z, low, high);
+            }
+            if gradient.any() || hessian.any() {
+                let undecided = gradient.or_zero().or_bits(hessian.or_zero());
+                Self::resolve::<_, false>(z, t, undecided, &mut point);
+            }
+            if FULL {
+                let infinite = minus_a.equal(-splat::<L>(T::INFINITY));
+                let step = z.select_negative(zero, one);
+                let gradient = L::select(infinite, step - t, point.gradient);
+                point.gradient = nan_like::<L, FULL>(z, gradient);
+                let hessian = L::select(infinite, zero, point.hessian);
+                point.hessian = nan_like::<L, FULL>(z, hessian);
+            }
         }
         point
     }

@@ -236,6 +236,10 @@ impl<L: Lane> Lane for Pair<L> {
         Self(L::narrow(low.0, high.0), L::narrow(low.1, high.1))
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn low_words(low: Self::Wide, high: Self::Wide) -> Self {
+        Self(L::low_words(low.0, high.0), L::low_words(low.1, high.1))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn run_outlined<J: Job>(self, job: J) -> J::Output {
         self.0.run_outlined(job)
     }

@@ -42,7 +42,7 @@ const HARDWARE_FMA: bool = cfg!(any(
 macro_rules! portable_lane {
     ($lane:ident, $vector:ident, $bits:ident, $real:ident, $unsigned:ident, $width:literal, $fraction:literal,
      $fma:ident, $fma_cancelling:ident, $lanes:expr,
-     |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr) => {
+     |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr, $low_words:expr) => {
         impl Lane for $lane {
             type Real = $real;
             type Mask = $vector;
@@ -214,6 +214,10 @@ macro_rules! portable_lane {
                 $narrow
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn low_words(low: f64x4, high: f64x4) -> Self {
+                $low_words(low, high)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn run_outlined<J: Job>(self, job: J) -> J::Output {
                 Portable.run(job)
             }
@@ -259,6 +263,12 @@ portable_lane!(
         let [a, b, c, d] = low.to_array().map(|v| v as f32);
         let [e, f, g, h] = high.to_array().map(|v| v as f32);
         Doubled::of(f32x8::new([a, b, c, d, e, f, g, h]))
+    },
+    |low: f64x4, high: f64x4| {
+        let word = |v: f64| f32::from_bits(v.to_bits() as u32);
+        let [a, b, c, d] = low.to_array().map(word);
+        let [e, f, g, h] = high.to_array().map(word);
+        Doubled::of(f32x8::new([a, b, c, d, e, f, g, h]))
     }
 );
 portable_lane!(
@@ -273,5 +283,6 @@ portable_lane!(
     fma_cancelling_f64,
     [0.0, 1.0, 2.0, 3.0],
     |v| (v, f64x4::splat(0.0)),
-    |low, _high| low
+    |low, _high| low,
+    |low: f64x4, _high| f64x4::from_bits(low.to_bits() & u64x4::splat(0xffff_ffff))
 );

@@ -273,6 +273,10 @@ macro_rules! scalar_lane {
                 low as $real
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn low_words(low: f64, _high: f64) -> Self {
+                $real::from_bits(low.to_bits() as u32 as $bits)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn run_outlined<J: Job>(self, job: J) -> J::Output {
                 Scalar.run(job)
             }

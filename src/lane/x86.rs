@@ -184,7 +184,7 @@ macro_rules! lane {
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident, abreast: $abreast:ident,
-     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, sum_rows: $sum_rows:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, low_words: $low_words:ident, sum_rows: $sum_rows:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(crate) struct $lane($vector);
@@ -370,6 +370,10 @@ macro_rules! lane {
                 Self(unsafe { $narrow(low.0, high.0) })
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn low_words(low: $wide, high: $wide) -> Self {
+                Self(unsafe { $low_words(low.0, high.0) })
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn run_outlined<J: Job>(self, job: J) -> J::Output {
                 // This lane exists only where its instruction set does.
                 $isa(()).run(job)
@@ -409,7 +413,7 @@ lane! {
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
-    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32
+    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -424,7 +428,7 @@ lane! {
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
     reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field, abreast: abreast_pd256,
-    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, sum_rows: sum_rows_pd256, isa: Avx2, fraction: 52, unsigned: u64
+    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, low_words: low_words_pd256, sum_rows: sum_rows_pd256, isa: Avx2, fraction: 52, unsigned: u64
 }
 lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
@@ -439,7 +443,7 @@ lane! {
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
     reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scalef_ps512, abreast: abreast_ps512,
-    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32
+    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, low_words: low_words_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32
 }
 lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
@@ -454,7 +458,7 @@ lane! {
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
     reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512, abreast: abreast_pd512,
-    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64
+    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, low_words: low_words_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -702,6 +706,22 @@ unsafe fn narrow_pd256(low: __m256d, _high: __m256d) -> __m256d {
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn narrow_pd512(low: __m512d, _high: __m512d) -> __m512d {
     low
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn low_words_ps256(low: __m256d, high: __m256d) -> __m256 {
+    unsafe { _mm256_shuffle_ps::<0b10_00_10_00>(_mm256_castpd_ps(low), _mm256_castpd_ps(high)) }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn low_words_ps512(low: __m512d, high: __m512d) -> __m512 {
+    unsafe { _mm512_shuffle_ps::<0b10_00_10_00>(_mm512_castpd_ps(low), _mm512_castpd_ps(high)) }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn low_words_pd256(low: __m256d, _high: __m256d) -> __m256d {
+    unsafe { _mm256_and_pd(low, _mm256_set1_pd(f64::from_bits(0xffff_ffff))) }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn low_words_pd512(low: __m512d, _high: __m512d) -> __m512d {
+    unsafe { _mm512_and_pd(low, _mm512_set1_pd(f64::from_bits(0xffff_ffff))) }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn widen_pd256(v: __m256d) -> (__m256d, __m256d) {
