@@ -271,17 +271,22 @@ fn careful_loss<W: Lane<Real = f64>>(z: W, t: W) -> Bracket<W> {
     bracket(linear, tail, tail.high)
 }
 
-/// The second step: gradient and Hessian.
+/// The second step: q.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn careful_derivatives<W: Lane<Real = f64>>(z: W, t: W) -> (Bracket<W>, Bracket<W>) {
-    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
+fn careful_q<W: Lane<Real = f64>>(z: W) -> Double<W> {
+    let one = splat::<W>(1.0);
     let e = careful_exp(z);
     let sum = Double::of(one).larger_plus(e);
     let high = e.high / sum.high;
     let residual = high.neg_fma(sum.high, e.high);
     let residual = high.neg_fma(sum.low, residual + e.low);
-    let q = fast_two_sum(high, residual * (one - high));
+    fast_two_sum(high, residual * (one - high))
+}
 
+/// The second step: the gradient.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn careful_gradient<W: Lane<Real = f64>>(z: W, t: W, q: Double<W>) -> Bracket<W> {
+    let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
     let positive = z.xor_bits(splat(-0.0)).and_bits(splat(-0.0));
     let step = z.select_negative(zero, one);
     let linear = step - t;
@@ -294,17 +299,32 @@ fn careful_derivatives<W: Lane<Real = f64>>(z: W, t: W) -> (Bracket<W>, Bracket<
         low: q.low.xor_bits(positive),
     };
     // At z = 0 all is exact.
-    let size = W::select(z.equal(zero), zero, q.high);
+    let origin = z.equal(zero);
+    let size = W::select(origin, zero, q.high);
+    let bracket = bracket(linear, small, size);
+    // z/4 - z^3/48 + ...: at t = 1/2 less than z/4 by less than an `f64` shows.
+    let (tiny, half) = (splat::<W>(f64::from_bits((1023 - 40) << 52)), splat(0.5));
+    let below = (z * splat(0.25)).sub_bits(splat(f64::from_bits(1)));
+    let unless_tiny = |bound: W| {
+        let at_half = W::select(t.equal(half), below, bound);
+        let near_origin = W::select(tiny.greater(z.abs()), at_half, bound);
+        W::select(origin, bound, near_origin)
+    };
+    Bracket {
+        lower: unless_tiny(bracket.lower),
+        upper: unless_tiny(bracket.upper),
+    }
+}
 
+/// The second step: the Hessian.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn careful_hessian<W: Lane<Real = f64>>(q: Double<W>) -> Bracket<W> {
     let square = q.times(q);
     let minus_square = Double {
         high: -square.high,
         low: -square.low,
     };
-    (
-        bracket(linear, small, size),
-        bracket(q, minus_square, q.high),
-    )
+    bracket(q, minus_square, q.high)
 }
 
 /// The third step, on one element with finite z and t in [0, 1].
@@ -338,12 +358,6 @@ impl Certain {
     }
 
     fn gradient(&self) -> f32 {
-        if self.z.abs() < f32::from_bits((127 - 40) << 23) && self.t == Fixed::of(0.5) {
-            // z/4 - z^3/48 + ...: less than z/4 by less than an `f64` shows.
-            let quarter = f64::from(self.z.abs()) * 0.25;
-            let below = f64::from_bits(quarter.to_bits().saturating_sub(1)) as f32;
-            return if self.z < 0.0 { -below } else { below };
-        }
         let (negative, magnitude) = if self.z < 0.0 {
             self.q.difference(self.t)
         } else {
@@ -360,6 +374,7 @@ impl Certain {
 
 /// The second and third steps on the vectors that need them, for the loss or for the
 /// derivatives: where targets are at the stationary point, the gradient alone is undecided.
+/// Two vectors at a time: one would wait for its own results.
 struct Resolve<'a, T, const LOSS: bool> {
     z: &'a [T],
     t: &'a [T],
@@ -414,21 +429,23 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) {
-        let width = <T::Lane<I>>::WIDTH;
-        let zero = splat::<T::Lane<I>>(T::ZERO);
-        let (mut z, mut t) = (self.z.chunks_exact(width), self.t.chunks_exact(width));
-        let mut undecided = self.undecided.chunks_exact(width);
+        let width = <T::FullLane<I>>::WIDTH;
+        let zero = splat::<T::FullLane<I>>(T::ZERO);
+        let (mut z, mut t) = (self.z.chunks(width), self.t.chunks(width));
+        let mut undecided = self.undecided.chunks(width);
         let mut at = 0;
         // Zipped, they divide by `width` where that is not inlined.
         while let (Some(z), Some(t), Some(undecided)) = (z.next(), t.next(), undecided.next()) {
-            let lane = at..at + width;
+            let chunk = at..at + z.len();
             at += width;
-            if !<T::Lane<I>>::load(undecided).exceeds_bits(zero) {
+            if !<T::FullLane<I>>::load(undecided).exceeds_bits(zero) {
                 continue;
             }
-            let (z_halves, t_halves) =
-                (<T::Lane<I>>::load_widened(z), <T::Lane<I>>::load_widened(t));
-            let two = <T::Lane<I>>::HALVES == 2;
+            let (z_halves, t_halves) = (
+                <T::FullLane<I>>::load_widened(z),
+                <T::FullLane<I>>::load_widened(t),
+            );
+            let two = <T::FullLane<I>>::HALVES == 2;
             let element = |what: Wanted| {
                 move |i: usize| certain(z.get(i)?.as_f64(), t.get(i)?.as_f64(), what)
             };
@@ -439,24 +456,24 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
                 } else {
                     low
                 };
-                if let Some(to) = self.loss.get_mut(lane) {
-                    settle::<T::Lane<I>>(Bracket::narrow(low, high), to, element(Wanted::LOSS));
+                if let Some(to) = self.loss.get_mut(chunk) {
+                    let bracket = Bracket::narrow(low, high);
+                    settle::<T::FullLane<I>>(bracket, to, element(Wanted::LOSS));
                 }
                 continue;
             }
-            let low = careful_derivatives(z_halves.0, t_halves.0);
-            let high = if two {
-                careful_derivatives(z_halves.1, t_halves.1)
-            } else {
-                low
-            };
-            if let Some(to) = self.gradient.get_mut(lane.clone()) {
-                let bracket = Bracket::narrow(low.0, high.0);
-                settle::<T::Lane<I>>(bracket, to, element(Wanted::GRADIENT));
+            let low = careful_q(z_halves.0);
+            let high = if two { careful_q(z_halves.1) } else { low };
+            if let Some(to) = self.gradient.get_mut(chunk.clone()) {
+                let bracket = Bracket::narrow(
+                    careful_gradient(z_halves.0, t_halves.0, low),
+                    careful_gradient(z_halves.1, t_halves.1, high),
+                );
+                settle::<T::FullLane<I>>(bracket, to, element(Wanted::GRADIENT));
             }
-            if let Some(to) = self.hessian.get_mut(lane) {
-                let bracket = Bracket::narrow(low.1, high.1);
-                settle::<T::Lane<I>>(bracket, to, element(Wanted::HESSIAN));
+            if let Some(to) = self.hessian.get_mut(chunk) {
+                let bracket = Bracket::narrow(careful_hessian(low), careful_hessian(high));
+                settle::<T::FullLane<I>>(bracket, to, element(Wanted::HESSIAN));
             }
         }
     }
@@ -469,7 +486,12 @@ pub(crate) struct Exact;
 impl Exact {
     /// Stores the lanes, has the undecided vectors computed anew, and loads them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn resolve<L: Lane, const LOSS: bool>(z: L, t: L, undecided: L, point: &mut Point<L>) {
+    fn resolve<L: Lane, const LOSS: bool>(
+        (z, t): (L, L),
+        undecided: L,
+        wanted: Wanted,
+        point: &mut Point<L>,
+    ) {
         let stored = |lane: L| {
             let mut elements = [L::Real::ZERO; MAX_WIDTH];
             lane.store(&mut elements);
@@ -493,7 +515,9 @@ impl Exact {
         } else {
             (gradient, hessian) = (stored(point.gradient), stored(point.hessian));
             resolve.gradient = &mut gradient;
-            resolve.hessian = &mut hessian;
+            if wanted.has(Wanted::HESSIAN) {
+                resolve.hessian = &mut hessian;
+            }
             z.run_outlined(resolve);
             point.gradient = L::load(&gradient);
             point.hessian = L::load(&hessian);
@@ -531,7 +555,7 @@ impl<T: Float> Pointwise<T> for Exact {
             point.loss = L::narrow(low, high);
             let undecided = Undecided::positive::<FULL>(z, low, high);
             if undecided.any() {
-                Self::resolve::<_, true>(z, t, undecided.or_zero(), &mut point);
+                Self::resolve::<_, true>((z, t), undecided.or_zero(), wanted, &mut point);
             }
             let factor = z.select_negative(t, one - t);
             let loss = limit::<L, FULL>(minus_a, factor, point.loss);
@@ -550,7 +574,7 @@ impl<T: Float> Pointwise<T> for Exact {
             }
             if gradient.any() || hessian.any() {
                 let undecided = gradient.or_zero().or_bits(hessian.or_zero());
-                Self::resolve::<_, false>(z, t, undecided, &mut point);
+                Self::resolve::<_, false>((z, t), undecided, wanted, &mut point);
             }
             if FULL {
                 let infinite = minus_a.equal(-splat::<L>(T::INFINITY));
