@@ -223,10 +223,10 @@ fn careful_exp<W: Lane<Real = f64>>(z: W) -> Double<W> {
     let one = Double::of(splat::<W>(1.0));
     let x = minus_magnitude::<W, true>(z);
     let (rounded, k) = nearest_power(x);
-    let r = k.neg_fma(splat(double::LN2_HI), x);
+    let r = k.neg_fma_cancelling(splat(double::LN2_HI), x);
     // k LN2_LO is split exactly; LN2_REST is below 2^-102.
     let product = k * splat(double::LN2_LO);
-    let rest = k.fma(splat(double::LN2_LO), -product);
+    let rest = k.fma_cancelling(splat(double::LN2_LO), -product);
     let rest = k.fma(splat(exact::LN2_REST), rest);
     let r = two_sum(r, -product);
     let r = fast_two_sum(r.high, r.low - rest);
@@ -278,7 +278,7 @@ fn careful_q<W: Lane<Real = f64>>(z: W) -> Double<W> {
     let e = careful_exp(z);
     let sum = Double::of(one).larger_plus(e);
     let high = e.high / sum.high;
-    let residual = high.neg_fma(sum.high, e.high);
+    let residual = high.neg_fma_cancelling(sum.high, e.high);
     let residual = high.neg_fma(sum.low, residual + e.low);
     fast_two_sum(high, residual * (one - high))
 }
