@@ -166,8 +166,10 @@ impl<L: Lane> Undecided<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn positive<const FULL: bool>(z: L, low: L::Wide, high: L::Wide) -> Self {
         if FULL {
-            let around = |v| Bracket::around(v, Quick::<L::Wide>::BOUND, v);
-            return Self::differ::<FULL>(z, Bracket::narrow(around(low), around(high)));
+            let bound = Quick::<L::Wide>::BOUND;
+            let low = Bracket::around(low, bound, low);
+            let high = Bracket::around(high, bound, high);
+            return Self::differ::<FULL>(z, Bracket::narrow(low, high));
         }
         const FIRST: u64 = (1 << 28) + Quick::<f64>::BOUND_UNITS;
         // The undecided become the largest patterns.
@@ -204,16 +206,17 @@ fn bracket<W: Lane<Real = f64>>(linear: Double<W>, small: Double<W>, size: W) ->
     // What the additions of the low parts may have rounded away.
     let rounded = (low.abs() + linear.low.abs()) * splat(LAST_PLACES);
     let bound = size.fma(splat(BOUND), rounded);
-    let at = |low| {
-        Double {
-            high: sum.high,
-            low,
-        }
-        .to_odd()
-    };
     Bracket {
-        lower: at(low - bound),
-        upper: at(low + bound),
+        lower: Double {
+            high: sum.high,
+            low: low - bound,
+        }
+        .to_odd(),
+        upper: Double {
+            high: sum.high,
+            low: low + bound,
+        }
+        .to_odd(),
     }
 }
 
@@ -299,21 +302,23 @@ fn careful_gradient<W: Lane<Real = f64>>(z: W, t: W, q: Double<W>) -> Bracket<W>
         low: q.low.xor_bits(positive),
     };
     // At z = 0 all is exact.
-    let origin = z.equal(zero);
-    let size = W::select(origin, zero, q.high);
+    let size = W::select(z.equal(zero), zero, q.high);
     let bracket = bracket(linear, small, size);
-    // z/4 - z^3/48 + ...: at t = 1/2 less than z/4 by less than an `f64` shows.
-    let (tiny, half) = (splat::<W>(f64::from_bits((1023 - 40) << 52)), splat(0.5));
-    let below = (z * splat(0.25)).sub_bits(splat(f64::from_bits(1)));
-    let unless_tiny = |bound: W| {
-        let at_half = W::select(t.equal(half), below, bound);
-        let near_origin = W::select(tiny.greater(z.abs()), at_half, bound);
-        W::select(origin, bound, near_origin)
-    };
     Bracket {
-        lower: unless_tiny(bracket.lower),
-        upper: unless_tiny(bracket.upper),
+        lower: unless_tiny(z, t, bracket.lower),
+        upper: unless_tiny(z, t, bracket.upper),
     }
+}
+
+/// `bound` of the gradient but at t = 1/2 near z = 0, where it is z/4 - z^3/48 + ...: less
+/// than z/4 by less than an `f64` shows. Not a closure: those are not always inlined.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn unless_tiny<W: Lane<Real = f64>>(z: W, t: W, bound: W) -> W {
+    let tiny = splat::<W>(f64::from_bits((1023 - 40) << 52));
+    let below = (z * splat(0.25)).sub_bits(splat(f64::from_bits(1)));
+    let at_half = W::select(t.equal(splat(0.5)), below, bound);
+    let near_origin = W::select(tiny.greater(z.abs()), at_half, bound);
+    W::select(z.equal(splat(0.0)), bound, near_origin)
 }
 
 /// The second step: the Hessian.
@@ -479,6 +484,14 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
     }
 }
 
+/// A lane's elements. Not a closure: those are not always inlined.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn stored<L: Lane>(lane: L) -> [L::Real; MAX_WIDTH] {
+    let mut elements = [L::Real::ZERO; MAX_WIDTH];
+    lane.store(&mut elements);
+    elements
+}
+
 /// The correctly rounded loss, gradient and Hessian.
 #[derive(Clone, Copy)]
 pub(crate) struct Exact;
@@ -492,11 +505,6 @@ impl Exact {
         wanted: Wanted,
         point: &mut Point<L>,
     ) {
-        let stored = |lane: L| {
-            let mut elements = [L::Real::ZERO; MAX_WIDTH];
-            lane.store(&mut elements);
-            elements
-        };
         let (z_stored, t_stored) = (stored(z), stored(t));
         let (mut loss, mut gradient, mut hessian);
         let mut resolve = Resolve::<_, LOSS> {
