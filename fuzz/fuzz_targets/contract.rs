@@ -240,6 +240,14 @@ fn check_bce<F: Real>(input: &Input, operation: Operation) {
                 let counts = !input.weighted || w[i].to_f64() != 0.0;
                 let expected = z.get()[i].to_f64().is_nan() && counts;
                 assert_eq!(value.to_f64().is_nan(), expected, "element {i}");
+                // The limits are for the inputs to say.
+                let (z, t) = (z.get()[i].to_f64(), t[i].to_f64());
+                if operation == Operation::Loss && z.is_infinite() && counts {
+                    let hard = t == if z > 0.0 { 1.0 } else { 0.0 };
+                    let zero = hard && options[1].to_f64() == 0.0;
+                    let limit = if zero { 0.0 } else { f64::INFINITY };
+                    assert_eq!(value.to_f64(), limit, "element {i}");
+                }
             }
         }
         return;
