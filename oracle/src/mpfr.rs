@@ -194,7 +194,7 @@ fn refine<F: Format>(
     options: Options,
     certain: impl Fn(&Real) -> bool,
 ) -> Truth {
-    if let Some(limit) = limit::<F>(function, input, options) {
+    if let Some(limit) = limit(function, input, options) {
         return match limit {
             Truth::Real(real) => Truth::Real(weighted::<F>(real, function, input, options)),
             limit => limit,
@@ -218,7 +218,7 @@ fn refine<F: Format>(
 
 /// Results that are not finite, the exact zeros at infinite arguments, and those of elements that a
 /// weight of 0 removes, even where the logit is NaN.
-fn limit<F: Format>(function: Function, input: Input, options: Options) -> Option<Truth> {
+fn limit(function: Function, input: Input, options: Options) -> Option<Truth> {
     let z = input.z;
     if function.takes_target() && input.weight == 0.0 {
         return Some(Truth::Zero { negative: false });

@@ -486,6 +486,7 @@ fn cases() -> Vec<Case> {
             sum.merge(&other);
             sum.add_slice(&values);
             assert_eq!((sum.to_f64(), sum.count()), (2e300, 3004));
+            assert_eq!(sum.divided_by(&sum), 1.0);
         });
     };
     cases.push(("LossSum".into(), Box::new(sums)));
