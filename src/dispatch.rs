@@ -112,6 +112,12 @@ impl Backend {
         }
     }
 
+    const fn missing(self) -> Error {
+        Error::BackendUnavailable {
+            backend: self.name(),
+        }
+    }
+
     /// As `run`, for jobs that few programs ask for: where `Wide` has no instruction for an
     /// FMA, `Scalar` does its work. The bits are the same, and so is about the speed; the
     /// code is not there twice.
@@ -121,14 +127,13 @@ impl Backend {
         if Portable::FAST && self == Self::Wide {
             return Ok(Portable.run(job));
         }
-        let missing = Error::BackendUnavailable {
-            backend: self.name(),
-        };
         match self {
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(missing),
+            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(self.missing()),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx512 => Avx512::detect().map(|isa| isa.run(job)).ok_or(missing),
+            Self::Avx512 => Avx512::detect()
+                .map(|isa| isa.run(job))
+                .ok_or(self.missing()),
             _ => Ok(Scalar.run(job)),
         }
     }
@@ -136,9 +141,6 @@ impl Backend {
     /// Runs the job on this backend, or says that the machine lacks it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output, Error> {
-        let missing = Error::BackendUnavailable {
-            backend: self.name(),
-        };
         match self {
             Self::Scalar => Ok(Scalar.run(job)),
             #[cfg(not(any(
@@ -148,11 +150,13 @@ impl Backend {
             )))]
             Self::Wide => Ok(Portable.run(job)),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(missing),
+            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(self.missing()),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx512 => Avx512::detect().map(|isa| isa.run(job)).ok_or(missing),
+            Self::Avx512 => Avx512::detect()
+                .map(|isa| isa.run(job))
+                .ok_or(self.missing()),
             #[allow(unreachable_patterns, reason = "the backends that this target lacks")]
-            _ => Err(missing),
+            _ => Err(self.missing()),
         }
     }
 }
