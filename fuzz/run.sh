@@ -61,6 +61,7 @@ run_target() {
     if ! fuzz run "$target" "corpus/$target" "seeds/$target" -- \
         -max_total_time="$seconds" -max_len=1024 -len_control=0 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 \
         > "$log" 2>&1; then
+        grep -m 1 -A 4 panicked "$log" | cut -c 1-400
         tail -n 60 "$log"
         echo "$target: FAILED"
         return 1

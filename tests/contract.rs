@@ -388,6 +388,24 @@ fn means_do_not_depend_on_the_scale_of_the_weights() {
     check!(f64, (-1074..1022).step_by(21).chain([1021, -1073]));
 }
 
+/// A negative gradient that the division takes below the least number is +0 as well.
+#[test]
+fn the_zero_of_a_means_gradient_is_positive() {
+    for backend in Backend::available() {
+        for n in [4, 67, 1000] {
+            let bce = Bce::new().backend(backend).unwrap();
+            // 2^-149 over 4 or more.
+            let (z, t, mut g) = (vec![-104.0_f32; n], vec![1e-45; n], vec![7.0; n]);
+            bce.gradient(&z, &t, &mut g).unwrap();
+            assert_eq!(g, vec![-1e-45; n]);
+            for bce in [bce, bce.exact()] {
+                bce.mean_gradient(&z, &t, &mut g).unwrap();
+                assert!(g.iter().all(|g| g.to_bits() == 0), "{}, {n}", backend.name());
+            }
+        }
+    }
+}
+
 #[test]
 fn means_of_totals_beyond_the_range() {
     let mut g = [7.0_f32; 8];

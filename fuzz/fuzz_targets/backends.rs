@@ -198,6 +198,10 @@ fn mean<F: Real>(
         let divisor = F::from_f64(divisor.to_f64()).to_f64();
         for gradient in &mut *gradients {
             *gradient = F::from_f64(gradient.to_f64() / divisor);
+            // A gradient's zero is +0, a negative one's that underflows too.
+            if gradient.to_f64() == 0.0 {
+                *gradient = F::from_f64(0.0);
+            }
         }
         if operation == Operation::MeanGradient {
             assert_eq!(bits(gradients), bits(&divided));
