@@ -400,7 +400,11 @@ fn the_zero_of_a_means_gradient_is_positive() {
             assert_eq!(g, vec![-1e-45; n]);
             for bce in [bce, bce.exact()] {
                 bce.mean_gradient(&z, &t, &mut g).unwrap();
-                assert!(g.iter().all(|g| g.to_bits() == 0), "{}, {n}", backend.name());
+                assert!(
+                    g.iter().all(|g| g.to_bits() == 0),
+                    "{}, {n}",
+                    backend.name()
+                );
             }
         }
     }
