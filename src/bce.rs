@@ -432,6 +432,63 @@ impl<'a, T: Real> Bce<'a, T> {
         self.write(GRADIENT_HESSIAN, z, t, outputs)
     }
 
+    /// Writes the [loss](Self::loss) and the [gradient](Self::gradient) of every element in one pass.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (mut loss, mut gradient) = ([0.0; 2], [0.0; 2]);
+    /// Bce::new().loss_gradient(&[0.0, 1e4], &[0.5, 1.0], &mut loss, &mut gradient)?;
+    /// assert_eq!((loss, gradient), ([std::f32::consts::LN_2, 0.0], [0.0; 2]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn loss_gradient(
+        &self,
+        z: &[T],
+        t: &[T],
+        loss: &mut [T],
+        gradient: &mut [T],
+    ) -> Result<(), Error> {
+        let outputs = Outputs {
+            loss,
+            gradient,
+            ..Outputs::default()
+        };
+        self.write(LOSS.and(GRADIENT), z, t, outputs)
+    }
+
+    /// Writes the [loss](Self::loss), the [gradient](Self::gradient) and the Hessian's diagonal of
+    /// every element in one pass.
+    ///
+    /// # Errors
+    /// As [for every method](Self#what-every-method-does).
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (mut loss, mut gradient, mut hessian) = ([0.0], [0.0], [0.0]);
+    /// Bce::new().loss_gradient_hessian(&[0.0], &[1.0], &mut loss, &mut gradient, &mut hessian)?;
+    /// assert_eq!((loss, gradient, hessian), ([std::f64::consts::LN_2], [-0.5], [0.25]));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn loss_gradient_hessian(
+        &self,
+        z: &[T],
+        t: &[T],
+        loss: &mut [T],
+        gradient: &mut [T],
+        hessian: &mut [T],
+    ) -> Result<(), Error> {
+        let outputs = Outputs {
+            loss,
+            gradient,
+            hessian,
+            ..Outputs::default()
+        };
+        self.write(LOSS.and(GRADIENT_HESSIAN), z, t, outputs)
+    }
+
     /// The [sum](Self::sum), the [gradient](Self::gradient) and the Hessian's
     /// diagonal in one pass: what a Newton step or a boosting round needs.
     ///

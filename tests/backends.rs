@@ -37,19 +37,19 @@ impl<T: Element> Inputs<T> {
 #[derive(PartialEq)]
 struct Results<T> {
     number: Result<f64, Error>,
-    outputs: [Vec<T>; 2],
+    outputs: [Vec<T>; 3],
     sum: LossSum,
 }
 
 fn call<T: Element>(operation: Operation, bce: &Bce<'_, T>, z: &[T], t: &[T]) -> Results<T> {
     let untouched = vec![T::from_f64(7.0); z.len()];
-    let mut outputs = [untouched.clone(), untouched];
+    let mut outputs = [untouched.clone(), untouched.clone(), untouched];
     if operation == Operation::GradientInPlace {
         outputs[0].copy_from_slice(z);
     }
     let mut sum = LossSum::new();
-    let [first, second] = &mut outputs;
-    let number = T::run(operation, bce, z, t, [first, second], &mut sum);
+    let [first, second, third] = &mut outputs;
+    let number = T::run(operation, bce, z, t, [first, second, third], &mut sum);
     Results {
         number,
         outputs,
@@ -92,8 +92,7 @@ fn difference<T: Element>(found: &Results<T>, expected: &Results<T>) -> Option<S
 fn check_agreement<T: Element>(results: &[Results<T>]) {
     let of = |operation| &results[operation as usize];
     let losses = &of(Operation::Loss).outputs[0];
-    let [gradient, hessian] = &of(Operation::SumGradientHessian).outputs;
-    let untouched = vec![T::from_f64(7.0); losses.len()];
+    let [gradient, hessian, untouched] = &of(Operation::SumGradientHessian).outputs;
     let mut sum = LossSum::new();
     losses.iter().for_each(|&loss| sum.add(loss.to_f64()));
     for operation in Operation::ALL {
@@ -108,14 +107,16 @@ fn check_agreement<T: Element>(results: &[Results<T>]) {
                 Operation::MeanGradient => of(Operation::Mean).number,
                 _ => Ok(0.0),
             },
-            outputs: match operation {
-                Operation::Loss => [losses, &untouched],
-                Operation::MeanGradient => [&found.outputs[0], &untouched],
-                _ if operation.outputs() == 2 => [gradient, hessian],
-                _ if operation.outputs() == 1 => [gradient, &untouched],
-                _ => [&untouched, &untouched],
-            }
-            .map(Clone::clone),
+            outputs: std::array::from_fn(|output| {
+                let of = match operation.output_names().get(output).copied() {
+                    Some("loss") => losses,
+                    Some("hessian") => hessian,
+                    Some(_) if operation == Operation::MeanGradient => &found.outputs[0],
+                    Some(_) => gradient,
+                    None => untouched,
+                };
+                of.clone()
+            }),
             sum: if operation == Operation::Accumulate {
                 sum.clone()
             } else {
@@ -217,7 +218,7 @@ fn every_backend_gives_the_bits_of_scalar_f64() {
 fn a_planted_difference_is_named() {
     let results = |value| Results {
         number: Ok(1.0),
-        outputs: [vec![0.0_f32; 3], vec![0.0, value, f32::NAN]],
+        outputs: [vec![0.0_f32; 3], vec![0.0, value, f32::NAN], Vec::new()],
         sum: LossSum::new(),
     };
     assert_eq!(difference(&results(0.0), &results(0.0)), None);

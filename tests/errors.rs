@@ -19,7 +19,7 @@ struct Case {
     z: Vec<f64>,
     t: Vec<f64>,
     weights: Option<Vec<f64>>,
-    outputs: [Vec<f64>; 2],
+    outputs: [Vec<f64>; 3],
     sum: LossSum,
     pos_weight: f64,
     label_smoothing: f64,
@@ -36,7 +36,7 @@ impl Case {
             z: vec![0.25; length],
             t: vec![0.5; length],
             weights: None,
-            outputs: [vec![7.0; length], vec![7.0; length]],
+            outputs: std::array::from_fn(|_| vec![7.0; length]),
             sum,
             pos_weight: 1.0,
             label_smoothing: 0.0,
@@ -47,7 +47,7 @@ impl Case {
     }
 }
 
-type Run = fn(Bce<'_, f64>, &mut [f64], &[f64], [&mut [f64]; 2], &mut LossSum) -> Result<(), Error>;
+type Run = fn(Bce<'_, f64>, &mut [f64], &[f64], [&mut [f64]; 3], &mut LossSum) -> Result<(), Error>;
 
 struct Operation {
     name: &'static str,
@@ -86,52 +86,56 @@ macro_rules! operations {
 
 fn operations() -> Vec<Operation> {
     let mut all: Vec<Operation> = operations! {
-        "loss", ["loss"], Options, |bce, z, t, [a, _], _| bce.loss(z, t, a);
+        "loss", ["loss"], Options, |bce, z, t, [a, ..], _| bce.loss(z, t, a);
         "sum", [], Options, |bce, z, t, _, _| bce.sum(z, t);
         "mean", [], OptionsForMean, |bce, z, t, _, _| bce.mean(z, t);
-        "gradient", ["gradient"], Options, |bce, z, t, [a, _], _| bce.gradient(z, t, a);
+        "gradient", ["gradient"], Options, |bce, z, t, [a, ..], _| bce.gradient(z, t, a);
         "gradient_in_place", [], Options, |bce, z, t, _, _| bce.gradient_in_place(z, t);
-        "sum_gradient", ["gradient"], Options, |bce, z, t, [a, _], _| bce.sum_gradient(z, t, a);
+        "sum_gradient", ["gradient"], Options, |bce, z, t, [a, ..], _| bce.sum_gradient(z, t, a);
         "mean_gradient", ["gradient"], OptionsForMean,
-            |bce, z, t, [a, _], _| bce.mean_gradient(z, t, a);
+            |bce, z, t, [a, ..], _| bce.mean_gradient(z, t, a);
         "gradient_hessian", ["gradient", "hessian"], Options,
-            |bce, z, t, [a, b], _| bce.gradient_hessian(z, t, a, b);
+            |bce, z, t, [a, b, _], _| bce.gradient_hessian(z, t, a, b);
         "sum_gradient_hessian", ["gradient", "hessian"], Options,
-            |bce, z, t, [a, b], _| bce.sum_gradient_hessian(z, t, a, b);
+            |bce, z, t, [a, b, _], _| bce.sum_gradient_hessian(z, t, a, b);
+        "loss_gradient", ["loss", "gradient"], Options,
+            |bce, z, t, [a, b, _], _| bce.loss_gradient(z, t, a, b);
+        "loss_gradient_hessian", ["loss", "gradient", "hessian"], Options,
+            |bce, z, t, [a, b, c], _| bce.loss_gradient_hessian(z, t, a, b, c);
         "accumulate", [], Options, |bce, z, t, _, sum| bce.accumulate(z, t, sum);
         "accumulate_gradient", ["gradient"], Options,
-            |bce, z, t, [a, _], sum| bce.accumulate_gradient(z, t, sum, a);
+            |bce, z, t, [a, ..], sum| bce.accumulate_gradient(z, t, sum, a);
         "accumulate_gradient_hessian", ["gradient", "hessian"], Options,
-            |bce, z, t, [a, b], sum| bce.accumulate_gradient_hessian(z, t, sum, a, b);
+            |bce, z, t, [a, b, _], sum| bce.accumulate_gradient_hessian(z, t, sum, a, b);
     }
     .into();
     #[cfg(feature = "rayon")]
     all.extend(operations! {
-        "par_loss", ["loss"], Options, |bce, z, t, [a, _], _| bce.par_loss(z, t, a);
+        "par_loss", ["loss"], Options, |bce, z, t, [a, ..], _| bce.par_loss(z, t, a);
         "par_sum", [], Options, |bce, z, t, _, _| bce.par_sum(z, t);
         "par_mean", [], OptionsForMean, |bce, z, t, _, _| bce.par_mean(z, t);
-        "par_gradient", ["gradient"], Options, |bce, z, t, [a, _], _| bce.par_gradient(z, t, a);
+        "par_gradient", ["gradient"], Options, |bce, z, t, [a, ..], _| bce.par_gradient(z, t, a);
         "par_sum_gradient", ["gradient"], Options,
-            |bce, z, t, [a, _], _| bce.par_sum_gradient(z, t, a);
+            |bce, z, t, [a, ..], _| bce.par_sum_gradient(z, t, a);
         "par_mean_gradient", ["gradient"], OptionsForMean,
-            |bce, z, t, [a, _], _| bce.par_mean_gradient(z, t, a);
+            |bce, z, t, [a, ..], _| bce.par_mean_gradient(z, t, a);
         "par_gradient_hessian", ["gradient", "hessian"], Options,
-            |bce, z, t, [a, b], _| bce.par_gradient_hessian(z, t, a, b);
+            |bce, z, t, [a, b, _], _| bce.par_gradient_hessian(z, t, a, b);
         "par_sum_gradient_hessian", ["gradient", "hessian"], Options,
-            |bce, z, t, [a, b], _| bce.par_sum_gradient_hessian(z, t, a, b);
+            |bce, z, t, [a, b, _], _| bce.par_sum_gradient_hessian(z, t, a, b);
         "par_accumulate", [], Options, |bce, z, t, _, sum| bce.par_accumulate(z, t, sum);
     });
     all.extend(operations! {
-        "sigmoid", ["out"], Nothing, |_, z, _, [a, _], _| soft_bce::sigmoid(z, a);
-        "log_sigmoid", ["out"], Nothing, |_, z, _, [a, _], _| soft_bce::log_sigmoid(z, a);
-        "softplus", ["out"], Nothing, |_, z, _, [a, _], _| soft_bce::softplus(z, a);
-        "logit", ["out"], Probability, |_, _, t, [a, _], _| soft_bce::logit(t, a);
+        "sigmoid", ["out"], Nothing, |_, z, _, [a, ..], _| soft_bce::sigmoid(z, a);
+        "log_sigmoid", ["out"], Nothing, |_, z, _, [a, ..], _| soft_bce::log_sigmoid(z, a);
+        "softplus", ["out"], Nothing, |_, z, _, [a, ..], _| soft_bce::softplus(z, a);
+        "logit", ["out"], Probability, |_, _, t, [a, ..], _| soft_bce::logit(t, a);
         "exact::sigmoid", ["out"], Nothing,
-            |_, z, _, [a, _], _| of_f32(soft_bce::exact::sigmoid, z, a);
+            |_, z, _, [a, ..], _| of_f32(soft_bce::exact::sigmoid, z, a);
         "exact::log_sigmoid", ["out"], Nothing,
-            |_, z, _, [a, _], _| of_f32(soft_bce::exact::log_sigmoid, z, a);
+            |_, z, _, [a, ..], _| of_f32(soft_bce::exact::log_sigmoid, z, a);
         "exact::softplus", ["out"], Nothing,
-            |_, z, _, [a, _], _| of_f32(soft_bce::exact::softplus, z, a);
+            |_, z, _, [a, ..], _| of_f32(soft_bce::exact::softplus, z, a);
         "scalar::loss", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::loss);
         "scalar::gradient", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::gradient);
     });
@@ -211,6 +215,13 @@ fn faults() -> Vec<Fault> {
             name: "the second output has",
             possible: |operation| operation.outputs.len() > 1,
             plant: |case| shorten(&mut case.outputs[1]),
+            names: names!(Error::LengthMismatch { argument, .. }
+                if ["gradient", "hessian"].contains(argument)),
+        },
+        Fault {
+            name: "the third output has",
+            possible: |operation| operation.outputs.len() > 2,
+            plant: |case| shorten(&mut case.outputs[2]),
             names: names!(Error::LengthMismatch {
                 argument: "hessian",
                 ..
@@ -283,8 +294,8 @@ fn run(operation: &Operation, case: &Case) -> (Result<(), Error>, String) {
     if case.excess {
         bce = bce.excess();
     }
-    let [a, b] = &mut after.outputs;
-    let result = (operation.run)(bce, &mut after.z, &after.t, [a, b], &mut after.sum);
+    let [a, b, c] = &mut after.outputs;
+    let result = (operation.run)(bce, &mut after.z, &after.t, [a, b, c], &mut after.sum);
     assert_eq!(bits(&case.t), bits(&after.t));
     let mut states = Vec::new();
     for (i, (before, after)) in case.outputs.iter().zip(&after.outputs).enumerate() {

@@ -209,7 +209,7 @@ impl<T: Std> Buffers<T> {
             &mut self.h.get_mut()[at..][..n],
         );
         match task {
-            Task::Call(operation) => T::run(operation, bce, z, t, [g, h], &mut self.sum),
+            Task::Call(operation) => T::run(operation, bce, z, t, [g, h, &mut []], &mut self.sum),
             Task::Map(function) => {
                 let from = if function.takes_probability() { t } else { z };
                 T::map(function, from, g).map_or(Ok(0.0), |done| done.map(|()| 0.0))

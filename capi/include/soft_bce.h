@@ -389,6 +389,29 @@ soft_bce_status soft_bce_sum_gradient_hessian_f32(const float *z,
                                                   size_t *bad_index);
 
 /**
+ * soft_bce_loss and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_loss_gradient_f32(const float *z,
+                                           const float *t,
+                                           size_t n,
+                                           const struct soft_bce_options_f32 *options,
+                                           float *loss,
+                                           float *gradient,
+                                           size_t *bad_index);
+
+/**
+ * soft_bce_loss and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_loss_gradient_hessian_f32(const float *z,
+                                                   const float *t,
+                                                   size_t n,
+                                                   const struct soft_bce_options_f32 *options,
+                                                   float *loss,
+                                                   float *gradient,
+                                                   float *hessian,
+                                                   size_t *bad_index);
+
+/**
  * Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must
  * be initialised, else SOFT_BCE_MALFORMED_LOSS_SUM.
  */
@@ -545,6 +568,29 @@ soft_bce_status soft_bce_sum_gradient_hessian_f64(const double *z,
                                                   double *hessian,
                                                   double *sum,
                                                   size_t *bad_index);
+
+/**
+ * soft_bce_loss and soft_bce_gradient in one pass.
+ */
+soft_bce_status soft_bce_loss_gradient_f64(const double *z,
+                                           const double *t,
+                                           size_t n,
+                                           const struct soft_bce_options_f64 *options,
+                                           double *loss,
+                                           double *gradient,
+                                           size_t *bad_index);
+
+/**
+ * soft_bce_loss and soft_bce_gradient_hessian in one pass.
+ */
+soft_bce_status soft_bce_loss_gradient_hessian_f64(const double *z,
+                                                   const double *t,
+                                                   size_t n,
+                                                   const struct soft_bce_options_f64 *options,
+                                                   double *loss,
+                                                   double *gradient,
+                                                   double *hessian,
+                                                   size_t *bad_index);
 
 /**
  * Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must

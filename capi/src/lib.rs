@@ -327,7 +327,7 @@ impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS
         let weights = options.map_or(core::ptr::null(), |options| options.weights());
         let weighted = if weights.is_null() { 0 } else { n };
 
-        let mut spans = [options_span; 8];
+        let mut spans = [options_span; 9];
         let own = [
             Span::input(weights, weighted)?,
             Span::output(result, usize::from(size_of::<R>() > 0))?,
@@ -378,7 +378,8 @@ macro_rules! operations {
         $real:ident, $options:ident,
         $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
         $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
-        $sum_gradient_hessian:ident $accumulate:ident $accumulate_gradient:ident
+        $sum_gradient_hessian:ident $loss_gradient:ident $loss_gradient_hessian:ident
+        $accumulate:ident $accumulate_gradient:ident
         $accumulate_gradient_hessian:ident $add_slice:ident
         $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
     ) => {
@@ -658,6 +659,61 @@ macro_rules! operations {
             }
         }
 
+        /// soft_bce_loss and soft_bce_gradient in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $loss_gradient(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            loss: *mut $real,
+            gradient: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [loss, gradient],
+                result: NOTHING,
+                bad_index,
+                in_place: false,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [loss, gradient]| bce.loss_gradient(z, t, loss, gradient))
+            }
+        }
+
+        /// soft_bce_loss and soft_bce_gradient_hessian in one pass.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $loss_gradient_hessian(
+            z: *const $real,
+            t: *const $real,
+            n: usize,
+            options: *const $options,
+            loss: *mut $real,
+            gradient: *mut $real,
+            hessian: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = Call {
+                n,
+                inputs: [z, t],
+                options,
+                outputs: [loss, gradient, hessian],
+                result: NOTHING,
+                bad_index,
+                in_place: false,
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                call.run(|bce, [z, t], [loss, gradient, hessian]| {
+                    bce.loss_gradient_hessian(z, t, loss, gradient, hessian)
+                })
+            }
+        }
+
         /// Adds the loss of each element to `sum`, exactly. A call that fails adds none. `sum` must
         /// be initialised, else SOFT_BCE_MALFORMED_LOSS_SUM.
         #[unsafe(no_mangle)]
@@ -863,7 +919,8 @@ operations!(
     f32, OptionsF32,
     soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
     soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
-    soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_loss_gradient_f32
+    soft_bce_loss_gradient_hessian_f32 soft_bce_accumulate_f32
     soft_bce_accumulate_gradient_f32 soft_bce_accumulate_gradient_hessian_f32
     soft_bce_loss_sum_add_slice_f32
     soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
@@ -872,7 +929,8 @@ operations!(
     f64, OptionsF64,
     soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
     soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
-    soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_loss_gradient_f64
+    soft_bce_loss_gradient_hessian_f64 soft_bce_accumulate_f64
     soft_bce_accumulate_gradient_f64 soft_bce_accumulate_gradient_hessian_f64
     soft_bce_loss_sum_add_slice_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64

@@ -14,6 +14,7 @@ static void NAME(fill)(REAL *z, REAL *t, size_t n)
 static void NAME(test_values)(void)
 {
     static REAL z[COUNT], t[COUNT], loss[COUNT], g[COUNT], h[COUNT], g2[COUNT], h2[COUNT];
+    static REAL loss2[COUNT];
     double sum = 0, mean = 0, again = 0;
     soft_bce_loss_sum one, other;
     size_t i;
@@ -49,6 +50,12 @@ static void NAME(test_values)(void)
     memset(g2, 0, sizeof g2);
     OK(NAME(soft_bce_sum_gradient_hessian)(z, t, COUNT, NULL, g2, h2, &again, NULL));
     CHECK(memcmp(g, g2, sizeof g) == 0 && memcmp(h, h2, sizeof h) == 0 && again == sum);
+    OK(NAME(soft_bce_loss_gradient)(z, t, COUNT, NULL, loss2, g2, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0 && memcmp(loss, loss2, sizeof loss) == 0);
+    memset(g2, 0, sizeof g2);
+    OK(NAME(soft_bce_loss_gradient_hessian)(z, t, COUNT, NULL, loss2, g2, h2, NULL));
+    CHECK(memcmp(g, g2, sizeof g) == 0 && memcmp(h, h2, sizeof h) == 0);
+    CHECK(memcmp(loss, loss2, sizeof loss) == 0);
     memcpy(g2, z, sizeof z);
     OK(NAME(soft_bce_gradient_in_place)(g2, t, COUNT, NULL, NULL));
     CHECK(memcmp(g, g2, sizeof g) == 0);
@@ -249,7 +256,7 @@ static void NAME(test_targets)(void)
     static const double bad_targets[] = {-1e-30, 1.0000002, NAN, INFINITY, -INFINITY, -1};
     static const double bad_weights[] = {-1e-30, NAN, INFINITY, -INFINITY};
     enum { N = 300 };
-    static REAL z[N], t[N], w[N], out[N], out2[N], before[N];
+    static REAL z[N], t[N], w[N], out[N], out2[N], out3[N], before[N];
     NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
     soft_bce_loss_sum state, state_before;
     size_t i, bad, k;
@@ -285,6 +292,8 @@ static void NAME(test_targets)(void)
             FAILS(NAME(soft_bce_mean_gradient)(z, t, N, &options, out, &result, &bad));
             FAILS(NAME(soft_bce_gradient_hessian)(z, t, N, &options, out, out2, &bad));
             FAILS(NAME(soft_bce_sum_gradient_hessian)(z, t, N, &options, out, out2, &result, &bad));
+            FAILS(NAME(soft_bce_loss_gradient)(z, t, N, &options, out, out2, &bad));
+            FAILS(NAME(soft_bce_loss_gradient_hessian)(z, t, N, &options, out, out2, out3, &bad));
             FAILS(NAME(soft_bce_accumulate)(z, t, N, &options, &state, &bad));
             FAILS(NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, out, &bad));
             FAILS(NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, out, out2,
@@ -367,6 +376,9 @@ static void NAME(test_misuse)(void)
         REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, p, n, NULL, g, h, &result, NULL), status); \
         REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, n, NULL, p, h, &result, NULL), status); \
         REFUSED(NAME(soft_bce_sum_gradient_hessian)(z, t, n, NULL, g, p, &result, NULL), status); \
+        REFUSED(NAME(soft_bce_loss_gradient)(z, t, n, NULL, p, h, NULL), status);                 \
+        REFUSED(NAME(soft_bce_loss_gradient)(z, t, n, NULL, g, p, NULL), status);                 \
+        REFUSED(NAME(soft_bce_loss_gradient_hessian)(z, t, n, NULL, g, h, p, NULL), status);      \
         REFUSED(NAME(soft_bce_accumulate)(p, t, n, NULL, &state, NULL), status);                  \
         REFUSED(NAME(soft_bce_accumulate)(z, p, n, NULL, &state, NULL), status);                  \
         REFUSED(NAME(soft_bce_accumulate_gradient)(z, t, n, NULL, &state, p, NULL), status);      \
@@ -418,6 +430,8 @@ static void NAME(test_misuse)(void)
     }
     REFUSED(NAME(soft_bce_loss)(z, t, N, &options, w + 1, NULL), SOFT_BCE_OVERLAP);
     REFUSED(NAME(soft_bce_gradient_hessian)(z, t, N, NULL, g, g, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_loss_gradient)(z, t, N, NULL, g, g + 1, NULL), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_loss_gradient_hessian)(z, t, N, &options, g, h, w, NULL), SOFT_BCE_OVERLAP);
     REFUSED(NAME(soft_bce_gradient_hessian)(z, t, N, NULL, g, g + 1, NULL), SOFT_BCE_OVERLAP);
     REFUSED(NAME(soft_bce_gradient_in_place)(z, z, N, NULL, NULL), SOFT_BCE_OVERLAP);
     REFUSED(NAME(soft_bce_gradient_in_place)(t, t - 1, N, NULL, NULL), SOFT_BCE_OVERLAP);
@@ -448,7 +462,7 @@ static int NAME(all_nan)(const REAL *of, size_t n)
 static void NAME(test_errors)(void)
 {
     enum { N = 70, KINDS = 8 };
-    static REAL z[N], t[N], w[N], a[N], b[N], before[N];
+    static REAL z[N], t[N], w[N], a[N], b[N], c[N], before[N];
     soft_bce_loss_sum state, bytes;
     double result = 7;
     size_t i, kind;
@@ -500,6 +514,9 @@ static void NAME(test_errors)(void)
         FAILS(1, NAME(soft_bce_mean_gradient)(z, t, N, &options, a, &result, NULL));
         FAILS(2, NAME(soft_bce_gradient_hessian)(z, t, N, &options, a, b, NULL));
         FAILS(2, NAME(soft_bce_sum_gradient_hessian)(z, t, N, &options, a, b, &result, NULL));
+        FAILS(2, NAME(soft_bce_loss_gradient)(z, t, N, &options, a, b, NULL));
+        FAILS(2, NAME(soft_bce_loss_gradient_hessian)(z, t, N, &options, a, b, c, NULL));
+        CHECK(NAME(all_nan)(c, N));
         FAILS(0, NAME(soft_bce_accumulate)(z, t, N, &options, &state, NULL));
         FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
         FAILS(2, NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, a, b, NULL));

@@ -17,7 +17,7 @@ struct Input {
     #[arbitrary(with = operation)]
     operation: Operation,
     mode: Mode,
-    output_offsets: [u8; 2],
+    output_offsets: [u8; 3],
     elements: Elements,
 }
 
@@ -91,8 +91,16 @@ fn check<F: Real>(input: &Input) {
         let (mut loss, mut gradient, mut hessian) = ([zero], [zero], [zero]);
         let (z, t) = (&z[i..=i], &t[i..=i]);
         let mut sum = LossSum::new();
-        F::run(Operation::Loss, &bce, z, t, [&mut loss, &mut []], &mut sum).unwrap();
-        let outputs = [&mut gradient[..], &mut hessian];
+        F::run(
+            Operation::Loss,
+            &bce,
+            z,
+            t,
+            [&mut loss, &mut [], &mut []],
+            &mut sum,
+        )
+        .unwrap();
+        let outputs = [&mut gradient[..], &mut hessian, &mut []];
         F::run(Operation::GradientHessian, &bce, z, t, outputs, &mut sum).unwrap();
         for (list, [value]) in expected.iter_mut().zip([loss, gradient, hessian]) {
             list.push(value);
@@ -127,9 +135,10 @@ fn check<F: Real>(input: &Input) {
         } else {
             vec![F::from_f64(7.0); z.len()]
         };
-        let [mut first, mut second] = input.output_offsets.map(|at| Placed::new(&before, at));
+        let [mut first, mut second, mut third] =
+            input.output_offsets.map(|at| Placed::new(&before, at));
         let mut sum = LossSum::new();
-        let outputs = [first.get_mut(), second.get_mut()];
+        let outputs = [first.get_mut(), second.get_mut(), third.get_mut()];
         let result = F::run(input.operation, &bce, z, t, outputs, &mut sum);
         let name = backend.name();
         assert_eq!(
@@ -137,18 +146,17 @@ fn check<F: Real>(input: &Input) {
             number.map(bits_of),
             "{name}: {result:?} instead of {number:?}"
         );
-        let written = match input.operation {
-            Operation::Loss => [Some(&losses), None],
-            Operation::Gradient
-            | Operation::GradientInPlace
-            | Operation::SumGradient
-            | Operation::MeanGradient => [Some(&gradients), None],
-            Operation::GradientHessian | Operation::SumGradientHessian => {
-                [Some(&gradients), Some(&hessians)]
-            }
-            Operation::Sum | Operation::Mean | Operation::Accumulate => [None, None],
-        };
-        for (output, expected) in [first, second].iter().zip(written) {
+        let written = input
+            .operation
+            .output_names()
+            .iter()
+            .map(|name| match *name {
+                "loss" => &losses,
+                "gradient" => &gradients,
+                _ => &hessians,
+            });
+        let written = written.map(Some).chain(std::iter::repeat(None));
+        for (output, expected) in [first, second, third].iter().zip(written) {
             output.assert_others_untouched();
             // There are no errors here but that of a mean of nothing.
             let expected = match (expected, result) {
@@ -175,7 +183,7 @@ fn mean<F: Real>(
 ) -> Result<f64, Error> {
     let bce = bce.backend(Backend::Scalar).unwrap();
     let mut divided = vec![F::from_f64(7.0); z.len()];
-    let outputs = [&mut divided[..], &mut []];
+    let outputs = [&mut divided[..], &mut [], &mut []];
     let mean = F::run(operation, &bce, z, t, outputs, &mut LossSum::new());
     // Exact: from 2^-1074 to beyond 2^1024 times any number of values.
     let exact = |values: &[F]| {

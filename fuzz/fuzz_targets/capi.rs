@@ -69,13 +69,13 @@ trait Interface: Real {
     fn options(weights: *const Self, numbers: [Self; 3], flags: u32, backend: u32)
     -> Self::Options;
     /// # Safety
-    /// As the functions of the header; `written` are the two outputs.
+    /// As the functions of the header; `written` are the outputs.
     unsafe fn call(
         operation: Operation,
         arrays: [*const Self; 2],
         n: usize,
         options: *const Self::Options,
-        written: [*mut Self; 2],
+        written: [*mut Self; 3],
         results: (*mut f64, *mut LossSum, *mut usize),
     ) -> Status;
     /// # Safety
@@ -94,6 +94,7 @@ macro_rules! interface {
         $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
         $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
         $sum_gradient_hessian:ident $accumulate:ident
+        $loss_gradient:ident $loss_gradient_hessian:ident
         $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
     ) => {
         impl Interface for $real {
@@ -120,7 +121,7 @@ macro_rules! interface {
                 [z, t]: [*const Self; 2],
                 n: usize,
                 options: *const $options,
-                [first, second]: [*mut Self; 2],
+                [first, second, third]: [*mut Self; 3],
                 (number, sum, bad): (*mut f64, *mut LossSum, *mut usize),
             ) -> Status {
                 // SAFETY: the caller's promise.
@@ -146,6 +147,12 @@ macro_rules! interface {
                             z, t, n, options, first, second, number, bad,
                         ),
                         Operation::Accumulate => capi::$accumulate(z, t, n, options, sum, bad),
+                        Operation::LossGradient => {
+                            capi::$loss_gradient(z, t, n, options, first, second, bad)
+                        }
+                        Operation::LossGradientHessian => capi::$loss_gradient_hessian(
+                            z, t, n, options, first, second, third, bad,
+                        ),
                     }
                 }
             }
@@ -176,6 +183,7 @@ interface!(
     soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
     soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
     soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_loss_gradient_f32 soft_bce_loss_gradient_hessian_f32
     soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
 );
 interface!(
@@ -183,6 +191,7 @@ interface!(
     soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
     soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
     soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_loss_gradient_f64 soft_bce_loss_gradient_hessian_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
 );
 
@@ -229,7 +238,11 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     let count = z.get().len();
     let fresh = || {
         let filler = Placed::new(&vec![F::from_f64(SEVEN); count], 3);
-        [if in_place { z.clone() } else { filler.clone() }, filler]
+        [
+            if in_place { z.clone() } else { filler.clone() },
+            filler.clone(),
+            filler,
+        ]
     };
 
     // The Rust call.
@@ -298,7 +311,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     let mut expected_outputs = fresh();
     let mut expected_sum = soft_bce::LossSum::new();
     // What Rust refuses before there is a call to refuse.
-    let poison = |outputs: &mut [Placed<F>; 2]| {
+    let poison = |outputs: &mut [Placed<F>; 3]| {
         for output in outputs
             .iter_mut()
             .take(if in_place { 0 } else { operation.outputs() })
@@ -310,9 +323,9 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         poison(&mut expected_outputs);
         (status, None, None)
     } else {
-        let [first, second] = &mut expected_outputs;
+        let [first, second, third] = &mut expected_outputs;
         let result = configured().and_then(|bce| {
-            let outputs = [first.get_mut(), second.get_mut()];
+            let outputs = [first.get_mut(), second.get_mut(), third.get_mut()];
             F::run(
                 operation,
                 &bce,
@@ -345,9 +358,9 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         bytes: soft_bce::LossSum::new().to_bytes(),
     };
     let (mut result, mut bad_index) = (SEVEN, NO_INDEX);
-    let [first, second] = &mut outputs;
+    let [first, second, third] = &mut outputs;
     let mut arrays = [z.get().as_ptr(), t.get().as_ptr()];
-    let mut written = [first.get_mut().as_mut_ptr(), second.get_mut().as_mut_ptr()];
+    let mut written = [first, second, third].map(|output| output.get_mut().as_mut_ptr());
     let mut options_pointer: *const F::Options = &options;
     if input.options.is_none() {
         options_pointer = ptr::null();
@@ -387,6 +400,10 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             }
             5 if operation == Operation::Accumulate => {
                 sum_pointer = ptr::null_mut();
+                fault = Some(Status::SoftBceNullPointer);
+            }
+            5 if outputs_used > 2 && n > 0 => {
+                written[2] = ptr::null_mut();
                 fault = Some(Status::SoftBceNullPointer);
             }
             _ => {}

@@ -21,8 +21,8 @@ struct Input {
     /// Any numbers, in any place: some are no targets or weights.
     targets: Vec<(u16, Number)>,
     weights: Vec<(u16, Number)>,
-    /// How much shorter or longer than the logits: targets, weights, two outputs.
-    longer: [i8; 4],
+    /// How much shorter or longer than the logits: targets, weights, three outputs.
+    longer: [i8; 5],
     elements: Elements,
 }
 
@@ -189,27 +189,25 @@ fn check_bce<F: Real>(input: &Input, operation: Operation) {
 
     let outputs = operation.outputs();
     let length_of = |longer| resized(z.get(), longer).len();
-    let output_lengths = [input.longer[2], input.longer[3]].map(length_of);
+    let [.., a, b, c] = input.longer;
+    let output_lengths = [a, b, c].map(length_of);
     let mut lengths = vec![("z", count), ("t", t.len())];
     lengths.extend(input.weighted.then_some(("weights", w.len())));
     if !in_place {
-        let names = match operation {
-            Operation::Loss => ["loss", ""],
-            _ => ["gradient", "hessian"],
-        };
-        lengths.extend(names.into_iter().zip(output_lengths).take(outputs));
+        let names = operation.output_names().iter().copied();
+        lengths.extend(names.zip(output_lengths));
     }
     let weights = input.weighted.then_some(&w[..]);
     let faults = faults(input, operation, &lengths, &t, weights, options);
 
     // An element that a call forgets to write is NaN where it should succeed, and 7 where not.
     let filler = F::from_f64(if faults.is_empty() { f64::NAN } else { 7.0 });
-    let [mut first, mut second] =
+    let [mut first, mut second, mut third] =
         output_lengths.map(|length| Placed::new(&vec![filler; length], input.backend));
     if in_place {
         first = z.clone();
     }
-    let before = [first.clone(), second.clone()];
+    let before = [first.clone(), second.clone(), third.clone()];
 
     let (t_before, w_before) = (bits(&t), bits(&w));
     let mut sum = LossSum::new();
@@ -220,11 +218,11 @@ fn check_bce<F: Real>(input: &Input, operation: Operation) {
         &bce,
         z.get(),
         &t,
-        [first.get_mut(), second.get_mut()],
+        [first.get_mut(), second.get_mut(), third.get_mut()],
         &mut sum,
     );
     assert_eq!((bits(&t), bits(&w)), (t_before, w_before));
-    let after = [first, second];
+    let after = [first, second, third];
     after.iter().for_each(Placed::assert_others_untouched);
 
     let Err(error) = result else {
@@ -235,14 +233,14 @@ fn check_bce<F: Real>(input: &Input, operation: Operation) {
             0
         };
         assert_eq!(sum.count(), 1 + added as u64);
-        for output in &after[..outputs] {
+        for (output, name) in after.iter().zip(operation.output_names()) {
             for (i, value) in output.get().iter().enumerate() {
                 let counts = !input.weighted || w[i].to_f64() != 0.0;
                 let expected = z.get()[i].to_f64().is_nan() && counts;
                 assert_eq!(value.to_f64().is_nan(), expected, "element {i}");
                 // The limits are for the inputs to say.
                 let (z, t) = (z.get()[i].to_f64(), t[i].to_f64());
-                if operation == Operation::Loss && z.is_infinite() && counts {
+                if *name == "loss" && z.is_infinite() && counts {
                     let hard = t == if z > 0.0 { 1.0 } else { 0.0 };
                     let zero = hard && options[1].to_f64() == 0.0;
                     let limit = if zero { 0.0 } else { f64::INFINITY };

@@ -80,9 +80,9 @@ fn compute<F: Real>(
         Function::Loss | Function::Gradient | Function::Hessian => {
             let mut other = vec![F::from_f64(0.0); z.len()];
             let (operation, outputs) = match function {
-                Function::Loss => (Operation::Loss, [out, &mut []]),
-                Function::Gradient => (Operation::Gradient, [out, &mut []]),
-                _ => (Operation::GradientHessian, [&mut other[..], out]),
+                Function::Loss => (Operation::Loss, [out, &mut [], &mut []]),
+                Function::Gradient => (Operation::Gradient, [out, &mut [], &mut []]),
+                _ => (Operation::GradientHessian, [&mut other[..], out, &mut []]),
             };
             F::run(operation, &bce, z, t, outputs, &mut sum).unwrap();
             return;

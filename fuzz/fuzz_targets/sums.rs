@@ -107,7 +107,7 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
         &whole,
         z,
         t,
-        [&mut losses, &mut []],
+        [&mut losses, &mut [], &mut []],
         &mut none,
     )
     .unwrap();
@@ -134,7 +134,7 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
             &bce,
             z,
             t,
-            [&mut [], &mut []],
+            [&mut [], &mut [], &mut []],
             &mut part,
         )
         .unwrap();
@@ -142,7 +142,15 @@ fn check_losses<F: Real>(cuts: &[(u8, u8)], elements: &Elements, tree: &[(u8, u8
         start = end;
     }
     assert_eq!(merged(parts, tree).to_bytes(), expected.to_bytes());
-    let sum = F::run(Operation::Sum, &whole, z, t, [&mut [], &mut []], &mut none).unwrap();
+    let sum = F::run(
+        Operation::Sum,
+        &whole,
+        z,
+        t,
+        [&mut [], &mut [], &mut []],
+        &mut none,
+    )
+    .unwrap();
     assert_eq!(bits_of(sum), bits_of(expected.to_f64()));
 }
 

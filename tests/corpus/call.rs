@@ -17,11 +17,13 @@ pub enum Operation {
     GradientHessian,
     SumGradientHessian,
     Accumulate,
+    LossGradient,
+    LossGradientHessian,
 }
 
 impl Operation {
     /// All of them. Fuzz seeds choose by position: append.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Loss,
         Self::Sum,
         Self::Mean,
@@ -32,6 +34,8 @@ impl Operation {
         Self::GradientHessian,
         Self::SumGradientHessian,
         Self::Accumulate,
+        Self::LossGradient,
+        Self::LossGradientHessian,
     ];
 
     /// The method's name.
@@ -47,6 +51,8 @@ impl Operation {
             Self::GradientHessian => "gradient_hessian",
             Self::SumGradientHessian => "sum_gradient_hessian",
             Self::Accumulate => "accumulate",
+            Self::LossGradient => "loss_gradient",
+            Self::LossGradientHessian => "loss_gradient_hessian",
         }
     }
 
@@ -54,8 +60,21 @@ impl Operation {
     pub const fn outputs(self) -> usize {
         match self {
             Self::Sum | Self::Mean | Self::Accumulate => 0,
-            Self::GradientHessian | Self::SumGradientHessian => 2,
+            Self::GradientHessian | Self::SumGradientHessian | Self::LossGradient => 2,
+            Self::LossGradientHessian => 3,
             _ => 1,
+        }
+    }
+
+    /// The names of these arrays, in order.
+    pub const fn output_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Loss => &["loss"],
+            Self::LossGradient => &["loss", "gradient"],
+            Self::LossGradientHessian => &["loss", "gradient", "hessian"],
+            _ if self.outputs() == 2 => &["gradient", "hessian"],
+            _ if self.outputs() == 1 => &["gradient"],
+            _ => &[],
         }
     }
 
@@ -215,7 +234,7 @@ pub trait Element: Format + Real {
         bce: &Bce<'_, Self>,
         z: &[Self],
         t: &[Self],
-        outputs: [&mut [Self]; 2],
+        outputs: [&mut [Self]; 3],
         sum: &mut LossSum,
     ) -> Result<f64, Error>;
 
@@ -237,7 +256,7 @@ macro_rules! element {
                 bce: &Bce<'_, Self>,
                 z: &[Self],
                 t: &[Self],
-                [first, second]: [&mut [Self]; 2],
+                [first, second, third]: [&mut [Self]; 3],
                 sum: &mut LossSum,
             ) -> Result<f64, Error> {
                 let nothing = |()| 0.0;
@@ -254,6 +273,10 @@ macro_rules! element {
                     }
                     Operation::SumGradientHessian => bce.sum_gradient_hessian(z, t, first, second),
                     Operation::Accumulate => bce.accumulate(z, t, sum).map(nothing),
+                    Operation::LossGradient => bce.loss_gradient(z, t, first, second).map(nothing),
+                    Operation::LossGradientHessian => bce
+                        .loss_gradient_hessian(z, t, first, second, third)
+                        .map(nothing),
                 }
             }
 

@@ -115,7 +115,7 @@ impl Hash {
 }
 
 /// The operations, by their names in the file; `scalar` is `soft_bce::scalar::loss`.
-const OPERATIONS: [(&str, Option<Operation>); 9] = [
+const OPERATIONS: [(&str, Option<Operation>); 10] = [
     ("loss", Some(Operation::Loss)),
     ("gradient", Some(Operation::Gradient)),
     ("gradient_in_place", Some(Operation::GradientInPlace)),
@@ -123,6 +123,10 @@ const OPERATIONS: [(&str, Option<Operation>); 9] = [
     ("sum", Some(Operation::Sum)),
     ("mean_gradient", Some(Operation::MeanGradient)),
     ("sum_gradient_hessian", Some(Operation::SumGradientHessian)),
+    (
+        "loss_gradient_hessian",
+        Some(Operation::LossGradientHessian),
+    ),
     ("loss_sum", Some(Operation::Accumulate)),
     ("scalar", None),
 ];
@@ -148,13 +152,13 @@ fn hash_operation<T: Element>(
     Chunk { z, t, .. }: &Chunk<T>,
     hash: &mut Hash,
 ) -> Result<(), Error> {
-    let (mut a, mut b) = ([T::from_bits(0); CHUNK], [T::from_bits(0); CHUNK]);
+    let [mut a, mut b, mut c] = [[T::from_bits(0); CHUNK]; 3];
     if let Some(operation) = operation {
         if operation == Operation::GradientInPlace {
             a = *z;
         }
         let mut sum = LossSum::new();
-        let number = T::run(operation, bce, z, t, [&mut a, &mut b], &mut sum)?;
+        let number = T::run(operation, bce, z, t, [&mut a, &mut b, &mut c], &mut sum)?;
         if operation.has_number() {
             hash.values(&[number]);
         }
@@ -168,6 +172,9 @@ fn hash_operation<T: Element>(
     }
     hash.values(&a);
     hash.values(&b);
+    if operation.is_some_and(|operation| operation.outputs() > 2) {
+        hash.values(&c);
+    }
     Ok(())
 }
 

@@ -44,6 +44,7 @@ struct Arrays<T> {
     t: Vec<T>,
     a: Vec<T>,
     b: Vec<T>,
+    c: Vec<T>,
 }
 
 trait Element: Real {
@@ -153,6 +154,12 @@ fn operations<T: Element>() -> Vec<Operation<T>> {
         ("sum_gradient_hessian", |bce, s| {
             bce.sum_gradient_hessian(&s.z, &s.t, &mut s.a, &mut s.b)
                 .map(drop)
+        }),
+        ("loss_gradient", |bce, s| {
+            bce.loss_gradient(&s.z, &s.t, &mut s.a, &mut s.b)
+        }),
+        ("loss_gradient_hessian", |bce, s| {
+            bce.loss_gradient_hessian(&s.z, &s.t, &mut s.a, &mut s.b, &mut s.c)
         }),
         ("accumulate", |bce, s| {
             bce.accumulate(&s.z, &s.t, &mut LossSum::new())
@@ -374,6 +381,7 @@ fn arrays<T: Element>(length: usize) -> Arrays<T> {
         t: (0..length).map(target).collect(),
         a: vec![T::of(0.0); length],
         b: vec![T::of(0.0); length],
+        c: vec![T::of(0.0); length],
     }
 }
 
