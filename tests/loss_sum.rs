@@ -1,85 +1,16 @@
-//! `LossSum` against exact integers, and against itself in every partition.
+//! `LossSum` where its value is known, and against itself in every partition. Against exact integers:
+//! `oracle/tests/loss_sum.rs`.
 
-use num_bigint::BigInt;
+mod values;
+
 use proptest::prelude::*;
 use soft_bce::{Error, LossSum};
+use values::finite;
 
 fn sum_of(values: &[f64]) -> LossSum {
     let mut sum = LossSum::new();
     values.iter().for_each(|&value| sum.add(value));
     sum
-}
-
-/// The pattern of a magnitude, as the multiple of 2^-1074 it stands for;
-/// infinity's pattern stands for 2^1024, where rounding to it begins to count.
-fn units(magnitude_bits: u64) -> BigInt {
-    let (exponent, fraction) = (magnitude_bits >> 52, magnitude_bits & ((1 << 52) - 1));
-    match exponent {
-        0 => BigInt::from(fraction),
-        _ => BigInt::from(fraction | (1 << 52)) << (exponent - 1),
-    }
-}
-
-/// The nearest `f64` by definition: bisection over all patterns between which
-/// the exact sum of the finite `values` lies, then the nearer, then the even one.
-fn reference(values: &[f64]) -> f64 {
-    const INFINITY_BITS: u64 = 0x7ff << 52;
-    let exact = exact_units(values);
-    let negative = exact < BigInt::ZERO;
-    let magnitude = BigInt::from(exact.magnitude().clone());
-    let (mut low, mut high) = (0, INFINITY_BITS);
-    if magnitude >= units(high) {
-        low = high;
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if units(middle) <= magnitude {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    let (to_low, to_high) = (&magnitude - units(low), units(high) - &magnitude);
-    let nearest = match to_low.cmp(&to_high) {
-        std::cmp::Ordering::Less => low,
-        std::cmp::Ordering::Greater => high,
-        std::cmp::Ordering::Equal => low + (low & 1),
-    };
-    let rounded = f64::from_bits(nearest);
-    if negative { -rounded } else { rounded }
-}
-
-/// The least number of values with this sum: the nearest one, and again for what is left.
-fn least_count(mut sum: BigInt) -> u64 {
-    let greatest = units(f64::MAX.to_bits());
-    let mut count = 0;
-    while sum != BigInt::ZERO {
-        let digits = sum.bits();
-        let nearest = if digits <= 53 {
-            sum.clone()
-        } else {
-            let unit = digits - 53;
-            let half = BigInt::from(1) << (unit - 1);
-            (((&sum + half) >> unit) << unit).min(greatest.clone())
-        };
-        sum = BigInt::from((sum - nearest).magnitude().clone());
-        count += 1;
-    }
-    count
-}
-
-fn exact_units(values: &[f64]) -> BigInt {
-    values
-        .iter()
-        .map(|value| {
-            let magnitude = units(value.abs().to_bits());
-            if value.is_sign_negative() {
-                -magnitude
-            } else {
-                magnitude
-            }
-        })
-        .sum()
 }
 
 fn with_count(sum: &LossSum, count: u64) -> Result<LossSum, Error> {
@@ -105,26 +36,6 @@ fn assert_sum(values: &[f64], expected: f64) {
     );
 }
 
-fn finite() -> impl Strategy<Value = f64> {
-    let near = |exponents: std::ops::Range<i32>| {
-        (-(1i64 << 53)..1 << 53, exponents).prop_map(|(m, e)| m as f64 * 2f64.powi(e))
-    };
-    prop_oneof![
-        4 => any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |x| x.is_finite()),
-        4 => near(-60..4),
-        2 => (any::<bool>(), 0..1u64 << 54).prop_map(|(s, m)| {
-            f64::from_bits(m | (u64::from(s) << 63)) // subnormals and the binades next to them
-        }),
-        2 => (any::<bool>(), -1022i32..1024).prop_map(|(s, e)| {
-            if s { -2f64.powi(e) } else { 2f64.powi(e) }
-        }),
-        1 => prop::sample::select(vec![
-            0.0, -0.0, f64::MAX, -f64::MAX, 5e-324, -5e-324, f64::MIN_POSITIVE, 1.0, -1.0,
-        ]),
-        1 => near(900..970),
-    ]
-}
-
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         200 => finite(),
@@ -132,55 +43,8 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Values whose leading parts cancel, so that what is left is the small ones.
-fn cancelling() -> impl Strategy<Value = Vec<f64>> {
-    (
-        prop::collection::vec(finite(), 0..40),
-        prop::collection::vec(finite(), 0..3),
-    )
-        .prop_map(|(pairs, rest)| {
-            let negated: Vec<f64> = pairs.iter().rev().map(|x| -x).collect();
-            [pairs, rest, negated].concat()
-        })
-}
-
-/// A sum next to the midpoint of two neighbours: `bits` + half a unit ± a crumb.
-fn near_tie() -> impl Strategy<Value = Vec<f64>> {
-    (
-        54..2046u64,
-        0..1u64 << 52,
-        any::<bool>(),
-        prop::option::of((any::<bool>(), 0..2046u64)),
-    )
-        .prop_map(|(exponent, fraction, negative, crumb)| {
-            let value = f64::from_bits((exponent << 52) | fraction);
-            let half = f64::from_bits((exponent - 53) << 52);
-            let mut values = vec![value, half];
-            if let Some((below, at)) = crumb {
-                let tiny = f64::from_bits(((at % (exponent - 53)) << 52) | 1);
-                values.push(if below { -tiny } else { tiny });
-            }
-            values
-                .iter()
-                .map(|x| if negative { -x } else { *x })
-                .collect()
-        })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn to_f64_is_the_correctly_rounded_sum(
-        values in prop_oneof![
-            prop::collection::vec(finite(), 0..80),
-            cancelling(),
-            near_tie(),
-            prop::collection::vec((0..1u64 << 54).prop_map(f64::from_bits), 0..80),
-        ]
-    ) {
-        prop_assert_eq!(sum_of(&values).to_f64().to_bits(), reference(&values).to_bits());
-    }
 
     #[test]
     fn every_order_partition_and_merge_tree_gives_equal_bytes(
@@ -213,35 +77,6 @@ proptest! {
         let restored = LossSum::from_bytes(&sum.to_bytes());
         prop_assert_eq!(restored.as_ref(), Ok(&sum));
         prop_assert_eq!(restored.map(|sum| sum.to_f64().to_bits()), Ok(sum.to_f64().to_bits()));
-    }
-
-    /// The count that `from_bytes` wants at least is the one that the digits of the sum need.
-    #[test]
-    fn from_bytes_refuses_what_no_count_values_sum_to(
-        values in prop_oneof![
-            prop::collection::vec(finite(), 0..60),
-            cancelling(),
-            prop::collection::vec(any::<u64>().prop_map(|bits| f64::from_bits(bits & !(1 << 62))), 0..60),
-            (0..6usize).prop_flat_map(|greatest| {
-                let rest = prop::collection::vec((0..1u64 << 52, 1970..2047u64), 0..4);
-                rest.prop_map(move |rest| {
-                    let rest = rest.iter().map(|(fraction, e)| f64::from_bits((e << 52) | fraction));
-                    rest.chain(vec![f64::MAX; greatest]).collect()
-                })
-            }),
-        ]
-    ) {
-        let sum = sum_of(&values);
-        let sum = if values.iter().all(|value| value.is_finite()) { sum } else { LossSum::new() };
-        let magnitude = BigInt::from(
-            if sum.count() == 0 { BigInt::ZERO } else { exact_units(&values) }.magnitude().clone(),
-        );
-        let least = least_count(magnitude);
-        prop_assert!(with_count(&sum, least).is_ok());
-        if least > 0 {
-            prop_assert_eq!(with_count(&sum, least - 1), Err(Error::MalformedLossSum));
-        }
-        prop_assert!(with_count(&sum, u64::MAX).is_ok());
     }
 
     /// All at once or one by one, in either type.

@@ -3,11 +3,14 @@
 use crate::fast::{Batch, Fast};
 use crate::mpfr::{Function, Input, Options, Truth, correctly_rounded, floor_log2, truth};
 use crate::ulp;
-use serde::Serialize;
 
 /// What is required of each result.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "programs",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Requirement {
     /// At most so many ULP; of a subnormal result without options at most [`SUBNORMAL_BUDGET`], of a
     /// loss [`SUBNORMAL_LOSS_BUDGET`].
@@ -17,7 +20,8 @@ pub enum Requirement {
 }
 
 /// A function with its options and what is required of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "programs", derive(serde::Serialize))]
 pub struct Job {
     /// The function.
     pub function: Function,
@@ -28,7 +32,8 @@ pub struct Job {
 }
 
 /// One element with what came back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "programs", derive(serde::Serialize))]
 pub struct Case {
     /// What went in.
     pub input: Input,
@@ -61,7 +66,8 @@ const BINS: usize = 41;
 const KEPT_VIOLATIONS: usize = 10;
 
 /// What a check has found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "programs", derive(serde::Serialize))]
 pub struct Tally {
     /// Elements judged.
     pub elements: u64,

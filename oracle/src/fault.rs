@@ -2,10 +2,10 @@
 
 use crate::check::Requirement;
 use crate::format::Format;
-use clap::ValueEnum;
 
 /// A fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "programs", derive(clap::ValueEnum))]
 pub enum Fault {
     /// Some results off by the least number of places that exceeds the budget from a correctly
     /// rounded value, and by three at least (2.5 ULP).
@@ -32,14 +32,18 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
+    #[cfg(feature = "programs")]
     pub fn all() -> &'static [Self] {
-        Self::value_variants()
+        clap::ValueEnum::value_variants()
     }
 
     /// The fault that the environment variable PLANT names, if any.
+    #[cfg(feature = "programs")]
     pub fn from_environment() -> Option<Self> {
         let name = std::env::var("PLANT").ok()?;
-        Some(Self::from_str(&name, true).unwrap_or_else(|error| panic!("PLANT: {error}")))
+        Some(
+            clap::ValueEnum::from_str(&name, true).unwrap_or_else(|error| panic!("PLANT: {error}")),
+        )
     }
 
     /// Spoils one batch of results.

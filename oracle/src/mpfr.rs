@@ -3,11 +3,14 @@
 use crate::format::Format;
 use rug::Float;
 use rug::ops::NegAssign;
-use serde::Serialize;
 
 /// A function of the crate under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "programs",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Function {
     /// -t ln s - (1 - t) ln(1 - s), s = sigmoid(z).
     Loss,
@@ -57,7 +60,8 @@ impl Function {
 }
 
 /// The options of `Bce`, as they enter the formulas. The numbers are of the type under test.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "programs", derive(serde::Serialize))]
 pub struct Options {
     /// The weight of the positive class.
     pub pos_weight: f64,
@@ -93,7 +97,8 @@ impl Default for Options {
 }
 
 /// One element: a logit (or a probability, for logit), a target, a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "programs", derive(serde::Serialize))]
 pub struct Input {
     /// The logit, or the probability for [`Function::Logit`].
     pub z: f64,
