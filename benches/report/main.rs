@@ -1,18 +1,12 @@
-//! The essential measurements in two minutes: `cargo bench --bench report`.
+//! The speed report, in a minute: `cargo run --release -p soft-bce-report --bin report`.
 //!
-//! Prints tables and writes them to `target/speed` (or `-- --out DIR`) as `report.md`
-//! and `roofline.svg`. One thread unless a row says otherwise.
+//! Prints it and writes it to `target/speed` (or `--out DIR`) as `report.md` and `roofline.svg`. One
+//! thread. `--base LIBRARY` compares with the revision that `benches/against.sh` has built as
+//! `target/against/base.so` (c573f7e unless it was told another).
 //!
-//! * All cases of a table are measured in turn, round after round, together with the
-//!   baselines they are compared with; the median over the rounds counts.
-//! * The clock is that of a chain of dependent integer additions, one cycle each, measured
-//!   in every round.
-//! * The stream kernels only read or write: as wide, prefetched as far ahead and, from the
-//!   same size on, stored past the caches as the library's loop is.
-//! * The std loop computes the textbook formulas with std's `exp` and `ln_1p`. For long
-//!   inputs it runs on the first 2 M elements: it is bound by computing.
-//! * `-- --base target/against/base.so` adds the revision that `benches/against.sh` has built there
-//!   (c573f7e unless it was told another).
+//! All cases of a table are measured in turn, round after round, together with what they are compared
+//! with; the median over the rounds counts. Long inputs are measured in several processes, one after
+//! the other, since where the system has put the memory may make a difference.
 
 #[path = "../cases/mod.rs"]
 mod cases;
@@ -25,73 +19,64 @@ mod render;
 use std::error::Error;
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::process::Command;
 
-use baselines::{Base, stream};
+use baselines::{Base, traffic};
 use cases::{BACKENDS, Buffers, Function, Operation, Std, Task};
 use clap::Parser;
-use indicatif::ProgressBar;
-use measure::{Case, Meter, median, peak};
+use measure::{Case, arithmetic, gigahertz, measure, median};
 use render::{Cell, Point, Roof, Table, roofline};
-use soft_bce::{Backend, Bce};
+use soft_bce::{Backend, Bce, scalar};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const IN_CACHE: usize = 16 << 10;
+const LONG: usize = 16 << 20;
+/// Short calls go round in this many elements, as the rows of a matrix would.
+const RING: usize = 1024;
+const SHORT: [usize; 9] = [1, 2, 4, 8, 16, 64, 67, 256, 512];
 
 #[derive(Parser)]
 struct Options {
     /// Where report.md and roofline.svg go.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/speed"))]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/speed"))]
     out: PathBuf,
     /// Rounds per table.
     #[arg(long, default_value_t = 11)]
     rounds: usize,
-    /// Only this backend.
-    #[arg(long)]
-    backend: Option<String>,
+    /// Processes for long inputs.
+    #[arg(long, default_value_t = 7)]
+    processes: usize,
     /// A library that benches/against.sh has built.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// Given by cargo.
+    /// Prints one process's times of long inputs of this type, and nothing else.
     #[arg(long, hide = true)]
-    bench: bool,
+    long: Option<String>,
 }
-
-impl Options {
-    fn includes(&self, backend: Backend) -> bool {
-        let named = |name: &String| name == backend.name();
-        backend.is_available() && self.backend.as_ref().is_none_or(named)
-    }
-}
-
-const IN_CACHE: usize = 16 << 10;
-const LONGEST_STD_LOOP: usize = 2 << 20;
 
 struct Row {
     element: &'static str,
-    n: usize,
-    backend: &'static str,
+    backend: Backend,
     /// "" or "exact".
     mode: &'static str,
     task: Task,
     ns: f64,
-    bytes: usize,
-    stream: f64,
+    traffic: f64,
     std_loop: f64,
     /// NaN without one.
     base: f64,
 }
 
-/// Tasks against the stream kernels, the std loop and the earlier revision.
-fn tasks<T: Std>(
-    options: &Options,
-    meter: &mut Meter,
-    base: Option<Base>,
-    n: usize,
-    backends: &[Backend],
-) -> Result<Vec<Row>, Box<dyn Error>> {
-    let mut buffers = Buffers::<T>::typical(n);
-    let (mut cases, mut labels, mut bases) = (Vec::new(), Vec::new(), Vec::new());
-    for &backend in backends {
+fn bytes<T: Std>(task: Task) -> f64 {
+    ((task.reads() + task.writes()) * size_of::<T>()) as f64
+}
+
+fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, Box<dyn Error>> {
+    let n = IN_CACHE;
+    let (mut cases, mut labels) = (Vec::new(), Vec::new());
+    for backend in BACKENDS {
         for task in Task::ALL {
-            if task.obstacle(backend).is_some() || !options.includes(backend) {
+            if task.obstacle(backend).is_some() {
                 continue;
             }
             let bce = Bce::<T>::new().backend(backend)?;
@@ -102,315 +87,414 @@ fn tasks<T: Std>(
                 cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
                     black_box(buffers.call(task, &bce, 0, n));
                 }));
-                bases.extend(base.map(|base| base.case(backend, mode, task, n)));
             }
         }
     }
-    let count = cases.len();
-    let with_base = !bases.is_empty();
-    cases.extend(bases);
-    cases.extend(Task::ALL.map(|task| stream(task, n)));
+    let bases = labels
+        .iter()
+        .filter_map(|&label| Some(base?.case(label, n, n)));
+    cases.extend(bases.collect::<Vec<_>>());
+    cases.extend(Task::ALL.map(|task| traffic(task, n)));
     cases.extend(Task::ALL.map(|task| {
-        let n = n.min(LONGEST_STD_LOOP);
         Case::new(n, move |buffers: &mut Buffers<T>| {
             black_box(buffers.std_loop(task, n));
         })
     }));
-    let times = meter.measure(&format!("{} n = {n}", T::NAME), &mut buffers, &cases);
-    let baselines = &times[times.len() - 2 * Task::ALL.len()..];
-    let (streams, std_loops) = baselines.split_at(Task::ALL.len());
+    let times = measure(options.rounds, &mut Buffers::typical(n), &cases);
+    let (ours, others) = times.split_at(labels.len());
+    let (bases, others) = others.split_at(others.len() - 2 * Task::ALL.len());
+    let (traffics, std_loops) = others.split_at(Task::ALL.len());
     let row = |(i, (backend, mode, task)): (usize, (Backend, _, Task))| {
-        let index = Task::ALL
-            .iter()
-            .position(|&other| other == task)
-            .unwrap_or(0);
-        let base = if with_base {
-            times[count + i]
-        } else {
-            f64::NAN
-        };
+        let index = Task::ALL.iter().position(|&other| other == task);
+        let of = |times: &[f64], i: Option<usize>| i.and_then(|i| times.get(i)).copied();
         Row {
             element: T::NAME,
-            n,
-            backend: backend.name(),
+            backend,
             mode,
             task,
-            ns: times[i],
-            bytes: (task.reads() + task.writes()) * size_of::<T>(),
-            stream: streams[index],
-            std_loop: std_loops[index],
-            base: if base > 0.0 { base } else { f64::NAN },
+            ns: ours[i],
+            traffic: of(traffics, index).unwrap_or(f64::NAN),
+            std_loop: of(std_loops, index).unwrap_or(f64::NAN),
+            base: of(bases, Some(i))
+                .filter(|&ns| ns > 0.0)
+                .unwrap_or(f64::NAN),
         }
     };
     Ok(labels.into_iter().enumerate().map(row).collect())
 }
 
-/// Nanoseconds per call on few elements, at changing places, with `Bce::new()`.
-fn short<T: Std>(meter: &mut Meter, table: &mut Table) {
-    const CALLS: usize = 1000;
-    const LENGTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
-    let mut buffers = Buffers::<T>::typical(CALLS + 64);
+/// Multiply-adds (and multiplications) and divisions an element, counted in `src/kernel.rs`.
+fn work(element: &str, task: Task) -> Option<[f64; 2]> {
+    let [exp, log1p, logistic, hessian] = match element {
+        "f32" => [9.0, 11.0, 0.0, 1.0],
+        _ => [17.0, 26.0, 4.0, 3.0],
+    };
+    Some(match task {
+        Task::Call(Operation::Loss | Operation::Sum) => [exp + log1p, 0.0],
+        Task::Call(Operation::Gradient) | Task::Map(Function::Sigmoid) => [exp + logistic, 1.0],
+        Task::Call(Operation::SumGradient) => [exp + log1p + logistic, 1.0],
+        Task::Call(Operation::GradientHessian) => [exp + logistic + hessian, 1.0],
+        Task::Call(Operation::SumGradientHessian) => [exp + log1p + logistic + hessian, 1.0],
+        Task::Map(Function::Softplus | Function::LogSigmoid) => [exp + log1p - 1.0, 0.0],
+        _ => return None,
+    })
+}
+
+/// What bounds a row: instructions a cycle, and how much of its time multiply-adds, divisions and traffic
+/// would take alone.
+fn bounds(row: &Row, gigahertz: f64, counts: &str) -> [Cell; 4] {
+    let case = format!(
+        "{} {} {} ",
+        row.element,
+        row.backend.name(),
+        row.task.name()
+    );
+    let count = counts.lines().find_map(|line| line.strip_prefix(&case));
+    let count: f64 = count.map_or(f64::NAN, |count| count.parse().unwrap_or(f64::NAN));
+    let plain = row.mode.is_empty();
+    let alone = arithmetic(row.element, row.backend).zip(work(row.element, row.task));
+    let share = |i: usize| {
+        let ns = alone.map_or(f64::NAN, |(ns, work)| ns[i] * work[i]);
+        Cell::Number(if plain { 100.0 * ns / row.ns } else { f64::NAN }, 0)
+    };
+    let per_cycle = count / (row.ns * gigahertz);
+    [
+        Cell::Number(if plain { per_cycle } else { f64::NAN }, 1),
+        share(0),
+        share(1),
+        Cell::Number(100.0 * row.traffic / row.ns, 0),
+    ]
+}
+
+fn task_table(rows: &[Row], gigahertz: f64) -> Result<Table, Box<dyn Error>> {
+    let counts = std::fs::read_to_string(format!("{ROOT}/docs/speed/instructions.txt"))?;
+    let mut table = Table::new(&[
+        "type",
+        "backend",
+        "operation",
+        "ns",
+        "cycles",
+        "std / this",
+        "this / base",
+        "instructions a cycle",
+        "multiply-adds %",
+        "divisions %",
+        "traffic %",
+    ]);
+    for row in rows {
+        let name = format!("{} {}", row.mode, row.task.name());
+        let mut cells = vec![
+            row.element.into(),
+            row.backend.name().into(),
+            name.trim().into(),
+            Cell::Number(row.ns, 3),
+            Cell::Number(row.ns * gigahertz, 2),
+            Cell::Number(row.std_loop / row.ns, 1),
+            Cell::Number(row.ns / row.base, 2),
+        ];
+        cells.extend(bounds(row, gigahertz, &counts));
+        table.rows.push(cells);
+    }
+    Ok(table)
+}
+
+/// One process's part of the long inputs: lines of an operation and its times, those of the base and
+/// of the traffic loops after it.
+fn long<T: Std>(base: Option<Base>) {
+    let tasks = &Task::ALL[..6];
     let bce = Bce::<T>::new();
-    let operations = [
-        Operation::Loss,
-        Operation::Sum,
-        Operation::Gradient,
-        Operation::SumGradient,
-    ];
-    let cases: Vec<_> = operations
-        .iter()
-        .flat_map(|&operation| LENGTHS.map(|n| (Task::Call(operation), n)))
-        .map(|(task, n)| {
-            Case::new(CALLS, move |buffers: &mut Buffers<T>| {
-                for at in 0..CALLS {
-                    black_box(buffers.call(task, &bce, black_box(at), n));
+    let mut cases = Vec::new();
+    for &task in tasks {
+        cases.push(Case::new(LONG, move |buffers: &mut Buffers<T>| {
+            black_box(buffers.call(task, &bce, 0, LONG));
+        }));
+        let label = (Backend::detect(), "", task);
+        cases.extend(base.map(|base| base.case(label, LONG, LONG)));
+        cases.push(traffic(task, LONG));
+    }
+    let times = measure(3, &mut Buffers::<T>::typical(LONG), &cases);
+    for (task, times) in tasks.iter().zip(times.chunks(cases.len() / tasks.len())) {
+        let base = if let [_, base, _] = times {
+            *base
+        } else {
+            f64::NAN
+        };
+        let (ours, traffic) = (times[0], times[times.len() - 1]);
+        println!("{} {ours} {base} {traffic}", task.name());
+    }
+}
+
+/// Long inputs of a type in processes of their own; also the least time of each traffic loop.
+fn long_rows<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, Box<dyn Error>> {
+    // For each operation, of each process: this, base, traffic.
+    let mut times: Vec<(String, [Vec<f64>; 3])> = Vec::new();
+    for _ in 0..options.processes {
+        let mut child = Command::new(std::env::current_exe()?);
+        child.args(["--long", T::NAME]);
+        if let Some(base) = &options.base {
+            child.arg("--base").arg(base);
+        }
+        for line in String::from_utf8(child.output()?.stdout)?.lines() {
+            let mut words = line.split(' ');
+            let name = words.next().unwrap_or_default();
+            if !times.iter().any(|(other, _)| other == name) {
+                times.push((name.to_owned(), Default::default()));
+            }
+            let row = times.iter_mut().find(|(other, _)| other == name);
+            for (word, times) in words.zip(row.into_iter().flat_map(|row| &mut row.1)) {
+                times.push(word.parse()?);
+            }
+        }
+    }
+    let mut traffics = Vec::new();
+    for (name, [ours, base, traffic]) in &mut times {
+        let mut ratios: Vec<f64> = ours.iter().zip(&*base).map(|(a, b)| a / b).collect();
+        let (typical, least) = (median(ours), median(traffic));
+        let [first, .., last] = ours[..] else {
+            return Err("long inputs: fewer than two processes, or a failed one".into());
+        };
+        table.rows.push(vec![
+            T::NAME.into(),
+            name.as_str().into(),
+            Cell::Number(typical, 3),
+            Cell::Number(first, 3),
+            Cell::Number(last, 3),
+            Cell::Number(median(&mut ratios), 2),
+            Cell::Number(100.0 * least / typical, 0),
+        ]);
+        traffics.push(least);
+    }
+    Ok(traffics)
+}
+
+/// Nanoseconds per call on few elements, at changing places, with `Bce::new()`.
+fn short<T: Std>(options: &Options, base: Option<Base>, table: &mut Table) {
+    let bce = Bce::<T>::new();
+    for operation in &Task::ALL[..4] {
+        let task = *operation;
+        let case = |n: usize| {
+            let places = RING / n;
+            Case::new(places, move |buffers: &mut Buffers<T>| {
+                for place in 0..places {
+                    black_box(buffers.call(task, &bce, black_box(place * n), n));
                 }
             })
+        };
+        let mut cases: Vec<_> = SHORT.map(case).into();
+        let label = (Backend::detect(), "", task);
+        let bases = SHORT.map(|n| base.map(|base| base.case(label, n, 1)));
+        cases.extend(bases.into_iter().flatten());
+        let times = measure(options.rounds, &mut Buffers::typical(RING), &cases);
+        for (name, times) in ["this", "base"].iter().zip(times.chunks(SHORT.len())) {
+            let mut row = vec![T::NAME.into(), task.name().into(), (*name).into()];
+            row.extend(times.iter().map(|&ns| Cell::Number(ns, 1)));
+            table.rows.push(row);
+        }
+    }
+}
+
+/// `soft_bce::scalar` against the textbook formulas by std's functions, nanoseconds an element.
+fn scalars<T: Std>(options: &Options, table: &mut Table) {
+    /// The function of each pair, to `g`.
+    fn each<T: Std>(f: impl Fn(T, T) -> T + 'static) -> Case<'static, Buffers<T>> {
+        Case::new(RING, move |Buffers { z, t, g, .. }: &mut Buffers<T>| {
+            let pairs = z.get().iter().zip(t.get());
+            for (g, (&z, &t)) in g.get_mut().iter_mut().zip(pairs) {
+                *g = f(z, t);
+            }
         })
-        .collect();
-    table.head.truncate(2);
-    table.head.extend(LENGTHS.map(|n| format!("n = {n}")));
-    let times = meter.measure(&format!("{} short calls", T::NAME), &mut buffers, &cases);
-    for (operation, times) in operations.iter().zip(times.chunks(LENGTHS.len())) {
-        let mut row = vec![T::NAME.into(), operation.name().into()];
+    }
+    let nan = T::from_f64(f64::NAN);
+    let cases = [
+        each(move |z, t| scalar::loss(z, t).unwrap_or(nan)),
+        each(T::std_loss),
+        each(move |z, t| scalar::gradient(z, t).unwrap_or(nan)),
+        each(|z, t| T::std_gradient(z, t).0),
+    ];
+    let times = measure(options.rounds, &mut Buffers::typical(RING), &cases);
+    for (name, times) in ["loss", "gradient"].iter().zip(times.chunks(2)) {
+        let mut row = vec![T::NAME.into(), (*name).into()];
         row.extend(times.iter().map(|&ns| Cell::Number(ns, 1)));
+        row.push(Cell::Number(times[0] / times[1], 2));
         table.rows.push(row);
     }
 }
 
-/// All threads of the pool against one.
-#[cfg(feature = "rayon")]
-fn parallel(meter: &mut Meter, n: usize) -> Table {
-    let mut buffers = Buffers::<f32>::typical(n);
-    let bce = Bce::<f32>::new();
-    let one = |operation| {
-        Case::new(n, move |b: &mut Buffers<f32>| {
-            black_box(b.call(Task::Call(operation), &bce, 0, n));
+/// In multiply-adds: points of `f32` in cache, under the roofs of the same run.
+fn picture(options: &Options, rows: &[Row], bandwidths: &[f64]) -> Result<(), Box<dyn Error>> {
+    let single = rows
+        .iter()
+        .filter(|row| row.element == "f32" && row.mode.is_empty());
+    let points = single.clone().filter_map(|row| {
+        let [count, _] = work("f32", row.task)?;
+        Some(Point {
+            backend: row.backend.name(),
+            operation: row.task.name(),
+            intensity: count / bytes::<f32>(row.task),
+            rate: count / row.ns,
         })
-    };
-    let cases = [
-        one(Operation::Sum),
-        Case::new(n, |b: &mut Buffers<f32>| {
-            black_box(bce.par_sum(b.z.get(), b.t.get()).ok());
-        }),
-        one(Operation::SumGradient),
-        Case::new(n, |b: &mut Buffers<f32>| {
-            let (z, t) = (b.z.get(), b.t.get());
-            black_box(bce.par_sum_gradient(z, t, b.g.get_mut()).ok());
-        }),
-    ];
-    let times = meter.measure("f32 parallel", &mut buffers, &cases);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut table = Table::new(
-        format!("All {threads} threads, f32, {n} elements:"),
-        &["operation", "ns/element", "one thread", "times faster"],
-    );
-    for (name, times) in ["par_sum", "par_sum_gradient"].iter().zip(times.chunks(2)) {
-        table.rows.push(vec![
-            (*name).into(),
-            Cell::Number(times[1], 3),
-            Cell::Number(times[0], 3),
-            Cell::Number(times[0] / times[1], 2),
-        ]);
-    }
-    table
-}
-
-/// f32 operations per element, a fused multiply-add counting two: a measure of the work, taken from
-/// the fast kernel of c573f7e and kept.
-fn flops(task: Task) -> Option<f64> {
-    const EXP: f64 = 21.0;
-    const LOSS: f64 = 23.0;
-    const GRADIENT: f64 = 4.0;
-    const HESSIAN: f64 = 2.0;
-    Some(
-        EXP + match task {
-            Task::Call(Operation::Loss) => LOSS,
-            Task::Call(Operation::Sum) => LOSS + 1.0,
-            Task::Call(Operation::Gradient) | Task::Map(Function::Sigmoid) => GRADIENT,
-            Task::Call(Operation::SumGradient) => LOSS + 1.0 + GRADIENT,
-            Task::Call(Operation::GradientHessian) => GRADIENT + HESSIAN,
-            Task::Call(Operation::SumGradientHessian) => LOSS + 1.0 + GRADIENT + HESSIAN,
-            _ => return None,
-        },
-    )
-}
-
-fn roofs(rows: &[Row]) -> Vec<Roof> {
+    });
     let mut roofs = Vec::new();
-    let mut lengths: Vec<usize> = rows.iter().map(|row| row.n).collect();
-    lengths.sort_unstable();
-    lengths.dedup();
-    for n in lengths {
-        let moved = Task::Call(Operation::SumGradient);
-        let of = |row: &&Row| row.n == n && row.element == "f32" && row.task == moved;
-        if let Some(row) = rows.iter().find(of) {
-            let bandwidth = row.bytes as f64 / row.stream;
-            let text = format!("stream, {n} elements, {bandwidth:.0} GB/s");
+    let moved = |row: &&Row| row.task == Task::Call(Operation::SumGradient);
+    let in_cache = single
+        .clone()
+        .find(moved)
+        .map(|row| bytes::<f32>(row.task) / row.traffic);
+    let of_memory = bandwidths.get(3).map(|ns| bytes::<f32>(Task::ALL[3]) / ns);
+    for (place, bandwidth) in [("16 K elements", in_cache), ("16 M elements", of_memory)] {
+        if let Some(bandwidth) = bandwidth {
+            let text = format!("traffic of {place}, {bandwidth:.0} GB/s");
             roofs.push(Roof::Bandwidth(text, bandwidth));
         }
     }
     for backend in BACKENDS {
-        if let Some(peak) = peak(backend) {
-            let text = format!("{} multiply-adds, {peak:.0} G/s", backend.name());
-            roofs.push(Roof::Peak(text, peak));
+        if let Some([ns, _]) = arithmetic("f32", backend) {
+            let text = format!("{}, {:.0} multiply-adds a ns", backend.name(), 1.0 / ns);
+            roofs.push(Roof::Peak(text, 1.0 / ns));
         }
     }
-    roofs
+    let points: Vec<Point> = points.collect();
+    roofline(&options.out.join("roofline.svg"), &points, &roofs)
 }
 
-fn points(rows: &[Row]) -> Vec<Point> {
-    rows.iter()
-        .filter(|row| row.mode.is_empty() && row.element == "f32")
-        .filter_map(|row| {
-            let flops = flops(row.task)?;
-            Some(Point {
-                backend: row.backend,
-                n: row.n,
-                intensity: flops / row.bytes as f64,
-                rate: flops / row.ns,
-            })
-        })
-        .collect()
-}
-
-fn task_table(rows: &[Row], gigahertz: f64) -> Table {
-    let mut table = Table::new(
-        "Typical inputs:",
-        &[
-            "type",
-            "n",
-            "backend",
-            "operation",
-            "ns/element",
-            "GB/s",
-            "cycles/element",
-            "x stream",
-            "std loop / this",
-            "base / this",
-        ],
-    );
-    for row in rows {
-        let name = format!("{} {}", row.mode, row.task.name());
-        table.rows.push(vec![
-            row.element.into(),
-            Cell::Number(row.n as f64, 0),
-            row.backend.into(),
-            name.trim().into(),
-            Cell::Number(row.ns, 3),
-            Cell::Number(row.bytes as f64 / row.ns, 1),
-            Cell::Number(row.ns * gigahertz, 2),
-            Cell::Number(row.ns / row.stream, 2),
-            Cell::Number(row.std_loop / row.ns, 1),
-            Cell::Number(row.base / row.ns, 2),
-        ]);
-    }
-    table
+/// What a command prints, on one line; nothing where it fails.
+fn output(command: &str, arguments: &[&str]) -> String {
+    let output = Command::new(command).args(arguments).output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
 }
 
 fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = info.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split(": ").nth(1))
-            .unwrap_or("?")
-            .to_owned()
+        line.and_then(|line| line.split(": ").nth(1)).unwrap_or("?")
     };
-    format!(
-        "{}, family {}, model {}",
-        field("model name"),
-        field("cpu family"),
-        field("model\t")
-    )
+    let [name, family, model] = ["model name", "cpu family", "model\t"].map(field);
+    format!("{name}, family {family}, model {model}")
 }
+
+const HEAD: &str = "\
+Made by `cargo run --release -p soft-bce-report --bin report`. One thread; times in nanoseconds an element
+unless a head says otherwise, medians of rounds in which everything in a table is measured in turn. Logits of
+standard deviation 3, targets uniform in [0, 1).";
+
+const IN_CACHE_TEXT: &str = "\
+## In cache: 16,384 elements
+
+`std / this`: how many times as long the textbook formulas with std's `exp` and `ln_1p` take. `this / base`: against
+commit c573f7e in the same run. The last columns say what bounds an operation. Instructions a cycle are those that callgrind counts
+(`instructions.txt`). Multiply-adds, divisions and traffic are what the operation's own
+would take if nothing else were done, in percent of its time: each was timed alone in this run. Near 100 is
+the bound; what is far from all of them waits for the order of its operations, or is bound by those that are none of these.";
+
+const LONG_TEXT: &str = "\
+## Beyond the caches: 16,777,216 elements
+
+Each process has its own memory, and rows show the median, least and greatest of the processes' medians.
+Traffic is that of a loop with ordinary stores; those past the caches, which the library takes where they
+win, move less.";
+
+const SHORT_TEXT: &str = "\
+## Short calls
+
+Nanoseconds per call of `Bce::new()`, dispatch and checks included, at changing places.";
+
+const SCALAR_TEXT: &str = "\
+## One element at a time
+
+`soft_bce::scalar` in a loop, against the textbook formulas by std's `exp` and `ln_1p` in the same loop.";
+
+const CLIFFS_TEXT: &str = "\
+## Inputs that could be slow
+
+`sum_gradient`, 16,384 elements unless named. At most 3 times the typical input's time, in exact mode 8, is wanted.";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    if !options.bench {
-        println!("run by cargo bench --bench report"); // cargo test --benches comes here
+    let base = options.base.as_deref().map(Base::load).transpose()?;
+    if let Some(element) = &options.long {
+        match element.as_str() {
+            "f32" => long::<f32>(base),
+            _ => long::<f64>(base),
+        }
         return Ok(());
     }
-    let started = Instant::now();
-    let base = options.base.as_deref().map(Base::load).transpose()?;
-    let mut meter = Meter {
-        rounds: options.rounds,
-        gigahertz: Vec::new(),
-        bar: ProgressBar::new(0),
-    };
-    meter.bar.set_style(indicatif::ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} {msg} {elapsed}",
-    )?);
+    let clock = gigahertz();
+    let mut rows = in_cache::<f32>(&options, base)?;
+    rows.extend(in_cache::<f64>(&options, base)?);
+    let clock = f64::midpoint(clock, gigahertz());
 
-    let slow = |&backend: &Backend| {
-        matches!(backend, Backend::Scalar | Backend::Wide) && backend != Backend::detect()
+    let mut long_table = Table::new(&[
+        "type",
+        "operation",
+        "ns",
+        "least",
+        "greatest",
+        "this / base",
+        "traffic %",
+    ]);
+    let traffics = if options.processes > 0 {
+        let traffics = long_rows::<f32>(&options, &mut long_table)?;
+        long_rows::<f64>(&options, &mut long_table)?;
+        traffics
+    } else {
+        Vec::new()
     };
-    let fast: Vec<Backend> = BACKENDS.into_iter().filter(|b| !slow(b)).collect();
-    let mut short_calls = Table::new(
-        "Short calls with `Bce::new()`, ns per call, dispatch included:",
-        &["type", "operation"],
-    );
-    short::<f32>(&mut meter, &mut short_calls);
-    short::<f64>(&mut meter, &mut short_calls);
-    let cliffs = cliffs::table(&options, &mut meter)?;
-    let mut rows = tasks::<f32>(&options, &mut meter, base, IN_CACHE, &BACKENDS)?;
-    rows.extend(tasks::<f64>(
-        &options, &mut meter, base, IN_CACHE, &BACKENDS,
-    )?);
-    rows.extend(tasks::<f32>(&options, &mut meter, base, 64 << 20, &fast)?);
-    rows.extend(tasks::<f64>(&options, &mut meter, base, 16 << 20, &fast)?);
-    let mut tables = vec![short_calls, cliffs];
-    #[cfg(feature = "rayon")]
-    tables.push(parallel(&mut meter, 64 << 20));
-    meter.bar.finish_and_clear();
+    let lengths = SHORT.map(|n| n.to_string());
+    let mut head = vec!["type", "operation", "of"];
+    head.extend(lengths.iter().map(String::as_str));
+    let mut short_table = Table::new(&head);
+    short::<f32>(&options, base, &mut short_table);
+    short::<f64>(&options, base, &mut short_table);
+    let mut scalar_table = Table::new(&["type", "function", "ns", "std", "this / std"]);
+    scalars::<f32>(&options, &mut scalar_table);
+    scalars::<f64>(&options, &mut scalar_table);
 
-    let gigahertz = median(&mut meter.gigahertz);
-    tables.insert(0, task_table(&rows, gigahertz));
     let compiled: Vec<&str> = [
         ("sse2", cfg!(target_feature = "sse2")),
         ("avx2", cfg!(target_feature = "avx2")),
         ("fma", cfg!(target_feature = "fma")),
-        ("avx512f", cfg!(target_feature = "avx512f")),
-        ("neon", cfg!(target_feature = "neon")),
     ]
     .into_iter()
     .filter_map(|(name, has)| has.then_some(name))
     .collect();
-    let base = options
-        .base
-        .as_ref()
-        .map_or_else(|| "none".to_owned(), |base| base.display().to_string());
+    let missing = BACKENDS.iter().filter(|backend| !backend.is_available());
+    let missing: Vec<&str> = missing.map(|backend| backend.name()).collect();
     let mut text = format!(
-        "CPU: {}; {gigahertz:.2} GHz (dependent additions, median of the run). One thread.\n\
-         Compiled for: {} with {} (what the wide backend uses). {} rounds, medians. Base: {base}.\n",
+        "# Speed\n\n{HEAD}\n\n{}, commit {}. CPU: {}, {clock:.2} GHz (dependent additions). Compiled for {} with \
+         {}, which is what `wide` uses. {} rounds.{}\n",
+        output("date", &["-u", "+%-d %B %Y"]),
+        output("git", &["-C", ROOT, "rev-parse", "--short", "HEAD"]),
         cpu(),
         std::env::consts::ARCH,
         compiled.join(", "),
         options.rounds,
+        if missing.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " Not run, since this machine lacks it: {}.",
+                missing.join(", ")
+            )
+        },
     );
-    for table in &tables {
-        text += &format!("\n{}", table.markdown());
+    for (title, table) in [
+        (IN_CACHE_TEXT, task_table(&rows, clock)?),
+        (LONG_TEXT, long_table),
+        (SHORT_TEXT, short_table),
+        (SCALAR_TEXT, scalar_table),
+        (CLIFFS_TEXT, cliffs::table(options.rounds)?),
+    ] {
+        text += &format!("\n{title}\n\n{}", table.markdown());
+        if title == IN_CACHE_TEXT {
+            text += "\n![f32 operations under the roofs of the same run](roofline.svg)\n";
+        }
     }
-    text += "\n";
-    for backend in BACKENDS.iter().filter(|backend| !backend.is_available()) {
-        text += &format!("Not run: {}, which this machine lacks.\n", backend.name());
-    }
-    text += &format!(
-        "Not run: functions of a logit on other backends than {}: they have no choice.\n",
-        Backend::detect().name()
-    );
     print!("{text}");
-
     std::fs::create_dir_all(&options.out)?;
     std::fs::write(options.out.join("report.md"), &text)?;
-    roofline(
-        &options.out.join("roofline.svg"),
-        &points(&rows),
-        &roofs(&rows),
-    )?;
-    println!(
-        "{} s; written to {}",
-        started.elapsed().as_secs(),
-        options.out.display()
-    );
-    Ok(())
+    picture(&options, &rows, &traffics)
 }

@@ -1,13 +1,12 @@
-//! Cases in turn, round after round; medians.
+//! Cases in turn, round after round; medians. And what the machine does at best.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::ProgressBar;
 use soft_bce::Backend;
 
-/// Each case is repeated for at least this long in every round.
-const SLICE: Duration = Duration::from_millis(3);
+/// Seconds that each case is repeated for, at least, in every round.
+const SLICE: f64 = 2e-3;
 
 /// Nanoseconds per run, of so many runs.
 type Time<'a, B> = Box<dyn Fn(&mut B, usize) -> f64 + 'a>;
@@ -20,24 +19,18 @@ pub struct Case<'a, B> {
 
 impl<'a, B> Case<'a, B> {
     pub fn new(units: usize, run: impl Fn(&mut B) + 'a) -> Self {
-        Self::timed(units, move |buffers, repetitions| {
+        Self::timed(units, move |buffers, runs| {
             let start = Instant::now();
-            for _ in 0..repetitions {
+            for _ in 0..runs {
                 run(buffers);
             }
-            start.elapsed().as_secs_f64() * 1e9 / repetitions as f64
+            start.elapsed().as_secs_f64() * 1e9 / runs as f64
         })
     }
 
     pub fn timed(units: usize, time: impl Fn(&mut B, usize) -> f64 + 'a) -> Self {
-        Self {
-            units,
-            time: Box::new(time),
-        }
-    }
-
-    fn time(&self, buffers: &mut B, repetitions: usize) -> f64 {
-        (self.time)(buffers, repetitions) / self.units as f64
+        let time = Box::new(time);
+        Self { units, time }
     }
 }
 
@@ -49,105 +42,98 @@ pub fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-pub struct Meter {
-    pub rounds: usize,
-    pub gigahertz: Vec<f64>,
-    pub bar: ProgressBar,
-}
-
-impl Meter {
-    /// Median nanoseconds per unit of each case.
-    pub fn measure<B>(&mut self, name: &str, buffers: &mut B, cases: &[Case<'_, B>]) -> Vec<f64> {
-        let repetitions: Vec<usize> = cases
-            .iter()
-            .map(|case| {
-                case.time(buffers, 1);
-                let once = case.time(buffers, 1) * 1e-9 * case.units as f64;
-                (SLICE.as_secs_f64() / once).ceil().max(1.0) as usize
-            })
-            .collect();
-        self.bar.set_message(name.to_owned());
-        self.bar.inc_length((self.rounds * cases.len()) as u64);
-        let mut times = vec![Vec::new(); cases.len()];
-        for _ in 0..self.rounds {
-            self.gigahertz.extend(gigahertz());
-            for ((case, &repetitions), times) in cases.iter().zip(&repetitions).zip(&mut times) {
-                // Untimed: brings the case's data to where it stays while it repeats.
-                if case.units < 1 << 20 {
-                    case.time(buffers, 1);
-                }
-                times.push(case.time(buffers, repetitions));
-                self.bar.inc(1);
+/// Median nanoseconds per unit of each case, all of which are measured in every round.
+pub fn measure<B>(rounds: usize, buffers: &mut B, cases: &[Case<'_, B>]) -> Vec<f64> {
+    let runs: Vec<usize> = cases
+        .iter()
+        .map(|case| {
+            (case.time)(buffers, 1);
+            let once = (case.time)(buffers, 1) * 1e-9;
+            (SLICE / once).ceil().clamp(1.0, 1e6) as usize
+        })
+        .collect();
+    let mut times = vec![Vec::new(); cases.len()];
+    for _ in 0..rounds {
+        for ((case, &runs), times) in cases.iter().zip(&runs).zip(&mut times) {
+            // Untimed: brings the case's data to where it stays while it repeats.
+            if case.units < 1 << 20 {
+                (case.time)(buffers, runs.div_ceil(8));
             }
+            times.push((case.time)(buffers, runs) / case.units as f64);
         }
-        times.iter_mut().map(|times| median(times)).collect()
     }
+    times.iter_mut().map(|times| median(times)).collect()
 }
 
-/// Cycles per nanosecond, where the architecture has the addition below.
-fn gigahertz() -> Option<f64> {
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    {
-        const STEPS: u32 = 100_000;
-        let start = Instant::now();
-        let mut value = 1_u64;
-        for _ in 0..STEPS {
-            // SAFETY: additions to a register; nothing else is touched.
-            unsafe {
-                #[cfg(target_arch = "x86_64")]
-                core::arch::asm!(".rept 20", "add {0}, {0}", ".endr", inout(reg) value, options(nomem, nostack));
-                #[cfg(target_arch = "aarch64")]
-                core::arch::asm!(".rept 20", "add {0}, {0}, {0}", ".endr", inout(reg) value, options(nomem, nostack));
-            }
-        }
-        black_box(value);
-        Some(f64::from(STEPS) * 20.0 / (start.elapsed().as_secs_f64() * 1e9))
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    None
-}
-
-/// The most f32 operations per nanosecond: independent fused multiply-adds, each two.
-pub fn peak(backend: Backend) -> Option<f64> {
+/// Cycles per nanosecond: dependent additions, a cycle each; NaN on other architectures.
+pub fn gigahertz() -> f64 {
     #[cfg(target_arch = "x86_64")]
     {
-        macro_rules! peak {
-            ($name:ident, $feature:literal, $set:ident, $fma:ident, $lanes:literal) => {
+        const STEPS: u32 = 100_000;
+        let once = || {
+            let start = Instant::now();
+            let mut value = 1_u64;
+            for _ in 0..STEPS {
+                // SAFETY: additions to a register; nothing else is touched.
+                unsafe {
+                    core::arch::asm!(".rept 20", "add {0}, {0}", ".endr", inout(reg) value, options(nomem, nostack));
+                }
+            }
+            black_box(value);
+            f64::from(STEPS) * 20.0 / (start.elapsed().as_secs_f64() * 1e9)
+        };
+        median(&mut [(); 15].map(|()| once()))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    f64::NAN
+}
+
+/// Nanoseconds an element of a multiply-add, and of a division, where nothing else is done.
+pub fn arithmetic(element: &str, backend: Backend) -> Option<[f64; 2]> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::*;
+        macro_rules! time {
+            ($feature:literal; $lanes:literal; $set:ident $fma:ident $div:ident) => {{
                 #[target_feature(enable = $feature)]
-                fn $name() -> f64 {
-                    const STEPS: u32 = 200_000;
-                    let (factor, addend) = ($set(black_box(0.5)), $set(black_box(1.0)));
-                    let mut values = [$set(black_box(1.0)); 12];
+                fn chains(divide: bool) -> f64 {
+                    const STEPS: usize = 20_000;
+                    let (x, y) = ($set(black_box(0.5)), $set(black_box(1.0001)));
+                    let mut values = [y; 12];
                     let start = Instant::now();
                     for _ in 0..STEPS {
-                        for value in &mut values {
-                            *value = $fma(*value, factor, addend);
+                        for v in &mut values {
+                            *v = if divide { $div(y, *v) } else { $fma(*v, x, y) };
                         }
                     }
-                    let elapsed = start.elapsed().as_secs_f64() * 1e9;
                     black_box(values);
-                    f64::from(STEPS) * 12.0 * 2.0 * $lanes / elapsed
+                    start.elapsed().as_secs_f64() * 1e9 / (STEPS * 12 * $lanes) as f64
                 }
-            };
+                // SAFETY: the backend is available, so its features are.
+                let best = |divide| {
+                    let times = [(); 9].map(|()| unsafe { chains(divide) });
+                    times.into_iter().fold(f64::INFINITY, f64::min)
+                };
+                Some([best(false), best(true)])
+            }};
         }
-        use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
-        peak!(avx2, "avx2,fma", _mm256_set1_ps, _mm256_fmadd_ps, 8.0);
-        peak!(avx512, "avx512f", _mm512_set1_ps, _mm512_fmadd_ps, 16.0);
-        let best = |measure: fn() -> f64| (0..9).map(|_| measure()).fold(0.0, f64::max);
-        if !backend.is_available() {
-            return None;
-        }
-        match backend {
-            // SAFETY: the backend is available, so its features are.
-            Backend::Avx2 => Some(best(|| unsafe { avx2() })),
-            // SAFETY: as above.
-            Backend::Avx512 => Some(best(|| unsafe { avx512() })),
+        match (element, backend) {
+            _ if !backend.is_available() => None,
+            ("f32", Backend::Avx2) => {
+                time!("avx2,fma"; 8; _mm256_set1_ps _mm256_fmadd_ps _mm256_div_ps)
+            }
+            ("f64", Backend::Avx2) => {
+                time!("avx2,fma"; 4; _mm256_set1_pd _mm256_fmadd_pd _mm256_div_pd)
+            }
+            ("f32", Backend::Avx512) => {
+                time!("avx512f"; 16; _mm512_set1_ps _mm512_fmadd_ps _mm512_div_ps)
+            }
+            ("f64", Backend::Avx512) => {
+                time!("avx512f"; 8; _mm512_set1_pd _mm512_fmadd_pd _mm512_div_pd)
+            }
             _ => None,
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = backend;
-        None
-    }
+    None
 }

@@ -30,16 +30,13 @@ impl From<&str> for Cell {
 
 /// Rows of equal length under a head.
 pub struct Table {
-    /// The line above it.
-    pub title: String,
     pub head: Vec<String>,
     pub rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub fn new(title: impl Into<String>, head: &[&str]) -> Self {
+    pub fn new(head: &[&str]) -> Self {
         Self {
-            title: title.into(),
             head: head.iter().map(|&cell| cell.to_owned()).collect(),
             rows: Vec::new(),
         }
@@ -61,7 +58,7 @@ impl Table {
             .iter()
             .map(|&width| "-".repeat(width - 1) + ":")
             .collect();
-        let mut out = format!("{}\n\n", self.title);
+        let mut out = String::new();
         for row in [&self.head, &rule].into_iter().chain(&body) {
             out.push('|');
             for (cell, width) in row.iter().zip(&widths) {
@@ -73,47 +70,50 @@ impl Table {
     }
 }
 
-/// A case in the roofline: operations per byte moved, 10^9 operations a second.
+/// A case in the roofline: multiply-adds per byte moved, and per nanosecond.
 pub struct Point {
     pub backend: &'static str,
-    pub n: usize,
+    pub operation: &'static str,
     pub intensity: f64,
     pub rate: f64,
 }
 
-/// What bounds the points: 10^9 bytes a second, or 10^9 operations a second.
+/// What bounds the points: bytes, or multiply-adds, per nanosecond.
 pub enum Roof {
     Bandwidth(String, f64),
     Peak(String, f64),
 }
 
-/// The axes hold all points and roofs; the legend stands beside them.
+/// The axes hold all points; operations are named beside those of the fastest backend, which is the
+/// last; the legend stands beside the plot.
 pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box<dyn Error>> {
-    const LEGEND: u32 = 260;
-    // Ends at powers of ten, which plotters would label twice within.
-    const INTENSITIES: [f64; 2] = [1.0, 10.0];
+    const COLOURS: [RGBColor; 4] = [
+        RGBColor(120, 120, 120),
+        RGBColor(200, 120, 0),
+        RGBColor(0, 110, 200),
+        RGBColor(190, 0, 60),
+    ];
+    const ROOFS: [RGBColor; 4] = [
+        RGBColor(140, 200, 60),
+        RGBColor(0, 150, 80),
+        COLOURS[2],
+        COLOURS[3],
+    ];
     let label = ("sans-serif", 13);
     let area = SVGBackend::new(path, (1000, 560)).into_drawing_area();
     area.fill(&WHITE)?;
-    let (plot, legend) = area.split_horizontally(1000 - LEGEND);
-
-    let level = |roof: &Roof, x: f64| match roof {
-        Roof::Bandwidth(_, bandwidth) => bandwidth * x,
-        Roof::Peak(_, peak) => *peak,
-    };
-    let rates = points.iter().map(|point| point.rate);
+    let (plot, legend) = area.split_horizontally(750);
     let tops = roofs.iter().filter_map(|roof| match roof {
         Roof::Peak(_, peak) => Some(*peak),
         Roof::Bandwidth(..) => None,
     });
+    let rates = points.iter().map(|point| point.rate);
     let highest = rates.clone().chain(tops).fold(1.0, f64::max) * 1.5;
     let lowest = rates.fold(1.0, f64::min) / 1.5;
-    let intensities = points.iter().map(|point| point.intensity);
-    let least = intensities.clone().fold(INTENSITIES[0], f64::min);
-    let most = intensities.fold(INTENSITIES[1], f64::max);
+    let (least, most) = (0.5_f64, 5.0_f64);
     let mut chart = ChartBuilder::on(&plot)
         .caption(
-            "f32, one thread: operations against the roofs of the same run",
+            "f32, one thread, 16,384 elements, under the roofs of the same run",
             ("sans-serif", 18),
         )
         .margin(12)
@@ -123,8 +123,8 @@ pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
-        .x_desc("operations per byte moved")
-        .y_desc("10⁹ operations per second")
+        .x_desc("multiply-adds per byte moved")
+        .y_desc("multiply-adds per nanosecond")
         .label_style(label)
         .draw()?;
 
@@ -135,51 +135,39 @@ pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box
         y += 22;
         Ok::<(), Box<dyn Error>>(())
     };
-    const ROOFS: [RGBColor; 4] = [
-        RGBColor(0, 150, 80),
-        RGBColor(140, 200, 60),
-        RGBColor(60, 60, 60),
-        RGBColor(150, 150, 150),
-    ];
     for (roof, colour) in roofs.iter().zip(ROOFS) {
         // As far as the axes go.
-        let (text, [left, right]) = match roof {
-            Roof::Bandwidth(text, bandwidth) => {
-                let ends = [least.max(lowest / bandwidth), most.min(highest / bandwidth)];
-                (text, ends)
+        let (text, line) = match roof {
+            Roof::Peak(text, peak) => (text, [(least, *peak), (most, *peak)]),
+            Roof::Bandwidth(text, bytes) => {
+                let ends = [least.max(lowest / bytes), most.min(highest / bytes)];
+                (text, ends.map(|x| (x, bytes * x)))
             }
-            Roof::Peak(text, _) => (text, [least, most]),
         };
-        let line = [left, right].map(|x| (x, level(roof, x)));
-        chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+        let style = colour.stroke_width(2);
+        chart.draw_series(LineSeries::new(line, style))?;
         entry(text, &|y| {
-            PathElement::new([(4, y), (28, y)], colour.stroke_width(2)).into_dyn()
+            PathElement::new([(4, y), (28, y)], style).into_dyn()
         })?;
     }
-    let mut seen = Vec::new();
-    for point in points {
-        if !seen.contains(&(point.backend, point.n)) {
-            seen.push((point.backend, point.n));
+    let mut backends: Vec<&str> = points.iter().map(|point| point.backend).collect();
+    backends.dedup();
+    for (&backend, colour) in backends.iter().zip(COLOURS) {
+        let of = points.iter().filter(|point| point.backend == backend);
+        let at = |point: &Point| (point.intensity, point.rate);
+        let dots = of
+            .clone()
+            .map(|point| Circle::new(at(point), 4, colour.filled()));
+        chart.draw_series(dots)?;
+        if backends.last() == Some(&backend) {
+            let names = of.map(|point| {
+                let name = Text::new(point.operation, (8, -6), label);
+                EmptyElement::at(at(point)) + name
+            });
+            chart.draw_series(names)?;
         }
-    }
-    for (backend, n) in seen {
-        let (r, g, b) = match backend {
-            "scalar" => (120, 120, 120),
-            "wide" => (200, 120, 0),
-            "avx2" => (0, 110, 200),
-            _ => (190, 0, 60),
-        };
-        let style = ShapeStyle {
-            color: RGBColor(r, g, b).into(),
-            filled: n < 1 << 20,
-            stroke_width: 1,
-        };
-        let of = points
-            .iter()
-            .filter(|point| (point.backend, point.n) == (backend, n));
-        chart.draw_series(of.map(|point| Circle::new((point.intensity, point.rate), 4, style)))?;
-        entry(&format!("{backend}, {n} elements"), &|y| {
-            Circle::new((16, y), 4, style).into_dyn()
+        entry(backend, &|y| {
+            Circle::new((16, y), 4, colour.filled()).into_dyn()
         })?;
     }
     area.present()?;

@@ -1,4 +1,4 @@
-//! The linear head's speed: `cargo bench --bench linear`, and with `--features rayon` on two threads.
+//! The linear head's speed, on one thread and two: `cargo run --release -p soft-bce-report --bin linear`.
 //!
 //! Times are divided by that of one prefetched read of the same matrix, measured in the same round; the
 //! median over the rounds counts. One thread and `f32` unless a row says otherwise. Peers:
@@ -9,11 +9,11 @@
 //!   matrix, and `dsyrk` for the Gram matrix. Its library's path in OPENBLAS_SO (the wheel
 //!   scipy-openblas64 has one); without it these rows are left out, and said to be.
 
-use std::ffi::CString;
 use std::hint::black_box;
 use std::time::Instant;
 
 use clap::Parser;
+use libloading::Library;
 use soft_bce::linear::{
     ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
     gram_scratch, scan,
@@ -36,9 +36,6 @@ struct Options {
     /// Only cases whose names contain this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Given by cargo.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 type Case<'a> = (String, Box<dyn FnMut() + 'a>);
@@ -306,26 +303,17 @@ const LOWER: i32 = 122;
 
 impl Blas {
     fn load() -> Option<Self> {
-        let path = CString::new(std::env::var("OPENBLAS_SO").ok()?).ok()?;
-        // SAFETY: the names have these signatures in OpenBLAS with 64-bit integers.
+        let path = std::env::var_os("OPENBLAS_SO")?;
+        // SAFETY: the names have these signatures in OpenBLAS with 64-bit integers; it stays loaded.
         unsafe {
-            let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
-            assert!(!library.is_null(), "OPENBLAS_SO cannot be loaded");
-            let find = |name: &std::ffi::CStr| {
-                let found = libc::dlsym(library, name.as_ptr());
-                assert!(!found.is_null(), "{name:?} is not in OPENBLAS_SO");
-                found
-            };
-            let set_threads: extern "C" fn(i32) =
-                std::mem::transmute(find(c"scipy_openblas_set_num_threads64_"));
+            let library = Box::leak(Box::new(Library::new(path).expect("OPENBLAS_SO")));
+            let set_threads = library
+                .get::<extern "C" fn(i32)>(b"scipy_openblas_set_num_threads64_")
+                .unwrap();
             set_threads(1);
             Some(Self {
-                sgemv: std::mem::transmute::<*mut libc::c_void, Sgemv>(find(
-                    c"scipy_cblas_sgemv64_",
-                )),
-                dsyrk: std::mem::transmute::<*mut libc::c_void, Dsyrk>(find(
-                    c"scipy_cblas_dsyrk64_",
-                )),
+                sgemv: *library.get::<Sgemv>(b"scipy_cblas_sgemv64_").unwrap(),
+                dsyrk: *library.get::<Dsyrk>(b"scipy_cblas_dsyrk64_").unwrap(),
             })
         }
     }
