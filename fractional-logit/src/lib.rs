@@ -1,24 +1,46 @@
 //! Fractional logit regression (Papke and Wooldridge 1996): a logistic model of targets that are
-//! fractions, by quasi-likelihood. Each Newton step takes the sum of the cross-entropy, its gradient
-//! and its Hessian from one pass of [soft-bce](soft_bce).
+//! fractions, by quasi-likelihood.
 //!
 //! ```
-//! use fractional_logit::{Table, fit};
-//! use std::path::Path;
+//! use fractional_logit::{Covariance, Data, Features, Model};
 //!
-//! let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/401k.csv"));
-//! let features = ["mrate", "ln(totemp)"].map(str::to_owned);
-//! let table = Table::read(data, "prate", &features, None)?;
-//! let fit = fit(&table)?;
-//! assert_eq!(table.names, ["const", "mrate", "ln(totemp)"]);
-//! assert!(fit.coefficients[1] > 3.0 * fit.robust_errors[1]);
-//! # Ok::<(), fractional_logit::Problem>(())
+//! let match_rate: &[f64] = &[0.2, 0.5, 0.3, 1.0, 0.8, 0.1];
+//! let participation = [0.7, 0.8, 0.6, 1.0, 0.95, 0.75];
+//! let features = Features::rows(match_rate, 6, 1)?;
+//! let fit = Model::new().fit(&Data::new(features, &participation))?;
+//! let errors = fit.standard_errors(Covariance::Hc0).expect("clusters are not needed");
+//! assert!(fit.coefficients()[1] > errors[1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # The same bits
+//!
+//! Every sum over rows is exact, so that coefficients and errors depend on no order of the rows, no partition, no
+//! layout, no thread, no CPU. [`Solver`] is the fit as passes over rows that may lie anywhere: [`Solver::task`] says
+//! what to do with them, [`Task::evaluate`] does it for a part, [`State::merge`] joins parts, and [`Solver::step`] takes
+//! the whole.
+//!
+//! # Precision
+//!
+//! Columns are centered where their mean is large, and scaled by powers of two; sums and the small system have 106
+//! bits. What is left is the rounding of each row's own residual: nothing that weights, scales or the
+//! parametrisation could enlarge.
 
 #![deny(missing_docs)]
 
-mod fit;
+mod data;
+mod error;
+mod model;
+mod pass;
+mod penalty;
+mod solve;
+mod solver;
 mod table;
 
-pub use fit::{Fit, fit};
+pub use data::{Data, Value, WeightKind};
+pub use error::{Error, Place};
+pub use model::{Covariance, Effect, Fit, Model, Prediction};
+pub use pass::{State, Task};
+pub use soft_bce::linear::Features;
+pub use solver::{Solver, Step};
 pub use table::{Problem, Table};

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use fractional_logit::{Fit, Table};
+use fractional_logit::{Covariance, Fit, Model, Table};
 use serde_json::Value;
-use soft_bce::Bce;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/401k.csv");
 const REFERENCE: &str = include_str!("../data/401k-reference.json");
@@ -67,13 +66,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         _ => (from_here(Path::new(DATA)), TARGET, &defaults[..]),
     };
     let table = Table::read(&path, target, features, arguments.weight.as_deref())?;
-    let fit = fractional_logit::fit(&table)?;
+    let fit = table.fit(&Model::new())?;
 
     print!("{}: {} rows", path.display(), table.targets.len());
     if table.unweighted_rows > 0 {
         print!(" ({} more have weight 0)", table.unweighted_rows);
     }
-    println!(", target {target}, {} Newton steps", fit.steps);
+    println!(", target {target}, {} Newton steps", fit.steps());
     println!();
     let reference = match arguments.data {
         None => Some(serde_json::from_str::<Value>(REFERENCE)?),
@@ -83,7 +82,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Some(reference) => print_beside_reference(&table, &fit, reference)?,
         None => print_coefficients(&table, &fit),
     }
-    print_loss(&table, &fit)?;
+    print_loss(&fit);
     print_calibration(&table, &fit)?;
 
     let svg = match (&arguments.svg, &arguments.data) {
@@ -119,12 +118,13 @@ fn print_coefficients(table: &Table, fit: &Fit) {
         "{:width$}  {:>12}  {:>12}  {:>12}",
         "", "coefficient", "robust SE", "nonrobust SE"
     );
+    let [robust, nonrobust] = errors(fit);
     for (term, name) in table.names.iter().enumerate() {
         println!(
             "{name:width$}  {:>12}  {:>12}  {:>12}",
-            digits(fit.coefficients[term]),
-            digits(fit.robust_errors[term]),
-            digits(fit.nonrobust_errors[term]),
+            digits(fit.coefficients()[term]),
+            digits(robust[term]),
+            digits(nonrobust[term]),
         );
     }
 }
@@ -160,14 +160,15 @@ fn print_beside_reference(
         "",
         format!("  {:>12}  {:>12}", "here", "published").repeat(3)
     );
+    let [robust, nonrobust] = errors(fit);
     let keys = std::iter::once("const").chain(TERMS.map(|(key, _)| key));
     for (term, key) in keys.enumerate() {
         let name = &table.names[term];
         print!("{name:12}");
         for (quantity, ours) in [
-            ("coef", fit.coefficients[term]),
-            ("se_robust_hc0", fit.robust_errors[term]),
-            ("se_nonrobust", fit.nonrobust_errors[term]),
+            ("coef", fit.coefficients()[term]),
+            ("se_robust_hc0", robust[term]),
+            ("se_nonrobust", nonrobust[term]),
         ] {
             let theirs = published(&[quantity, key])?;
             print!("  {:>12}  {:>12}", digits(ours), digits(theirs));
@@ -178,12 +179,12 @@ fn print_beside_reference(
     let rows = table.targets.len() as f64;
     compare(
         "mean loss".to_owned(),
-        fit.sum_loss / rows,
+        fit.sum_loss() / rows,
         published(&["mean_loss"])?,
     );
     compare(
         "sum of losses".to_owned(),
-        fit.sum_loss,
+        fit.sum_loss(),
         published(&["sum_loss"])?,
     );
 
@@ -198,27 +199,24 @@ fn print_beside_reference(
     Ok(())
 }
 
-fn print_loss(table: &Table, fit: &Fit) -> Result<(), soft_bce::Error> {
-    let bce = Bce::<f64>::new().weights(&table.weights);
-    let mean = bce.mean(&fit.logits, &table.targets)?;
-    // A prediction equal to its target is the best there is: what it costs is the entropy.
-    let mut best = vec![0.0; table.targets.len()];
-    soft_bce::logit(&table.targets, &mut best)?;
-    let entropy = bce.mean(&best, &table.targets)?;
+fn errors(fit: &Fit) -> [Vec<f64>; 2] {
+    [Covariance::Hc0, Covariance::Nonrobust].map(|of| fit.standard_errors(of).unwrap_or_default())
+}
+
+fn print_loss(fit: &Fit) {
+    let (mean, excess) = (fit.mean_loss(), fit.mean_excess());
     println!();
     println!("Mean loss                {mean:.6} nats");
-    println!("  entropy of the targets {entropy:.6}  the least that any prediction can reach");
     println!(
-        "  excess over it         {:.6}  what the model leaves unexplained",
-        mean - entropy
+        "  entropy of the targets {:.6}  the least that any prediction can reach",
+        mean - excess
     );
-    Ok(())
+    println!("  excess over it         {excess:.6}  what the model leaves unexplained");
 }
 
 /// Rows in ten groups by prediction: where the model is right on average, the means agree.
-fn print_calibration(table: &Table, fit: &Fit) -> Result<(), soft_bce::Error> {
-    let mut predictions = vec![0.0; fit.logits.len()];
-    soft_bce::sigmoid(&fit.logits, &mut predictions)?;
+fn print_calibration(table: &Table, fit: &Fit) -> Result<(), Box<dyn Error>> {
+    let predictions: Vec<f64> = table.predict(fit)?.iter().map(|row| row.mean()).collect();
     let mut order: Vec<usize> = (0..predictions.len()).collect();
     order.sort_by(|&a, &b| predictions[a].total_cmp(&predictions[b]));
 

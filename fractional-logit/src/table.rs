@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use nalgebra::DMatrix;
 use soft_bce::Bce;
+
+use crate::error::{Error, Place};
+use crate::{Covariance, Data, Features, Fit, Model, Prediction};
 
 /// What is wrong with the data, and where.
 #[derive(Debug)]
@@ -58,13 +60,15 @@ impl Term {
 /// The rows that take part in the fit.
 pub struct Table {
     path: PathBuf,
+    target: String,
     /// The line of the file that each row starts on.
     lines: Vec<u64>,
     /// `const`, then the features as the user wrote them.
     pub names: Vec<String>,
     /// The columns of the file that the features come from; none for the constant.
     columns: Vec<Option<String>>,
-    pub(crate) design: DMatrix<f64>,
+    /// One a feature.
+    design: Vec<Vec<f64>>,
     /// In [0, 1].
     pub targets: Vec<f64>,
     /// Positive and finite; 1 where no column was named.
@@ -184,6 +188,7 @@ impl Table {
         let keep = |column: &[f64]| used.iter().map(|&row| column[row]).collect::<Vec<f64>>();
         let table = Self {
             path: path.to_owned(),
+            target: target.to_owned(),
             names: std::iter::once("const".to_owned())
                 .chain(terms.iter().map(|term| term.name.clone()))
                 .collect(),
@@ -194,47 +199,109 @@ impl Table {
                         .map(|term| Some(header[term.column].to_owned())),
                 )
                 .collect(),
-            design: DMatrix::from_fn(used.len(), 1 + terms.len(), |row, column| match column {
-                0 => 1.0,
-                _ => values[used[row] * terms.len() + column - 1],
-            }),
+            design: (0..terms.len())
+                .map(|term| {
+                    let values = used.iter().map(|&row| values[row * terms.len() + term]);
+                    values.collect()
+                })
+                .collect(),
             targets: keep(&targets),
             weights: keep(&weights),
             unweighted_rows: lines.len() - used.len(),
             lines: used.iter().map(|&row| lines[row]).collect(),
         };
-        if table.targets.len() <= table.names.len() {
-            return Err(table.problem(
-                None,
-                None,
-                format!(
-                    "too few rows: {} with a positive weight, and {} coefficients need at least {}",
-                    table.targets.len(),
-                    table.names.len(),
-                    table.names.len() + 1
-                ),
-            ));
-        }
-        if let Some(class) = [0.0, 1.0]
-            .into_iter()
-            .find(|class| table.targets.iter().all(|t| t == class))
-        {
-            return Err(fail(
-                None,
-                Some(target),
-                format!("every target is {class}: no finite fit exists"),
-            ));
-        }
         Ok(table)
     }
 
+    /// Fits the model to the rows.
+    ///
+    /// # Errors
+    /// Where there is no fit, with the line and the column that it is about.
+    pub fn fit(&self, model: &Model) -> Result<Fit, Problem> {
+        let columns: Vec<&[f64]> = self.design.iter().map(Vec::as_slice).collect();
+        let features = Features::columns(&columns, self.targets.len());
+        let features = features.map_err(|error| self.explain(&error.into()))?;
+        let data = Data::new(features, &self.targets).weights(&self.weights);
+        model.fit(&data).map_err(|error| self.explain(&error))
+    }
+
+    /// Predicts the rows.
+    ///
+    /// # Errors
+    /// A logit beyond the range of `f64`.
+    pub fn predict(&self, fit: &Fit) -> Result<Vec<Prediction>, Problem> {
+        let columns: Vec<&[f64]> = self.design.iter().map(Vec::as_slice).collect();
+        let features = Features::columns(&columns, self.targets.len());
+        let features = features.map_err(|error| self.explain(&error.into()))?;
+        let predictions = fit.predict(&features, None, Covariance::Hc0);
+        predictions.map_err(|error| self.explain(&error))
+    }
+
+    /// The error in the words of the file.
+    fn explain(&self, error: &Error) -> Problem {
+        match error {
+            Error::Collinear {
+                column,
+                constant,
+                combination,
+            } => {
+                let name = &self.names[column + 1];
+                let mut terms = Vec::new();
+                if *constant != 0.0 {
+                    terms.push(format!("{constant:.6} * const"));
+                }
+                let products = combination.iter();
+                terms.extend(
+                    products.map(|(of, share)| format!("{share:.6} * {}", self.names[of + 1])),
+                );
+                if terms.is_empty() {
+                    terms.push("0".to_owned());
+                }
+                let made_up = terms.join(" + ");
+                let message = format!("singular design: in every row `{name}` = {made_up}");
+                self.problem(None, Some(column + 1), message)
+            }
+            Error::Separation {
+                columns,
+                rows,
+                first_row,
+            } => {
+                let names: Vec<&str> = columns
+                    .iter()
+                    .map(|of| self.names[of + 1].as_str())
+                    .collect();
+                let message = format!(
+                    "separation: the features predict the targets of {rows} rows, this one first, as exactly 0 or 1, so \
+                     that the coefficients of {} grow without limit and no finite fit exists",
+                    list(names.into_iter())
+                );
+                let column = columns.first().map(|column| column + 1);
+                self.problem(Some(*first_row as usize), column, message)
+            }
+            Error::NoConvergence { steps, column } => {
+                let message =
+                    format!("no convergence in {steps} steps; this coefficient moves most");
+                self.problem(None, column.map(|column| column + 1), message)
+            }
+            Error::Value {
+                of: Place::Feature(column),
+                row,
+                value,
+                expected,
+            } => {
+                let message = format!("{value} is not {expected}");
+                self.problem(Some(*row as usize), Some(column + 1), message)
+            }
+            Error::OneClass { .. } => Problem {
+                column: Some(self.target.clone()),
+                ..self.problem(None, None, error.to_string())
+            },
+            other => self.problem(None, None, other.to_string()),
+        }
+    }
+
     /// A problem with `row` of the design or with one of its terms.
-    pub(crate) fn problem(
-        &self,
-        row: Option<usize>,
-        term: Option<usize>,
-        message: String,
-    ) -> Problem {
+    fn problem(&self, row: Option<usize>, term: Option<usize>, message: String) -> Problem {
         Problem {
             file: self.path.clone(),
             line: row.map(|row| self.lines[row]),

@@ -253,9 +253,9 @@ fn says_where_data_is_unusable() {
         ),
         (
             "too_few_rows",
-            "0.5,1,2,1\n0.4,2,2,1\n",
+            "0.5,1,2,1\n",
             "a",
-            &["too few rows: 2 with a positive weight", "at least 3"],
+            &["too few rows: 1 with a positive weight", "at least 2"],
         ),
         ("no_rows", "", "a", &["too few rows: 0"]),
         (

@@ -1,0 +1,593 @@
+//! [`Model`]: what to fit; [`Fit`]: what came of it.
+
+use serde::{Deserialize, Serialize};
+use soft_bce::linear::Features;
+
+use crate::data::{Data, Value, WeightKind};
+use crate::error::Error;
+use crate::pass::{Basis, MEASURES, Places, Point, State, of_units};
+use crate::solve::{Double, Symmetric};
+use crate::solver::{Scanned, Solver, Step, counts_rows};
+
+/// What to fit, and how. Immutable once made; the methods chain.
+///
+/// E t = sigmoid(constant + x'b + offset), by minimising the weighted cross-entropy (J. Wooldridge and L. Papke,
+/// *Econometric methods for fractional response variables*, J. Appl. Econometrics 11, 1996).
+///
+/// ```
+/// use fractional_logit::{Covariance, Data, Features, Model};
+/// let (x, t) = ([1.0, 2.0, 3.0, 4.0, 5.0], [0.2, 0.4, 0.3, 0.6, 0.9]);
+/// let fit = Model::new().fit(&Data::new(Features::rows(&x, 5, 1)?, &t))?;
+/// let errors = fit.standard_errors(Covariance::Hc0).expect("no clusters are needed");
+/// assert!(fit.coefficients()[1] > 2.0 * errors[1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub(crate) intercept: bool,
+    pub(crate) weight_kind: WeightKind,
+    pub(crate) penalty: Penalty,
+    threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Penalty {
+    None,
+    Ridge(f64),
+    ElasticNet { lambda: f64, lasso_share: f64 },
+    Firth,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Model {
+    /// With a constant, sampling weights, no penalty, in one thread.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            intercept: true,
+            weight_kind: WeightKind::Sampling,
+            penalty: Penalty::None,
+            threads: 1,
+        }
+    }
+
+    /// Whether there is a constant.
+    #[must_use]
+    pub const fn intercept(mut self, intercept: bool) -> Self {
+        self.intercept = intercept;
+        self
+    }
+
+    /// What the weights say.
+    #[must_use]
+    pub const fn weight_kind(mut self, kind: WeightKind) -> Self {
+        self.weight_kind = kind;
+        self
+    }
+
+    /// Adds lambda/2 times the sum of the squared coefficients (not the constant's) to the mean loss. Finite where
+    /// the features separate the targets. Replaces another penalty.
+    #[must_use]
+    pub const fn ridge(mut self, lambda: f64) -> Self {
+        self.penalty = Penalty::Ridge(lambda);
+        self
+    }
+
+    /// Adds lambda (a |b| + (1 - a)/2 b^2), summed over the coefficients but the constant's, to the mean loss, for
+    /// a = `lasso_share`: glmnet's elastic net. 1 is the lasso. Replaces another penalty.
+    #[must_use]
+    pub const fn elastic_net(mut self, lambda: f64, lasso_share: f64) -> Self {
+        self.penalty = Penalty::ElasticNet {
+            lambda,
+            lasso_share,
+        };
+        self
+    }
+
+    /// Firth's correction: half the logarithm of the Hessian's determinant is subtracted from the loss, which takes
+    /// the first-order bias away and is finite where the features separate the targets (D. Firth, *Bias reduction of
+    /// maximum likelihood estimates*, Biometrika 80, 1993). Weights then have to count observations.
+    #[must_use]
+    pub const fn firth(mut self) -> Self {
+        self.penalty = Penalty::Firth;
+        self
+    }
+
+    /// How many threads [`fit`](Self::fit) uses: the bits do not depend on it.
+    #[must_use]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Fits the model to these rows.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn fit<T: Value>(&self, data: &Data<'_, T>) -> Result<Fit, Error> {
+        let threads = self.threads.clamp(1, 1024);
+        let part = data.row_count().div_ceil(threads).max(1);
+        let mut solver = self.solver(data.features.column_count())?;
+        loop {
+            let task = solver.task();
+            let mut state = task.start();
+            if threads == 1 {
+                state.merge(&task.evaluate(data)?)?;
+            } else {
+                if let Some((argument, found)) = data.wrong_length() {
+                    return Err(Error::LengthMismatch {
+                        argument,
+                        expected: data.row_count(),
+                        found,
+                    });
+                }
+                let parts = std::thread::scope(|scope| {
+                    let workers: Vec<_> = (0..threads)
+                        .map(|index| data.part(index * part..(index + 1) * part))
+                        .map(|part| scope.spawn(move || task.evaluate(&part)))
+                        .collect();
+                    // The error of the first part counts, as in one thread.
+                    workers
+                        .into_iter()
+                        .map(|worker| worker.join())
+                        .collect::<Vec<_>>()
+                });
+                for part in parts {
+                    let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    state.merge(&part?)?;
+                }
+            }
+            if let Step::Done(fit) = solver.step(&state)? {
+                return Ok(*fit);
+            }
+        }
+    }
+
+    /// What fits the model in passes over parts of the rows, for features of this many columns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn solver(&self, columns: usize) -> Result<Solver, Error> {
+        let invalid = |reason| Err(Error::InvalidOption { reason });
+        if columns == 0 && !self.intercept {
+            return invalid("no columns and no constant: nothing to fit");
+        }
+        let valid = |lambda: f64| lambda.is_finite() && lambda >= 0.0;
+        match self.penalty {
+            Penalty::Ridge(lambda) if !valid(lambda) => {
+                invalid("the ridge penalty must be finite and >= 0")
+            }
+            Penalty::ElasticNet { lambda, .. } if !valid(lambda) => {
+                invalid("lambda must be finite and >= 0")
+            }
+            Penalty::ElasticNet { lasso_share, .. } if !(0.0..=1.0).contains(&lasso_share) => {
+                invalid("the lasso's share must be in [0, 1]")
+            }
+            _ => Ok(Solver::new(self, columns)),
+        }
+    }
+}
+
+/// How the errors of the coefficients are found. A = sum of w s(1 - s) x x', r = s - t.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Covariance {
+    /// A^-1: right if the targets are draws of 0 and 1, or proportions with the trials as weights.
+    Nonrobust,
+    /// A^-1 times the [dispersion](Fit::dispersion): right if the variance is proportional to s(1 - s).
+    Quasi,
+    /// A^-1 B A^-1, B = sum of (w r)^2 x x' (of w r^2 x x' with frequency weights): right whatever the variance
+    /// (Huber and White).
+    #[default]
+    Hc0,
+    /// Hc0 times n/(n - p).
+    Hc1,
+    /// As Hc0, with B = sum over the clusters of g g', g = sum of w r x: right if rows of a cluster depend on each
+    /// other. Many clusters are needed.
+    Clustered,
+    /// Clustered times G/(G - 1) (n - 1)/(n - p), G clusters: what Stata and R's sandwich report.
+    ClusteredSmallSample,
+}
+
+/// An average marginal effect, with its error by the delta method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effect {
+    /// By how much the mean prediction rises for each unit of the column.
+    pub effect: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+}
+
+/// A prediction with what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The logit.
+    pub logit: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+}
+
+impl Prediction {
+    /// sigmoid(logit).
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        soft_bce::scalar::sigmoid(self.logit)
+    }
+
+    /// The interval of the mean that covers `quantile` standard errors of the logit to either side: 1.96 for 95 %.
+    #[must_use]
+    pub fn interval(&self, quantile: f64) -> (f64, f64) {
+        let half = quantile * self.standard_error;
+        let end = |sign: f64| soft_bce::scalar::sigmoid(self.logit + sign * half);
+        (end(-1.0), end(1.0))
+    }
+}
+
+/// A fitted model. The constant, if there is one, comes first among coefficients and errors.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fit {
+    intercept: bool,
+    kind: WeightKind,
+    penalised: bool,
+    coefficients: Vec<f64>,
+    at: Point,
+    /// By the basis.
+    bread: Symmetric,
+    robust: Symmetric,
+    clustered: Option<Symmetric>,
+    clusters: u64,
+    rows: u64,
+    used: u64,
+    weight: f64,
+    mean_target: f64,
+    with_offset: bool,
+    steps: usize,
+    sum_loss: f64,
+    measures: [f64; MEASURES],
+    slope: f64,
+    bends: Vec<f64>,
+}
+
+impl Fit {
+    #[expect(clippy::too_many_arguments, reason = "all of it is in the result")]
+    pub(crate) fn new(
+        model: &Model,
+        scan: Scanned,
+        steps: usize,
+        at: &Point,
+        bread: Symmetric,
+        meat: &Symmetric,
+        state: &State,
+        places: Places,
+    ) -> Self {
+        let sum = |index: usize| state.sums[index].to_f64();
+        let robust = meat.conjugate(&bread.rows());
+        let mut fit = Self {
+            intercept: model.intercept,
+            kind: model.weight_kind,
+            penalised: model.penalty != Penalty::None,
+            coefficients: Vec::new(),
+            at: at.clone(),
+            bread,
+            robust,
+            clustered: None,
+            clusters: 0,
+            rows: scan.rows,
+            used: scan.used,
+            weight: scan.weight,
+            mean_target: scan.mean,
+            with_offset: scan.with_offset,
+            steps,
+            sum_loss: sum(Places::LOSS),
+            measures: std::array::from_fn(|index| sum(places.measures() + index)),
+            slope: sum(places.slopes()),
+            bends: (0..=places.columns)
+                .map(|index| sum(places.slopes() + 1 + index))
+                .collect(),
+        };
+        let raw = fit.raw_rows();
+        fit.coefficients = raw
+            .iter()
+            .map(|row| {
+                let products = row.iter().zip(&at.coefficients);
+                products
+                    .fold(Double::ZERO, |sum, (a, b)| sum + *a * *b)
+                    .to_f64()
+            })
+            .collect();
+        fit
+    }
+
+    pub(crate) fn take_clusters(&mut self, state: &State, exponents: &[i32]) {
+        let width = exponents.len();
+        let mut meat = vec![soft_bce::LossSum::new(); width * (width + 1) / 2];
+        for scores in state.clusters.values() {
+            let scores: Vec<Double> = scores
+                .iter()
+                .zip(exponents)
+                .map(|(units, exponent)| of_units(*units, *exponent))
+                .collect();
+            let mut sums = meat.iter_mut();
+            for (row, left) in scores.iter().enumerate() {
+                for (right, sum) in scores[..=row].iter().zip(&mut sums) {
+                    let product = *left * *right;
+                    sum.add(product.high);
+                    sum.add(product.low);
+                }
+            }
+        }
+        let meat = Symmetric::from_lower(width, meat.iter().map(Double::of_sum).collect());
+        self.clustered = Some(meat.conjugate(&self.bread.rows()));
+        self.clusters = state.clusters.len() as u64;
+    }
+
+    /// From coefficients by the basis to those by the columns: a matrix, by its rows.
+    fn raw_rows(&self) -> Vec<Vec<Double>> {
+        let Basis { centers, powers } = &self.at.basis;
+        let constant = usize::from(self.intercept);
+        let width = constant + centers.len();
+        let mut rows = vec![vec![Double::ZERO; width]; width];
+        if self.intercept {
+            rows[0][0] = Double::ONE;
+        }
+        for (column, (center, power)) in centers.iter().zip(powers).enumerate() {
+            rows[constant + column][constant + column] = Double::new(*power);
+            if self.intercept {
+                rows[0][constant + column] = -Double::product(*center, *power);
+            }
+        }
+        rows
+    }
+
+    /// The constant's first, if there is one, then one a column.
+    #[must_use]
+    pub fn coefficients(&self) -> &[f64] {
+        &self.coefficients
+    }
+
+    /// Whether there is a constant.
+    #[must_use]
+    pub fn has_intercept(&self) -> bool {
+        self.intercept
+    }
+
+    /// By the basis, with its factor; none without clusters, or rows to spare.
+    fn of_basis(&self, covariance: Covariance) -> Option<(&Symmetric, f64)> {
+        let count = self.observations();
+        let spare = count - self.coefficients.len() as f64;
+        let spared = |factor: f64| (spare > 0.0).then_some(factor);
+        let clusters = self.clusters as f64;
+        Some(match covariance {
+            Covariance::Nonrobust => (&self.bread, 1.0),
+            Covariance::Quasi => (&self.bread, self.dispersion()?),
+            Covariance::Hc0 => (&self.robust, 1.0),
+            Covariance::Hc1 => (&self.robust, spared(count / spare)?),
+            Covariance::Clustered => (self.clustered.as_ref()?, 1.0),
+            Covariance::ClusteredSmallSample => {
+                let factor = spared(clusters / (clusters - 1.0) * ((count - 1.0) / spare))?;
+                (
+                    self.clustered.as_ref().filter(|_| self.clusters > 1)?,
+                    factor,
+                )
+            }
+        })
+    }
+
+    /// The covariance of the coefficients, row by row. None without clusters where they are needed, and where there
+    /// are not more rows than coefficients if these are counted.
+    #[must_use]
+    pub fn covariance(&self, covariance: Covariance) -> Option<Vec<f64>> {
+        let (matrix, factor) = self.of_basis(covariance)?;
+        let raw = matrix.conjugate(&self.raw_rows());
+        let rows = raw.rows();
+        Some(
+            rows.iter()
+                .flatten()
+                .map(|x| (*x * Double::new(factor)).to_f64())
+                .collect(),
+        )
+    }
+
+    /// The square roots of its diagonal.
+    #[must_use]
+    pub fn standard_errors(&self, covariance: Covariance) -> Option<Vec<f64>> {
+        let (matrix, factor) = self.of_basis(covariance)?;
+        let raw = matrix.conjugate(&self.raw_rows());
+        let diagonal = (0..raw.order()).map(|index| raw.get(index, index));
+        Some(
+            diagonal
+                .map(|x| (x * Double::new(factor)).sqrt().to_f64())
+                .collect(),
+        )
+    }
+
+    /// By how much the mean prediction rises for each unit of a column: b times the weighted mean of s(1 - s). One a
+    /// column; none where [`standard_errors`](Self::standard_errors) has none.
+    #[must_use]
+    pub fn marginal_effects(&self, covariance: Covariance) -> Option<Vec<Effect>> {
+        let (matrix, factor) = self.of_basis(covariance)?;
+        let constant = usize::from(self.intercept);
+        let powers = &self.at.basis.powers;
+        let slope = Double::new(self.slope / self.weight);
+        let effects = powers.iter().enumerate().map(|(column, power)| {
+            let coefficient = self.coefficients[constant + column];
+            // By the coefficients of the basis.
+            let mut gradient: Vec<Double> = self.bends[1 - constant..]
+                .iter()
+                .map(|bend| Double::new(coefficient * (bend / self.weight)))
+                .collect();
+            let own = &mut gradient[constant + column];
+            *own = *own + slope * Double::new(*power);
+            let variance = matrix.conjugate(&[gradient]).get(0, 0) * Double::new(factor);
+            Effect {
+                effect: coefficient * slope.to_f64(),
+                standard_error: variance.sqrt().to_f64(),
+            }
+        });
+        Some(effects.collect())
+    }
+
+    /// Predicts rows of features, with offsets if there are any.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] and [`Error::OutOfRange`].
+    pub fn predict<T: Value>(
+        &self,
+        features: &Features<'_, T>,
+        offset: Option<&[T]>,
+        covariance: Covariance,
+    ) -> Result<Vec<Prediction>, Error> {
+        let Basis { centers, powers } = &self.at.basis;
+        for (argument, expected, found) in [
+            ("columns", centers.len(), features.column_count()),
+            (
+                "offset",
+                features.row_count(),
+                offset.map_or(features.row_count(), <[T]>::len),
+            ),
+        ] {
+            if expected != found {
+                return Err(Error::LengthMismatch {
+                    argument,
+                    expected,
+                    found,
+                });
+            }
+        }
+        let of_basis = self.of_basis(covariance);
+        let constant = usize::from(self.intercept);
+        let mut predictions = Vec::with_capacity(features.row_count());
+        for row in 0..features.row_count() {
+            let mut logit = Double::new(offset.map_or(0.0, |offset| offset[row].into()));
+            let mut x = vec![Double::ONE; constant];
+            for (column, (center, power)) in centers.iter().zip(powers).enumerate() {
+                let value: f64 = features.get(row, column).map_or(f64::NAN, T::into);
+                x.push((Double::new(value) - Double::new(*center)).scaled(*power));
+            }
+            for (x, coefficient) in x.iter().zip(&self.at.coefficients) {
+                logit = logit + *x * *coefficient;
+            }
+            if !logit.high.is_finite() {
+                return Err(Error::OutOfRange);
+            }
+            let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
+                let variance = matrix.conjugate(&[x]).get(0, 0) * Double::new(factor);
+                variance.sqrt().to_f64()
+            });
+            predictions.push(Prediction {
+                logit: logit.to_f64(),
+                standard_error,
+            });
+        }
+        Ok(predictions)
+    }
+
+    /// n: rows of positive weight, or their total weight if it counts rows.
+    #[must_use]
+    pub fn observations(&self) -> f64 {
+        if counts_rows(self.kind) {
+            self.weight
+        } else {
+            self.used as f64
+        }
+    }
+
+    /// Rows of positive weight.
+    #[must_use]
+    pub fn used_rows(&self) -> u64 {
+        self.used
+    }
+
+    /// All rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Clusters, if there are any.
+    #[must_use]
+    pub fn clusters(&self) -> Option<u64> {
+        self.clustered.as_ref().map(|_| self.clusters)
+    }
+
+    /// The sum of the weights, times trials.
+    #[must_use]
+    pub fn total_weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// The weighted mean of the targets.
+    #[must_use]
+    pub fn mean_target(&self) -> f64 {
+        self.mean_target
+    }
+
+    /// Newton steps taken.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The weighted sum of the cross-entropy.
+    #[must_use]
+    pub fn sum_loss(&self) -> f64 {
+        self.sum_loss
+    }
+
+    /// The weighted mean of the cross-entropy, in nats.
+    #[must_use]
+    pub fn mean_loss(&self) -> f64 {
+        self.sum_loss / self.weight
+    }
+
+    /// The mean loss beyond its minimum, which is where every prediction is its target. Summed as such, not found by
+    /// subtraction. Half the mean deviance.
+    #[must_use]
+    pub fn mean_excess(&self) -> f64 {
+        self.measures[0] / self.weight
+    }
+
+    /// 1 - excess/(excess of the mean target): 1 where every prediction is right, 0 where the model is no better than
+    /// the mean. None with an offset, or if all targets are equal.
+    #[must_use]
+    pub fn deviance_explained(&self) -> Option<f64> {
+        let [excess, of_mean, ..] = self.measures;
+        (!self.with_offset && of_mean > 0.0).then(|| 1.0 - excess / of_mean)
+    }
+
+    /// Sum of w (s - t)^2/(s (1 - s)).
+    #[must_use]
+    pub fn pearson(&self) -> f64 {
+        self.measures[2]
+    }
+
+    /// Pearson's sum over n - p: 1 where the targets are draws of 0 and 1. None unless n > p.
+    #[must_use]
+    pub fn dispersion(&self) -> Option<f64> {
+        let spare = self.observations() - self.coefficients.len() as f64;
+        (spare > 0.0).then(|| self.pearson() / spare)
+    }
+
+    /// The weighted mean of (s - t)^2.
+    #[must_use]
+    pub fn brier_score(&self) -> f64 {
+        self.measures[3] / self.weight
+    }
+
+    /// The weighted mean of s.
+    #[must_use]
+    pub fn mean_prediction(&self) -> f64 {
+        self.measures[4] / self.weight
+    }
+
+    /// Whether a penalty was used: errors are then those of a biased estimate.
+    #[must_use]
+    pub fn is_penalised(&self) -> bool {
+        self.penalised
+    }
+}

@@ -1,0 +1,810 @@
+//! [`Task`], [`State`]: a pass over the rows, in parts that may lie anywhere.
+//!
+//! Sums are exact, maxima and counts have no order: a state is a function of the set of rows that went into it, not of
+//! their order, of the parts, or of who merged them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use soft_bce::{Bce, LossSum};
+
+use crate::data::{Data, Value, WeightKind};
+use crate::error::{Error, Place};
+use crate::solve::{Double, two_product, two_sum};
+
+/// Rows that are widened at a time.
+const BLOCK: usize = 256;
+const STATE_MAGIC: &[u8] = b"FLST\x01";
+/// Scores of clusters are multiples of the largest of their column times 2^-SCORE_BITS; 2^36 rows have room.
+const SCORE_BITS: i32 = 90;
+
+/// What to make of the rows: the same for every part. Made by a [`Solver`](crate::Solver), sent to whoever has rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// Passes before this one.
+    pub(crate) number: u32,
+    pub(crate) columns: usize,
+    pub(crate) intercept: bool,
+    pub(crate) kind: WeightKind,
+    pub(crate) work: Work,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// Checks the rows, and tells how many and how large they are.
+    Scan,
+    /// Means, spreads and ranges of the columns.
+    Center,
+    /// Sums at a point, and how far the last step moved the logits.
+    Moments(Moments),
+    /// The scores of each cluster, below 2^exponent in each column.
+    Clusters { at: Point, exponents: Vec<i32> },
+    /// Whether a direction separates the targets.
+    Direction {
+        basis: Basis,
+        direction: Vec<f64>,
+        noise: f64,
+    },
+}
+
+/// Columns u = (x - center) * power: `power` a power of two, |u| <= 1.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Basis {
+    pub(crate) centers: Vec<f64>,
+    pub(crate) powers: Vec<f64>,
+}
+
+/// Coefficients by the columns of the basis, the constant's first if there is one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Point {
+    pub(crate) basis: Basis,
+    pub(crate) coefficients: Vec<Double>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Moments {
+    pub(crate) at: Point,
+    /// The step that led here; empty if there was none.
+    pub(crate) step: Vec<f64>,
+    /// The inverse of the Hessian, a whole square: the gradient is Firth's.
+    pub(crate) leverage: Vec<f64>,
+    /// Everything that is reported of a fit, with the logit of the mean target.
+    pub(crate) report: Option<f64>,
+}
+
+/// What a part of the rows, or several, contribute to a [`Task`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    number: u32,
+    pub(crate) counts: Vec<u64>,
+    pub(crate) maxima: Vec<f64>,
+    pub(crate) sums: Vec<LossSum>,
+    pub(crate) first_row: u64,
+    pub(crate) clusters: BTreeMap<u64, Vec<i128>>,
+}
+
+/// Places in the counts, maxima and sums of a scan.
+pub(crate) mod scan {
+    pub(crate) const ROWS: usize = 0;
+    pub(crate) const USED: usize = 1;
+    pub(crate) const ABOVE_0: usize = 2;
+    pub(crate) const BELOW_1: usize = 3;
+    pub(crate) const CLUSTERED: usize = 4;
+    pub(crate) const WITH_OFFSET: usize = 5;
+    pub(crate) const COUNTS: usize = 6;
+    pub(crate) const WEIGHT: usize = 0;
+    pub(crate) const WEIGHTED_TARGET: usize = 1;
+    pub(crate) const SUMS: usize = 2;
+}
+
+/// Places in the sums of moments.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) width: usize,
+    pub(crate) columns: usize,
+}
+
+impl Places {
+    pub(crate) const LOSS: usize = 0;
+    pub(crate) const GRADIENT: usize = 1;
+
+    pub(crate) const fn hessian(self) -> usize {
+        Self::GRADIENT + self.width
+    }
+
+    const fn triangle(self) -> usize {
+        self.width * (self.width + 1) / 2
+    }
+
+    pub(crate) const fn meat(self) -> usize {
+        self.hessian() + self.triangle()
+    }
+
+    /// Of the report: excess, that of the mean target, Pearson's, squared errors, predictions.
+    pub(crate) const fn measures(self) -> usize {
+        self.meat() + self.triangle()
+    }
+
+    /// Sum of w s(1 - s), then sums of w s(1 - s)(1 - 2s) times 1 and every column.
+    pub(crate) const fn slopes(self) -> usize {
+        self.measures() + MEASURES
+    }
+
+    const fn length(self, report: bool) -> usize {
+        if report {
+            self.slopes() + 2 + self.columns
+        } else {
+            self.meat()
+        }
+    }
+}
+
+pub(crate) const MEASURES: usize = 5;
+
+impl Task {
+    pub(crate) fn width(&self) -> usize {
+        self.columns + usize::from(self.intercept)
+    }
+
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            width: self.width(),
+            columns: self.columns,
+        }
+    }
+
+    /// The task as bytes, for whoever has rows.
+    ///
+    /// # Errors
+    /// None that is known of: numbers of a task are finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self).map_err(|_| Error::Malformed {
+            reason: "a number of the task is not finite",
+        })
+    }
+
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for any other bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(bytes).map_err(|_| Error::Malformed {
+            reason: "the bytes are no task of this version",
+        })
+    }
+
+    /// The state of no rows.
+    #[must_use]
+    pub fn start(&self) -> State {
+        let (counts, maxima, sums) = match &self.work {
+            Work::Scan => (scan::COUNTS, 0, scan::SUMS),
+            Work::Center => (0, 2 * self.columns, 2 * self.columns),
+            Work::Moments(moments) => (
+                0,
+                1 + self.width(),
+                self.places().length(moments.report.is_some()),
+            ),
+            Work::Clusters { .. } => (0, 0, 0),
+            Work::Direction { .. } => (2, 1, 0),
+        };
+        State {
+            number: self.number,
+            counts: vec![0; counts],
+            maxima: vec![f64::NEG_INFINITY; maxima],
+            sums: vec![LossSum::new(); sums],
+            first_row: u64::MAX,
+            clusters: BTreeMap::new(),
+        }
+    }
+
+    /// What these rows contribute.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`]; [`Error::Value`] for the first row that cannot be used.
+    pub fn evaluate<T: Value>(&self, data: &Data<'_, T>) -> Result<State, Error> {
+        if let Some((argument, found)) = data.wrong_length() {
+            return Err(Error::LengthMismatch {
+                argument,
+                expected: data.row_count(),
+                found,
+            });
+        }
+        if data.features.column_count() != self.columns {
+            return Err(Error::LengthMismatch {
+                argument: "columns",
+                expected: self.columns,
+                found: data.features.column_count(),
+            });
+        }
+        let mut state = self.start();
+        let mut block = Block::default();
+        for start in (0..data.row_count()).step_by(BLOCK) {
+            block.read(&data.part(start..start + BLOCK))?;
+            match &self.work {
+                Work::Scan => block.scan(data, &mut state),
+                Work::Center => block.center(&mut state),
+                Work::Moments(moments) => block.moments(self, moments, &mut state)?,
+                Work::Clusters { at, exponents } => {
+                    block.clusters(self, at, exponents, &mut state)?;
+                }
+                Work::Direction {
+                    basis,
+                    direction,
+                    noise,
+                } => block.direction(self, basis, direction, *noise, &mut state),
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    /// Adds what other rows contribute.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is the state of another task.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
+        if (
+            self.number,
+            self.counts.len(),
+            self.maxima.len(),
+            self.sums.len(),
+        ) != (
+            other.number,
+            other.counts.len(),
+            other.maxima.len(),
+            other.sums.len(),
+        ) {
+            return Err(Error::Malformed {
+                reason: "the states are of different tasks",
+            });
+        }
+        for (count, other) in self.counts.iter_mut().zip(&other.counts) {
+            *count += other;
+        }
+        for (maximum, other) in self.maxima.iter_mut().zip(&other.maxima) {
+            *maximum = maximum.max(*other);
+        }
+        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
+            sum.merge(other);
+        }
+        self.first_row = self.first_row.min(other.first_row);
+        for (cluster, scores) in &other.clusters {
+            let to = self
+                .clusters
+                .entry(*cluster)
+                .or_insert_with(|| vec![0; scores.len()]);
+            for (to, score) in to.iter_mut().zip(scores) {
+                *to += score;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state as bytes, the same on every machine: little-endian lengths and numbers.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = STATE_MAGIC.to_vec();
+        bytes.extend(self.number.to_le_bytes());
+        for length in self.lengths() {
+            bytes.extend((length as u64).to_le_bytes());
+        }
+        bytes.extend(self.first_row.to_le_bytes());
+        bytes.extend(self.counts.iter().flat_map(|x| x.to_le_bytes()));
+        bytes.extend(self.maxima.iter().flat_map(|x| x.to_le_bytes()));
+        bytes.extend(self.sums.iter().flat_map(LossSum::to_bytes));
+        for (cluster, scores) in &self.clusters {
+            bytes.extend(cluster.to_le_bytes());
+            bytes.extend(scores.iter().flat_map(|x| x.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// Restores what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for any other bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse(bytes).ok_or(Error::Malformed {
+            reason: "the bytes are no state of this version",
+        })
+    }
+
+    fn lengths(&self) -> [usize; 5] {
+        let scores = self.clusters.values().next().map_or(0, Vec::len);
+        let (counts, maxima, sums) = (self.counts.len(), self.maxima.len(), self.sums.len());
+        [counts, maxima, sums, self.clusters.len(), scores]
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(STATE_MAGIC)?;
+        let number = u32::from_le_bytes(take(&mut rest)?);
+        let mut lengths = [0; 5];
+        for length in &mut lengths {
+            *length = usize::try_from(u64::from_le_bytes(take(&mut rest)?)).ok()?;
+        }
+        let [counts, maxima, sums, clusters, scores] = lengths;
+        let first_row = u64::from_le_bytes(take(&mut rest)?);
+        let counts = list(counts, &mut rest, u64::from_le_bytes)?;
+        let maxima = list(maxima, &mut rest, f64::from_le_bytes)?;
+        let sums = list(sums, &mut rest, |of: [u8; LossSum::BYTES]| {
+            LossSum::from_bytes(&of).ok()
+        })?;
+        let mut of_clusters = BTreeMap::new();
+        for _ in 0..clusters {
+            let cluster = u64::from_le_bytes(take(&mut rest)?);
+            of_clusters.insert(cluster, list(scores, &mut rest, i128::from_le_bytes)?);
+        }
+        let complete = rest.is_empty() && of_clusters.len() == clusters;
+        complete.then_some(Self {
+            number,
+            counts,
+            maxima,
+            sums: sums.into_iter().collect::<Option<_>>()?,
+            first_row,
+            clusters: of_clusters,
+        })
+    }
+
+    pub(crate) fn belongs_to(&self, task: &Task) -> bool {
+        let start = task.start();
+        (
+            self.number,
+            self.counts.len(),
+            self.maxima.len(),
+            self.sums.len(),
+        ) == (
+            start.number,
+            start.counts.len(),
+            start.maxima.len(),
+            start.sums.len(),
+        )
+    }
+
+    fn see(&mut self, at: usize, value: f64) {
+        self.maxima[at] = self.maxima[at].max(value);
+    }
+}
+
+/// The first bytes, taken off.
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, others) = rest.split_first_chunk()?;
+    *rest = others;
+    Some(*first)
+}
+
+/// As many items; none if there are not that many bytes, so that no length is believed.
+fn list<const N: usize, X>(
+    length: usize,
+    rest: &mut &[u8],
+    item: impl Fn([u8; N]) -> X,
+) -> Option<Vec<X>> {
+    if rest.len() / N < length {
+        return None;
+    }
+    (0..length).map(|_| take(rest).map(&item)).collect()
+}
+
+/// Rows of positive weight, widened to `f64`.
+#[derive(Default)]
+struct Block {
+    rows: Vec<u64>,
+    targets: Vec<f64>,
+    weights: Vec<f64>,
+    offset: Vec<f64>,
+    clusters: Vec<u64>,
+    /// Column after column.
+    columns: Vec<Vec<f64>>,
+    logits: Vec<f64>,
+    gradient: Vec<f64>,
+    hessian: Vec<f64>,
+    high: Vec<f64>,
+    low: Vec<f64>,
+    factors: Vec<f64>,
+}
+
+impl Block {
+    /// # Errors
+    /// [`Error::Value`] for the first row with something that cannot be used.
+    fn read<T: Value>(&mut self, data: &Data<'_, T>) -> Result<(), Error> {
+        self.rows.clear();
+        self.targets.clear();
+        self.weights.clear();
+        self.offset.clear();
+        self.clusters.clear();
+        let columns = data.features.column_count();
+        self.columns.resize(columns, Vec::new());
+        self.columns.iter_mut().for_each(Vec::clear);
+        let value = |of: Option<&[T]>, row: usize, none: f64| of.map_or(none, |of| of[row].into());
+        for row in 0..data.row_count() {
+            let number = data.first_row + row as u64;
+            let wrong = |of, value, expected| {
+                Err(Error::Value {
+                    of,
+                    row: number,
+                    value,
+                    expected,
+                })
+            };
+            let weight = value(data.weights, row, 1.0);
+            if !(weight.is_finite() && weight >= 0.0) {
+                return wrong(Place::Weight, weight, "finite and >= 0");
+            }
+            let trials = value(data.trials, row, 1.0);
+            if weight == 0.0 {
+                continue;
+            }
+            if !(trials.is_finite() && trials >= 0.0) {
+                return wrong(Place::Trials, trials, "finite and >= 0");
+            }
+            if trials == 0.0 {
+                continue;
+            }
+            let target: f64 = data.targets[row].into();
+            if !(0.0..=trials).contains(&target) {
+                let expected = if data.trials.is_some() {
+                    "in [0, the number of trials]"
+                } else {
+                    "in [0, 1]"
+                };
+                return wrong(Place::Target, target, expected);
+            }
+            if !(weight * trials).is_finite() {
+                return wrong(Place::Weight, weight, "finite times the number of trials");
+            }
+            let offset = value(data.offset, row, 0.0);
+            if !offset.is_finite() {
+                return wrong(Place::Offset, offset, "finite");
+            }
+            self.rows.push(number);
+            self.targets.push(target / trials);
+            self.weights.push(weight * trials);
+            self.offset.push(offset);
+            if let Some(clusters) = data.clusters {
+                self.clusters.push(clusters[row]);
+            }
+            for (column, to) in self.columns.iter_mut().enumerate() {
+                let x: f64 = data.features.get(row, column).map_or(f64::NAN, T::into);
+                if x.abs() > LARGEST || x.is_nan() {
+                    return wrong(Place::Feature(column), x, "finite (and below 2^500)");
+                }
+                to.push(x);
+            }
+        }
+        Ok(())
+    }
+
+    fn scan<T: Value>(&self, data: &Data<'_, T>, state: &mut State) {
+        let used = self.rows.len() as u64;
+        state.counts[scan::USED] += used;
+        state.counts[scan::ROWS] = data.row_count() as u64;
+        if data.clusters.is_some() {
+            state.counts[scan::CLUSTERED] += used;
+        }
+        let count =
+            |test: fn(f64) -> bool, of: &[f64]| of.iter().filter(|x| test(**x)).count() as u64;
+        state.counts[scan::ABOVE_0] += count(|t| t > 0.0, &self.targets);
+        state.counts[scan::BELOW_1] += count(|t| t < 1.0, &self.targets);
+        state.counts[scan::WITH_OFFSET] += count(|offset| offset != 0.0, &self.offset);
+        state.sums[scan::WEIGHT].add_slice(&self.weights);
+        for (weight, target) in self.weights.iter().zip(&self.targets) {
+            let (high, low) = two_product(*weight, *target);
+            state.sums[scan::WEIGHTED_TARGET].add(high);
+            state.sums[scan::WEIGHTED_TARGET].add(low);
+        }
+    }
+
+    /// Of each column: sums of w x and w x^2, and the largest of x and -x.
+    fn center(&mut self, state: &mut State) {
+        for (column, x) in self.columns.iter().enumerate() {
+            self.high.clear();
+            self.high
+                .extend(x.iter().zip(&self.weights).map(|(x, w)| x * w));
+            state.sums[2 * column].add_slice(&self.high);
+            let squares = self.high.iter_mut().zip(x);
+            squares.for_each(|(product, x)| *product *= x);
+            state.sums[2 * column + 1].add_slice(&self.high);
+            for x in x {
+                state.see(2 * column, *x);
+                state.see(2 * column + 1, -x);
+            }
+        }
+    }
+
+    /// The columns become those of the basis.
+    fn change_basis(&mut self, basis: &Basis) {
+        let of_columns = basis.centers.iter().zip(&basis.powers);
+        for (column, (center, power)) in self.columns.iter_mut().zip(of_columns) {
+            column.iter_mut().for_each(|x| *x = (*x - center) * power);
+        }
+    }
+
+    /// The logits, correctly rounded but for 2^-100 of the largest product.
+    fn logits(&mut self, coefficients: &[Double], intercept: bool) -> Result<(), Error> {
+        let (constant, coefficients) = coefficients.split_at(usize::from(intercept));
+        let constant = constant.first().copied().unwrap_or(Double::ZERO);
+        self.high.clear();
+        self.low.clear();
+        for offset in &self.offset {
+            let (high, low) = two_sum(constant.high, *offset);
+            self.high.push(high);
+            self.low.push(low + constant.low);
+        }
+        for (x, coefficient) in self.columns.iter().zip(coefficients) {
+            for ((x, high), low) in x.iter().zip(&mut self.high).zip(&mut self.low) {
+                let (product, error) = two_product(*x, coefficient.high);
+                let (sum, rest) = two_sum(*high, product);
+                *high = sum;
+                *low += rest + (error + x * coefficient.low);
+            }
+        }
+        self.logits.clear();
+        self.logits.extend(
+            self.high
+                .iter()
+                .zip(&self.low)
+                .map(|(high, low)| high + low),
+        );
+        if self.logits.iter().all(|z| z.is_finite()) {
+            Ok(())
+        } else {
+            Err(Error::OutOfRange)
+        }
+    }
+
+    /// Basis, logits, s - t and s(1 - s).
+    fn derivatives(&mut self, at: &Point, intercept: bool) -> Result<(), Error> {
+        self.change_basis(&at.basis);
+        self.logits(&at.coefficients, intercept)?;
+        let rows = self.logits.len();
+        self.gradient.resize(rows, 0.0);
+        self.hessian.resize(rows, 0.0);
+        let bce = Bce::<f64>::new();
+        bce.gradient_hessian(
+            &self.logits,
+            &self.targets,
+            &mut self.gradient,
+            &mut self.hessian,
+        )?;
+        Ok(())
+    }
+
+    fn moments(&mut self, task: &Task, moments: &Moments, state: &mut State) -> Result<(), Error> {
+        self.derivatives(&moments.at, task.intercept)?;
+        if task.intercept {
+            self.columns.insert(0, vec![1.0; self.rows.len()]);
+        }
+        let places = task.places();
+        let weighted = Bce::new().weights(&self.weights);
+        weighted.accumulate(&self.logits, &self.targets, &mut state.sums[Places::LOSS])?;
+        if !moments.step.is_empty() {
+            state.see(
+                0,
+                largest_move(&self.columns, &moments.step, self.rows.len()),
+            );
+        }
+        if let Some(of_mean) = moments.report {
+            self.report(places, of_mean, state)?;
+        }
+        // From here on with the weights.
+        let scale = |of: &mut [f64], by: &[f64]| of.iter_mut().zip(by).for_each(|(x, w)| *x *= w);
+        scale(&mut self.hessian, &self.weights);
+        scale(&mut self.gradient, &self.weights);
+        if !moments.leverage.is_empty() {
+            self.add_leverage(&moments.leverage);
+        }
+        if moments.report.is_some() {
+            for (index, column) in self.columns.iter().enumerate() {
+                let scores = column
+                    .iter()
+                    .zip(&self.gradient)
+                    .map(|(x, r)| (x * r).abs());
+                state.maxima[1 + index] = scores.fold(state.maxima[1 + index], f64::max);
+            }
+        }
+        for index in 0..places.width {
+            add_products(
+                &self.gradient,
+                &self.columns[index],
+                &mut state.sums[Places::GRADIENT + index],
+                &mut self.factors,
+            );
+        }
+        self.add_gram(places.hessian(), false, state);
+        if moments.report.is_some() {
+            // Sampling: (w r)^2. A row that counts w times: w r^2.
+            for (factor, weight) in self.gradient.iter_mut().zip(&self.weights) {
+                *factor = match task.kind {
+                    WeightKind::Frequency => *factor * (*factor / weight),
+                    WeightKind::Sampling | WeightKind::Analytic => *factor * *factor,
+                };
+            }
+            self.add_gram(places.meat(), true, state);
+        }
+        if task.intercept {
+            self.columns.remove(0);
+        }
+        Ok(())
+    }
+
+    /// What is reported of a fit, beside its coefficients.
+    fn report(&mut self, places: Places, of_mean: f64, state: &mut State) -> Result<(), Error> {
+        let measures = places.measures();
+        let excess = Bce::new().weights(&self.weights).excess();
+        excess.accumulate(&self.logits, &self.targets, &mut state.sums[measures])?;
+        let of_mean = vec![of_mean; self.rows.len()];
+        excess.accumulate(&of_mean, &self.targets, &mut state.sums[measures + 1])?;
+        let mut predictions = vec![0.0; self.rows.len()];
+        soft_bce::sigmoid(&self.logits, &mut predictions)?;
+        let slopes = places.slopes();
+        let has_constant = places.width - places.columns;
+        for (row, prediction) in predictions.into_iter().enumerate() {
+            let (w, r, h) = (self.weights[row], self.gradient[row], self.hessian[row]);
+            if r != 0.0 {
+                state.sums[measures + 2].add(w * (r / h * r));
+            }
+            state.sums[measures + 3].add(w * (r * r));
+            state.sums[measures + 4].add(w * prediction);
+            state.sums[slopes].add(w * h);
+            // 1 - 2s, which is exact near 0.
+            let bend = w * h * (-2.0 * (prediction - 0.5));
+            state.sums[slopes + 1].add(bend);
+            let columns = self.columns[has_constant..].iter();
+            for (column, sum) in columns.zip(&mut state.sums[slopes + 2..]) {
+                sum.add(bend * column[row]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Firth: w(s - t) + hat (s - 1/2), where hat = w s(1 - s) x' H^-1 x.
+    fn add_leverage(&mut self, inverse: &[f64]) {
+        let width = self.columns.len();
+        for row in 0..self.rows.len() {
+            let mut form = 0.0;
+            for (left, inverse) in self.columns.iter().zip(inverse.chunks(width)) {
+                let right = self.columns.iter().zip(inverse);
+                let product: f64 = right.map(|(right, inverse)| right[row] * inverse).sum();
+                form += left[row] * product;
+            }
+            let half = soft_bce::scalar::sigmoid(self.logits[row]) - 0.5;
+            self.gradient[row] += self.hessian[row] * form * half;
+        }
+    }
+
+    /// Adds factor times the product of each two columns to the sums from `start` on: with the factors that are
+    /// Hessians, or gradients squared. Exact but for 2^-104 of each term.
+    fn add_gram(&mut self, start: usize, squared: bool, state: &mut State) {
+        let factors = if squared {
+            &self.gradient
+        } else {
+            &self.hessian
+        };
+        let rows = self.rows.len();
+        self.high.resize(rows, 0.0);
+        self.low.resize(rows, 0.0);
+        let mut sums = state.sums[start..].iter_mut();
+        for (index, left) in self.columns.iter().enumerate() {
+            for (right, sum) in self.columns[..=index].iter().zip(&mut sums) {
+                for row in 0..rows {
+                    let (product, error) = two_product(left[row], right[row]);
+                    let (high, low) = two_product(product, factors[row]);
+                    self.high[row] = high;
+                    self.low[row] = low + error * factors[row];
+                }
+                sum.add_slice(&self.high);
+                sum.add_slice(&self.low);
+            }
+        }
+    }
+
+    fn clusters(
+        &mut self,
+        task: &Task,
+        at: &Point,
+        exponents: &[i32],
+        state: &mut State,
+    ) -> Result<(), Error> {
+        self.derivatives(at, task.intercept)?;
+        for (row, cluster) in self.clusters.iter().enumerate() {
+            let scores = state
+                .clusters
+                .entry(*cluster)
+                .or_insert_with(|| vec![0; exponents.len()]);
+            let residual = self.gradient[row] * self.weights[row];
+            let ones = task.intercept.then_some(1.0);
+            let x = ones.into_iter().chain(self.columns.iter().map(|x| x[row]));
+            for ((x, score), exponent) in x.zip(scores).zip(exponents) {
+                *score += to_units(residual * x, exponent - SCORE_BITS);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows a direction moves, and against how many targets; the first row moved.
+    fn direction(
+        &mut self,
+        task: &Task,
+        basis: &Basis,
+        direction: &[f64],
+        noise: f64,
+        state: &mut State,
+    ) {
+        self.change_basis(basis);
+        if task.intercept {
+            self.columns.insert(0, vec![1.0; self.rows.len()]);
+        }
+        for row in 0..self.rows.len() {
+            let change = move_of(&self.columns, direction, row);
+            let target = self.targets[row];
+            state.see(0, change.abs());
+            if change.abs() > noise {
+                state.counts[0] += 1;
+                state.first_row = state.first_row.min(self.rows[row]);
+                if (target > 0.0 && change < 0.0) || (target < 1.0 && change > 0.0) {
+                    state.counts[1] += 1;
+                }
+            }
+        }
+        if task.intercept {
+            self.columns.remove(0);
+        }
+    }
+}
+
+/// Beyond it the square of a feature, times a weight, may overflow.
+const LARGEST: f64 = f64::from_bits((1023 + 500) << 52);
+
+/// The value of a cluster's sum.
+pub(crate) fn of_units(units: i128, exponent: i32) -> Double {
+    let unit = exponent - SCORE_BITS;
+    // In pieces that f64 holds exactly.
+    let high = units >> 64;
+    let low = (units & i128::from(u64::MAX)) as u64;
+    let (low_high, low_low) = ((low >> 32) as f64, (low as u32) as f64);
+    let sum = Double::new(high as f64).scaled(power(64))
+        + Double::new(low_high).scaled(power(32))
+        + Double::new(low_low);
+    sum.scaled(power(unit / 2)).scaled(power(unit - unit / 2))
+}
+
+/// 2^exponent, of a normal number.
+pub(crate) fn power(exponent: i32) -> f64 {
+    f64::from_bits(((exponent.clamp(-1022, 1023) + 1023) as u64) << 52)
+}
+
+/// Rounded to multiples of 2^unit, half away from 0.
+fn to_units(value: f64, unit: i32) -> i128 {
+    let bits = value.abs().to_bits();
+    let biased = (bits >> 52) as i32;
+    let significand = i128::from(bits & ((1 << 52) - 1)) | i128::from(biased != 0) << 52;
+    let shift = biased.max(1) - 1075 - unit;
+    let magnitude = match shift {
+        0.. => significand << shift.min(127),
+        -60..0 => (significand + (1 << (-shift - 1))) >> -shift,
+        _ => 0,
+    };
+    if value < 0.0 { -magnitude } else { magnitude }
+}
+
+/// Adds the products, exactly.
+fn add_products(left: &[f64], right: &[f64], sum: &mut LossSum, errors: &mut Vec<f64>) {
+    errors.clear();
+    for (left, right) in left.iter().zip(right) {
+        let (product, error) = two_product(*left, *right);
+        sum.add(product);
+        errors.push(error);
+    }
+    sum.add_slice(errors);
+}
+
+fn move_of(columns: &[Vec<f64>], direction: &[f64], row: usize) -> f64 {
+    let products = columns.iter().zip(direction);
+    products.map(|(column, change)| column[row] * change).sum()
+}
+
+fn largest_move(columns: &[Vec<f64>], direction: &[f64], rows: usize) -> f64 {
+    (0..rows)
+        .map(|row| move_of(columns, direction, row).abs())
+        .fold(0.0, f64::max)
+}

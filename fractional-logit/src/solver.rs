@@ -1,0 +1,604 @@
+//! [`Solver`]: what to ask of the rows next, and what follows from the answer.
+
+use crate::data::WeightKind;
+use crate::error::Error;
+use crate::model::{Fit, Model, Penalty};
+use crate::pass::{Basis, Moments, Places, Point, State, Task, Work, power, scan};
+use crate::penalty;
+use crate::solve::{Double, Factors, Singular, Symmetric};
+
+/// Newton takes about 7 steps where there is an optimum, and one for each unit of the logit where it is far away.
+const MOST_STEPS: usize = 1000;
+/// The last step moves no logit by more than this; convergence being quadratic, the error that
+/// is left is of the order of its square.
+const LOGIT_TOLERANCE: f64 = 1e-8;
+/// With Firth's correction each step leaves a share of the error.
+const FIRTH_TOLERANCE: f64 = 1e-14;
+/// Below it a step that is not half of the one before is noise.
+const NOISE: f64 = 1e-5;
+const FIRTH_NOISE: f64 = 1e-11;
+/// Square of the sine of the angle between a column and the columns before it, below which it is taken to lie in
+/// their span.
+const COLLINEAR: f64 = 1e-22;
+/// Steps that move a logit by more than `LONG` after `MANY` steps: the targets may be separated.
+const MANY: usize = 8;
+const LONG: f64 = 0.25;
+/// A row moves if it moves by more than this share of the row that moves most.
+const SEPARATION_NOISE: f64 = 1e-6;
+/// A mean is large if it exceeds this many standard deviations.
+const FAR: f64 = 4.0;
+/// Bits of a center below the range of its column.
+const CENTER_BITS: i32 = 6;
+
+/// Fits a [`Model`] in passes over rows that may lie anywhere: files, threads, machines.
+///
+/// ```
+/// use fractional_logit::{Data, Features, Model, Step};
+/// let (x, t) = ([1.0, 2.0, 3.0, 4.0, 5.0], [0.2, 0.4, 0.3, 0.6, 0.9]);
+/// let data = Data::new(Features::rows(&x, 5, 1)?, &t);
+/// let mut solver = Model::new().solver(1)?;
+/// let fit = loop {
+///     // In two parts, which could be two machines.
+///     let mut state = solver.task().evaluate(&data.part(2..5))?;
+///     state.merge(&solver.task().evaluate(&data.part(0..2))?)?;
+///     if let Step::Done(fit) = solver.step(&state)? {
+///         break fit;
+///     }
+/// };
+/// assert_eq!(fit.coefficients(), Model::new().fit(&data)?.coefficients());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Solver {
+    model: Model,
+    task: Task,
+    scan: Option<Scanned>,
+    steps: usize,
+    /// The position that has been accepted.
+    base: Position,
+    /// The step from there, and how much of it is being tried.
+    step: Vec<Double>,
+    length: f64,
+    /// How far the last whole step moved a logit.
+    moved: f64,
+    phase: Phase,
+    report: Option<Box<Fit>>,
+    /// The Hessian where Firth's gradient is asked for.
+    hessian: Option<Symmetric>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Position {
+    point: Point,
+    objective: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Scan,
+    Center,
+    Newton,
+    /// Firth's gradient, at a position whose Hessian is known.
+    Firth,
+    Report,
+    Clusters,
+    /// Whether the last step separates; the verdict if not.
+    Direction {
+        last: bool,
+    },
+}
+
+/// What the first pass found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scanned {
+    pub(crate) rows: u64,
+    pub(crate) used: u64,
+    pub(crate) weight: f64,
+    pub(crate) mean: f64,
+    pub(crate) clustered: bool,
+    pub(crate) with_offset: bool,
+}
+
+/// What is next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Another pass, for [`Solver::task`].
+    Continue,
+    /// There is the fit.
+    Done(Box<Fit>),
+}
+
+impl Solver {
+    pub(crate) fn new(model: &Model, columns: usize) -> Self {
+        Self {
+            model: model.clone(),
+            task: Task {
+                number: 0,
+                columns,
+                intercept: model.intercept,
+                kind: model.weight_kind,
+                work: Work::Scan,
+            },
+            scan: None,
+            steps: 0,
+            base: Position::default(),
+            step: Vec::new(),
+            length: 1.0,
+            moved: f64::INFINITY,
+            phase: Phase::Scan,
+            report: None,
+            hessian: None,
+        }
+    }
+
+    /// The pass that is to be made over all rows.
+    #[must_use]
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// How many Newton steps have been taken.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Takes the merged states of all rows.
+    ///
+    /// # Errors
+    /// Where there is no fit, see [`Error`]; [`Error::Malformed`] if the state belongs to another task.
+    pub fn step(&mut self, state: &State) -> Result<Step, Error> {
+        if !state.belongs_to(&self.task) {
+            return Err(Error::Malformed {
+                reason: "the state belongs to another task",
+            });
+        }
+        match self.phase {
+            Phase::Scan => self.scanned(state)?,
+            Phase::Center => self.centered(state),
+            Phase::Newton => self.moved_to(state)?,
+            Phase::Firth => self.corrected(state)?,
+            Phase::Direction { last } => self.judged(state, last)?,
+            Phase::Report => {
+                let fit = self.reported(state)?;
+                if !self.scan.is_some_and(|scan| scan.clustered) {
+                    return Ok(Step::Done(fit));
+                }
+                self.ask_for_clusters(state);
+                self.report = Some(fit);
+            }
+            Phase::Clusters => {
+                let mut fit = self.report.take().unwrap_or_default();
+                if let Work::Clusters { exponents, .. } = &self.task.work {
+                    fit.take_clusters(state, exponents);
+                }
+                return Ok(Step::Done(fit));
+            }
+        }
+        self.task.number += 1;
+        Ok(Step::Continue)
+    }
+
+    fn scanned(&mut self, state: &State) -> Result<(), Error> {
+        let used = state.counts[scan::USED];
+        let needed = (self.task.width() as u64).max(1);
+        let penalised = self.model.penalty != Penalty::None;
+        if used == 0 || (used < needed && !penalised) {
+            return Err(Error::TooFewRows { rows: used, needed });
+        }
+        let clustered = state.counts[scan::CLUSTERED];
+        if clustered != 0 && clustered != used {
+            return Err(Error::InvalidOption {
+                reason: "some parts of the data have clusters, and others not",
+            });
+        }
+        let unbounded = self.model.penalty != Penalty::Firth && self.model.intercept;
+        for (count, target) in [(scan::ABOVE_0, 0.0), (scan::BELOW_1, 1.0)] {
+            if state.counts[count] == 0 && unbounded {
+                return Err(Error::OneClass { target });
+            }
+        }
+        let sum = |of| Double::of_sum(&state.sums[of]);
+        self.scan = Some(Scanned {
+            rows: state.counts[scan::ROWS],
+            used,
+            weight: sum(scan::WEIGHT).to_f64(),
+            mean: (sum(scan::WEIGHTED_TARGET) / sum(scan::WEIGHT)).to_f64(),
+            clustered: clustered != 0,
+            with_offset: state.counts[scan::WITH_OFFSET] != 0,
+        });
+        self.task.work = Work::Center;
+        self.phase = Phase::Center;
+        Ok(())
+    }
+
+    fn centered(&mut self, state: &State) {
+        let scan = self.scanned_rows();
+        let mut basis = Basis::default();
+        for column in 0..self.task.columns {
+            let mean = state.sums[2 * column].to_f64() / scan.weight;
+            let square = state.sums[2 * column + 1].to_f64() / scan.weight;
+            let (largest, least) = (state.maxima[2 * column], -state.maxima[2 * column + 1]);
+            let center = if self.model.intercept {
+                center(mean, square, least, largest)
+            } else {
+                0.0
+            };
+            let range = (largest - center).abs().max((least - center).abs());
+            basis.centers.push(center);
+            basis.powers.push(power(-ceiling(range)));
+        }
+        self.base.point = Point {
+            basis,
+            coefficients: vec![Double::ZERO; self.task.width()],
+        };
+        self.base.objective = f64::INFINITY;
+        self.step = vec![Double::ZERO; self.task.width()];
+        self.phase = Phase::Newton;
+        self.task.work = Work::Moments(Moments {
+            at: self.base.point.clone(),
+            ..Moments::default()
+        });
+    }
+
+    /// The sums at the position that is being tried.
+    fn moved_to(&mut self, state: &State) -> Result<(), Error> {
+        let places = self.task.places();
+        let Work::Moments(Moments { at, .. }) = &self.task.work else {
+            return Err(Error::Malformed {
+                reason: "a step of another task",
+            });
+        };
+        let at = at.clone();
+        let hessian = self.penalised_hessian(state, places, &at);
+        let first = self.steps == 0;
+        let factors = Factors::new(&hessian, if first { COLLINEAR } else { 0.0 });
+        let mut objective = state.sums[Places::LOSS].to_f64() + self.penalty_at(&at);
+        if let (Penalty::Firth, Ok(factors)) = (self.model.penalty, &factors) {
+            objective -= 0.5 * factors.log_determinant();
+        }
+        let moved = state.maxima[0];
+
+        // Halve a step that overshoots. The loss is convex, so some length succeeds; at the optimum rounding decides,
+        // and the full step is as good as any.
+        let slack = 1e-12 * self.base.objective.abs();
+        let (tolerance, noise) = self.tolerances();
+        let short = self.length < 1e-6 || moved <= NOISE;
+        let falls = objective <= self.base.objective + slack;
+        if !falls && !short {
+            self.length *= 0.5;
+            self.try_step();
+            return Ok(());
+        }
+        let stalled = moved <= noise && self.length == 1.0 && moved >= 0.5 * self.moved;
+        self.moved = if self.length == 1.0 {
+            moved
+        } else {
+            f64::INFINITY
+        };
+        self.base = Position {
+            point: at,
+            objective,
+        };
+        if !first && (stalled || moved <= tolerance) {
+            self.ask_for_report();
+            return Ok(());
+        }
+        let factors = match factors {
+            Ok(factors) => factors,
+            Err(singular) if first => return Err(self.collinear(&singular)),
+            Err(_) => {
+                self.ask_for_direction(true);
+                return Ok(());
+            }
+        };
+        if self.steps >= MOST_STEPS {
+            return Err(self.no_convergence());
+        }
+        if self.model.penalty == Penalty::Firth {
+            let rows = factors.inverse().rows();
+            self.task.work = Work::Moments(Moments {
+                at: self.base.point.clone(),
+                leverage: rows.iter().flatten().map(|x| x.to_f64()).collect(),
+                ..Moments::default()
+            });
+            self.hessian = Some(hessian);
+            self.phase = Phase::Firth;
+            return Ok(());
+        }
+        let gradient = self.penalised_gradient(state);
+        let step = match self.model.penalty {
+            Penalty::ElasticNet { .. } => {
+                penalty::step(&hessian, &gradient, &self.base.point, &self.lasso_weights())?
+            }
+            _ => factors.solve(&gradient).into_iter().map(|x| -x).collect(),
+        };
+        self.take(step)
+    }
+
+    /// Firth's gradient.
+    fn corrected(&mut self, state: &State) -> Result<(), Error> {
+        let gradient = self.penalised_gradient(state);
+        let hessian = self.hessian.take().unwrap_or_default();
+        let Ok(factors) = Factors::new(&hessian, 0.0) else {
+            return Err(self.no_convergence());
+        };
+        let mut step: Vec<_> = factors.solve(&gradient).into_iter().map(|x| -x).collect();
+        // The Hessian is not that of the penalised loss: long steps overshoot.
+        let longest: f64 = step.iter().map(|x| x.abs().to_f64()).sum();
+        if longest > 5.0 {
+            step.iter_mut()
+                .for_each(|x| *x = *x * Double::new(5.0 / longest));
+        }
+        self.take(step)
+    }
+
+    fn take(&mut self, step: Vec<Double>) -> Result<(), Error> {
+        self.step = step;
+        self.steps += 1;
+        self.length = 1.0;
+        let unbounded = self.model.penalty == Penalty::None;
+        if unbounded && self.steps >= MANY && self.steps.is_multiple_of(4) && self.moved > LONG {
+            self.ask_for_direction(false);
+        } else {
+            self.try_step();
+        }
+        Ok(())
+    }
+
+    fn try_step(&mut self) {
+        let mut at = self.base.point.clone();
+        let length = Double::new(self.length);
+        let mut step = Vec::new();
+        for (coefficient, change) in at.coefficients.iter_mut().zip(&self.step) {
+            let change = *change * length;
+            *coefficient = *coefficient + change;
+            step.push(change.to_f64());
+        }
+        let most: f64 = step.iter().map(|x| x.abs()).sum();
+        self.phase = Phase::Newton;
+        if most <= self.tolerances().0 && self.length == 1.0 {
+            // No column exceeds 1: nor does any logit's move exceed this.
+            self.base.point = at;
+            self.ask_for_report();
+            return;
+        }
+        self.task.work = Work::Moments(Moments {
+            at,
+            step,
+            ..Moments::default()
+        });
+    }
+
+    /// Of the last step, and of steps that have to halve.
+    fn tolerances(&self) -> (f64, f64) {
+        match self.model.penalty {
+            Penalty::Firth => (FIRTH_TOLERANCE, FIRTH_NOISE),
+            _ => (LOGIT_TOLERANCE, NOISE),
+        }
+    }
+
+    fn ask_for_direction(&mut self, last: bool) {
+        let longest: f64 = self
+            .step
+            .iter()
+            .map(|x| x.abs().to_f64())
+            .fold(0.0, f64::max);
+        self.task.work = Work::Direction {
+            basis: self.base.point.basis.clone(),
+            direction: self.step.iter().map(|x| x.to_f64()).collect(),
+            noise: SEPARATION_NOISE * longest,
+        };
+        self.phase = Phase::Direction { last };
+    }
+
+    fn judged(&mut self, state: &State, last: bool) -> Result<(), Error> {
+        let (moved, against) = (state.counts[0], state.counts[1]);
+        if moved > 0 && against == 0 {
+            let changes: Vec<f64> = self.step.iter().map(|x| x.abs().to_f64()).collect();
+            let longest = changes.iter().copied().fold(0.0, f64::max);
+            let constant = usize::from(self.model.intercept);
+            let mut columns: Vec<usize> = (0..self.task.columns)
+                .filter(|column| changes[constant + column] > SEPARATION_NOISE * longest)
+                .collect();
+            columns.sort_by(|&a, &b| changes[constant + b].total_cmp(&changes[constant + a]));
+            return Err(Error::Separation {
+                columns,
+                rows: moved,
+                first_row: state.first_row,
+            });
+        }
+        if last {
+            return Err(self.no_convergence());
+        }
+        self.try_step();
+        Ok(())
+    }
+
+    fn no_convergence(&self) -> Error {
+        let constant = usize::from(self.model.intercept);
+        let most = (0..self.step.len())
+            .max_by(|&a, &b| self.step[a].abs().high.total_cmp(&self.step[b].abs().high));
+        Error::NoConvergence {
+            steps: self.steps,
+            column: most.and_then(|most| most.checked_sub(constant)),
+        }
+    }
+
+    fn collinear(&self, singular: &Singular) -> Error {
+        let basis = &self.base.point.basis;
+        let constant = usize::from(self.model.intercept);
+        let column = singular.row.saturating_sub(constant);
+        let (center, power) = (basis.centers[column], basis.powers[column]);
+        let mut of_constant = center;
+        let mut combination = Vec::new();
+        for (row, share) in singular.shares.iter().enumerate() {
+            let share = share / power;
+            match row.checked_sub(constant) {
+                None => of_constant += share,
+                Some(other) => {
+                    let share = share * basis.powers[other];
+                    of_constant -= share * basis.centers[other];
+                    if (share * power / basis.powers[other]).abs() > 1e-9 {
+                        combination.push((other, share));
+                    }
+                }
+            }
+        }
+        if (of_constant * power).abs() <= 1e-9 || !self.model.intercept {
+            of_constant = 0.0;
+        }
+        Error::Collinear {
+            column,
+            constant: of_constant,
+            combination,
+        }
+    }
+
+    fn ask_for_report(&mut self) {
+        let mean = [self.scanned_rows().mean];
+        let mut logit = [0.0];
+        // In [0, 1], so there is no error.
+        let _ = soft_bce::logit(&mean, &mut logit);
+        self.task.work = Work::Moments(Moments {
+            at: self.base.point.clone(),
+            report: Some(logit[0]),
+            ..Moments::default()
+        });
+        self.phase = Phase::Report;
+    }
+
+    fn reported(&mut self, state: &State) -> Result<Box<Fit>, Error> {
+        let places = self.task.places();
+        let at = &self.base.point;
+        let hessian = self.penalised_hessian(state, places, at);
+        let factors = Factors::new(&hessian, 0.0).map_err(|_| self.no_convergence())?;
+        let meat = triangle(state, places.meat(), places.width);
+        Ok(Box::new(Fit::new(
+            &self.model,
+            self.scanned_rows(),
+            self.steps,
+            at,
+            factors.inverse(),
+            &meat,
+            state,
+            places,
+        )))
+    }
+
+    fn ask_for_clusters(&mut self, state: &State) {
+        let width = self.task.width();
+        self.task.work = Work::Clusters {
+            at: self.base.point.clone(),
+            exponents: state.maxima[1..=width]
+                .iter()
+                .map(|x| ceiling(*x))
+                .collect(),
+        };
+        self.phase = Phase::Clusters;
+    }
+
+    fn scanned_rows(&self) -> Scanned {
+        self.scan.unwrap_or(Scanned {
+            rows: 0,
+            used: 0,
+            weight: 0.0,
+            mean: 0.5,
+            clustered: false,
+            with_offset: false,
+        })
+    }
+
+    /// The penalty of half the square of each coefficient by the basis, beside the sum of the losses.
+    fn ridge_weights(&self, at: &Point) -> Vec<f64> {
+        let constant = usize::from(self.model.intercept);
+        let mut weights = vec![0.0; self.task.width()];
+        let ridge = match self.model.penalty {
+            Penalty::Ridge(ridge) => ridge,
+            Penalty::ElasticNet {
+                lambda,
+                lasso_share,
+            } => lambda * (1.0 - lasso_share),
+            Penalty::None | Penalty::Firth => 0.0,
+        };
+        for (weight, power) in weights[constant..].iter_mut().zip(&at.basis.powers) {
+            *weight = ridge * self.scanned_rows().weight * power * power;
+        }
+        weights
+    }
+
+    /// The same of the absolute value.
+    fn lasso_weights(&self) -> Vec<f64> {
+        let constant = usize::from(self.model.intercept);
+        let mut weights = vec![0.0; self.task.width()];
+        if let Penalty::ElasticNet {
+            lambda,
+            lasso_share,
+        } = self.model.penalty
+        {
+            let basis = &self.base.point.basis;
+            for (weight, power) in weights[constant..].iter_mut().zip(&basis.powers) {
+                *weight = lambda * lasso_share * self.scanned_rows().weight * power;
+            }
+        }
+        weights
+    }
+
+    fn penalised_hessian(&self, state: &State, places: Places, at: &Point) -> Symmetric {
+        let mut hessian = triangle(state, places.hessian(), places.width);
+        for (index, weight) in self.ridge_weights(at).into_iter().enumerate() {
+            hessian.add(index, index, Double::new(weight));
+        }
+        hessian
+    }
+
+    fn penalised_gradient(&self, state: &State) -> Vec<Double> {
+        let at = &self.base.point;
+        let weights = self.ridge_weights(at);
+        (0..self.task.width())
+            .map(|index| {
+                let sum = Double::of_sum(&state.sums[Places::GRADIENT + index]);
+                sum + Double::new(weights[index]) * at.coefficients[index]
+            })
+            .collect()
+    }
+
+    fn penalty_at(&self, at: &Point) -> f64 {
+        let ridge = self.ridge_weights(at).into_iter();
+        let weights = ridge.zip(self.lasso_weights());
+        weights
+            .zip(&at.coefficients)
+            .map(|((ridge, lasso), x)| 0.5 * ridge * x.high * x.high + lasso * x.high.abs())
+            .sum()
+    }
+}
+
+fn triangle(state: &State, start: usize, width: usize) -> Symmetric {
+    let sums = &state.sums[start..start + width * (width + 1) / 2];
+    Symmetric::from_lower(width, sums.iter().map(Double::of_sum).collect())
+}
+
+/// The least e with |x| <= 2^e.
+fn ceiling(x: f64) -> i32 {
+    let bits = x.abs().to_bits();
+    let exponent = (bits >> 52) as i32 - 1023;
+    (exponent + i32::from(bits << 12 != 0)).clamp(-1022, 1023)
+}
+
+/// 0, or near the mean where that is many standard deviations from 0. Of few bits, so that x - center is exact
+/// wherever that is possible: rows that are equal stay equal, and what distinguishes others keeps all its digits.
+fn center(mean: f64, square: f64, least: f64, largest: f64) -> f64 {
+    let variance = square - mean * mean;
+    let is_far = mean * mean > FAR * FAR * variance;
+    if !is_far || mean == 0.0 || least == largest {
+        return 0.0;
+    }
+    let magnitude = ceiling(least.abs().max(largest.abs()));
+    let unit = power((ceiling(largest - least) - CENTER_BITS).max(magnitude - 52));
+    (mean / unit).round() * unit
+}
+
+/// Whether a kind of weight is a number of rows.
+pub(crate) fn counts_rows(kind: WeightKind) -> bool {
+    kind == WeightKind::Frequency
+}

@@ -1,0 +1,276 @@
+//! Right values, by mpmath with 50 digits (`cases/reference.py`): inputs on which this package, or another that is in
+//! use, was once wrong, and public data.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use fractional_logit::{
+    Covariance, Data, Features, Fit, Model, Solver, State, Step, Task, WeightKind,
+};
+use serde_json::Value;
+
+/// Relative, of every number.
+const TOLERANCE: f64 = 1e-11;
+
+/// The columns of a case, with rows of weight 0 left out where they hold no numbers.
+struct Case {
+    spec: Value,
+    name: String,
+    columns: Vec<Vec<f64>>,
+    targets: Vec<f64>,
+    trials: Option<Vec<f64>>,
+    weights: Option<Vec<f64>>,
+    offset: Option<Vec<f64>>,
+    clusters: Option<Vec<u64>>,
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+fn cases() -> Vec<Case> {
+    let text = std::fs::read_to_string(directory().join("reference.json")).unwrap();
+    let specs: Vec<Value> = serde_json::from_str(&text).unwrap();
+    specs.into_iter().map(Case::read).collect()
+}
+
+impl Case {
+    fn read(spec: Value) -> Self {
+        let text = |key: &str| spec.get(key).and_then(Value::as_str);
+        let file = text("file").unwrap();
+        let mut reader = csv::Reader::from_path(directory().join(file)).unwrap();
+        let names: Vec<String> = reader
+            .headers()
+            .unwrap()
+            .iter()
+            .map(str::to_owned)
+            .collect();
+        let mut table: HashMap<&str, Vec<f64>> = HashMap::new();
+        for record in reader.records() {
+            for (name, field) in names.iter().zip(&record.unwrap()) {
+                let number = field.parse().unwrap_or(f64::NAN);
+                table.entry(name).or_default().push(number);
+            }
+        }
+        let column = |name: &str| table[name].clone();
+        let features = spec["features"].as_array().unwrap();
+        let columns = features.iter().map(|feature| {
+            let feature = feature.as_str().unwrap();
+            let (base, power) = feature.split_once('^').unwrap_or((feature, "1"));
+            let power = power.parse().unwrap();
+            match base
+                .strip_prefix("ln(")
+                .and_then(|rest| rest.strip_suffix(')'))
+            {
+                Some(name) => column(name).iter().map(|x| x.ln().powi(power)).collect(),
+                None => column(base).iter().map(|x| x.powi(power)).collect(),
+            }
+        });
+        let targets = column(text("target").unwrap());
+        let failures = text("failures").map(column);
+        let trials = failures.map(|of| of.iter().zip(&targets).map(|(a, b)| a + b).collect());
+        Self {
+            name: format!("{file} {}", spec["features"]),
+            columns: columns.collect(),
+            trials: trials.or_else(|| text("trials").map(column)),
+            targets,
+            weights: text("weight").map(column),
+            offset: text("offset").map(column),
+            clusters: text("cluster").map(|name| column(name).iter().map(|x| *x as u64).collect()),
+            spec,
+        }
+    }
+
+    fn model(&self) -> Model {
+        let mut model = Model::new().intercept(self.spec["constant"] != false);
+        if let Some(ridge) = self.spec["ridge"].as_str() {
+            model = model.ridge(ridge.parse().unwrap());
+        }
+        if self.spec["firth"] == true {
+            model = model.firth();
+        }
+        model
+    }
+
+    /// `visit` with the data, in columns.
+    fn with_data<R>(&self, visit: impl FnOnce(Data<'_, f64>) -> R) -> R {
+        let slices: Vec<&[f64]> = self.columns.iter().map(Vec::as_slice).collect();
+        let features = Features::columns(&slices, self.targets.len()).unwrap();
+        let mut data = Data::new(features, &self.targets);
+        if let Some(trials) = &self.trials {
+            data = data.trials(trials);
+        }
+        if let Some(weights) = &self.weights {
+            data = data.weights(weights);
+        }
+        if let Some(offset) = &self.offset {
+            data = data.offset(offset);
+        }
+        if let Some(clusters) = &self.clusters {
+            data = data.clusters(clusters);
+        }
+        visit(data)
+    }
+
+    fn fit(&self, model: &Model) -> Fit {
+        self.with_data(|data| model.fit(&data))
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    fn right(&self, key: &str) -> Option<Vec<f64>> {
+        let values = self.spec.get(key)?.as_array().unwrap();
+        Some(
+            values
+                .iter()
+                .map(|x| x.as_str().unwrap().parse().unwrap())
+                .collect(),
+        )
+    }
+
+    fn compare(&self, key: &str, ours: &[f64]) -> f64 {
+        let Some(right) = self.right(key) else {
+            return 0.0;
+        };
+        assert_eq!(ours.len(), right.len(), "{}: {key}", self.name);
+        let differences = ours.iter().zip(&right).map(|(ours, right)| {
+            // 1 less a quotient: it has no digits of its own near 0.
+            let size = if key == "deviance_explained" {
+                1.0
+            } else {
+                *right
+            };
+            let difference = ((ours - right) / size).abs();
+            assert!(
+                difference <= TOLERANCE,
+                "{}: {key} is {ours:e} instead of {right:e}: {difference:.1e}",
+                self.name
+            );
+            difference
+        });
+        differences.fold(0.0, f64::max)
+    }
+}
+
+#[test]
+fn all_numbers_are_right() {
+    let mut worst = 0.0_f64;
+    let cases = cases();
+    assert!(cases.len() >= 27);
+    for case in cases {
+        let fit = case.fit(&case.model());
+        let errors = |covariance| fit.standard_errors(covariance).unwrap_or_default();
+        let of_counts = case.fit(&case.model().weight_kind(WeightKind::Frequency));
+        let effects = fit.marginal_effects(Covariance::Hc0).unwrap();
+        let of = |list: Option<f64>| list.into_iter().collect::<Vec<_>>();
+        for (key, ours) in [
+            ("coef", fit.coefficients().to_vec()),
+            ("nonrobust", errors(Covariance::Nonrobust)),
+            ("hc0", errors(Covariance::Hc0)),
+            (
+                "hc0_freq",
+                of_counts.standard_errors(Covariance::Hc0).unwrap(),
+            ),
+            ("clustered", errors(Covariance::Clustered)),
+            ("mean_loss", vec![fit.mean_loss()]),
+            ("mean_excess", vec![fit.mean_excess()]),
+            ("deviance_explained", of(fit.deviance_explained())),
+            ("brier", vec![fit.brier_score()]),
+            ("dispersion", of(fit.dispersion())),
+            ("effects", effects.iter().map(|of| of.effect).collect()),
+            (
+                "effect_errors",
+                effects.iter().map(|of| of.standard_error).collect(),
+            ),
+        ] {
+            let difference = case.compare(key, &ours);
+            worst = worst.max(difference);
+        }
+        println!("{} steps, {}", fit.steps(), case.name);
+    }
+    println!("largest relative difference: {worst:.1e}");
+}
+
+/// Whatever the order, the parts, the layout: the same bits.
+#[test]
+fn the_bits_depend_on_no_order_and_no_partition() {
+    for case in cases() {
+        let model = case.model();
+        let fit = case.fit(&model);
+        let bits = |fit: &Fit| -> Vec<u64> {
+            let mut numbers = fit.coefficients().to_vec();
+            for covariance in [
+                Covariance::Hc0,
+                Covariance::Nonrobust,
+                Covariance::Clustered,
+            ] {
+                numbers.extend(fit.covariance(covariance).unwrap_or_default());
+            }
+            numbers.extend([fit.sum_loss(), fit.mean_excess(), fit.pearson()]);
+            numbers.iter().map(|x| x.to_bits()).collect()
+        };
+        let expected = bits(&fit);
+        let rows = case.targets.len();
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_by_key(|row| (row * 7919) % 1009);
+        let columns = case.columns.len();
+        let pick = |of: &[f64]| order.iter().map(|&row| of[row]).collect::<Vec<f64>>();
+        // Permuted, row-major with a gap.
+        let stride = columns + 3;
+        let mut matrix = vec![f64::NAN; rows * stride];
+        for (to, &from) in order.iter().enumerate() {
+            for (column, values) in case.columns.iter().enumerate() {
+                matrix[to * stride + column] = values[from];
+            }
+        }
+        let (targets, trials) = (pick(&case.targets), case.trials.as_deref().map(pick));
+        let (weights, offset) = (
+            case.weights.as_deref().map(pick),
+            case.offset.as_deref().map(pick),
+        );
+        let clusters: Option<Vec<u64>> = case
+            .clusters
+            .as_ref()
+            .map(|of| order.iter().map(|&row| of[row]).collect());
+        let features = Features::strided(&matrix, rows, columns, stride).unwrap();
+        let mut data = Data::new(features, &targets);
+        if let Some(trials) = &trials {
+            data = data.trials(trials);
+        }
+        if let Some(weights) = &weights {
+            data = data.weights(weights);
+        }
+        if let Some(offset) = &offset {
+            data = data.offset(offset);
+        }
+        if let Some(clusters) = &clusters {
+            data = data.clusters(clusters);
+        }
+        for parts in 1..=8 {
+            let mut solver: Solver = model.solver(columns).unwrap();
+            let merged = loop {
+                let length = rows.div_ceil(parts);
+                // As another process would.
+                let task = Task::from_bytes(&solver.task().to_bytes().unwrap()).unwrap();
+                let states = (0..parts).map(|part| {
+                    let rows = data.part(part * length..(part + 1) * length);
+                    let state = task.evaluate(&rows).unwrap();
+                    State::from_bytes(&state.to_bytes()).unwrap()
+                });
+                let mut states: Vec<_> = states.collect();
+                let mut all = solver.task().start();
+                if parts % 2 == 0 {
+                    states.reverse();
+                }
+                for state in &states {
+                    all.merge(state).unwrap();
+                }
+                if let Step::Done(fit) = solver.step(&all).unwrap() {
+                    break fit;
+                }
+            };
+            assert_eq!(bits(&merged), expected, "{parts} parts, {}", case.name);
+        }
+        let threads = model.clone().threads(2).fit(&data).unwrap();
+        assert_eq!(bits(&threads), expected, "two threads, {}", case.name);
+    }
+}
