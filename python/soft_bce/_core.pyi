@@ -1,0 +1,205 @@
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+from numpy.typing import ArrayLike, NDArray
+
+# float32 or float64, as the logits are; a scalar where they are one.
+_Array: TypeAlias = NDArray[Any]
+_Pair: TypeAlias = tuple[_Array | None, _Array | None]
+
+__version__: str
+
+class LossSum:
+    def __new__(cls, values: ArrayLike | None = None) -> LossSum: ...
+    def add(self, value: float) -> None: ...
+    def add_array(self, values: ArrayLike) -> None: ...
+    def merge(self, other: LossSum) -> None: ...
+    def divided_by(self, divisor: LossSum) -> float: ...
+    def to_bytes(self) -> bytes: ...
+    @classmethod
+    def from_bytes(cls, state: bytes) -> LossSum: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+    def __add__(self, other: LossSum) -> LossSum: ...
+    def __radd__(self, other: Literal[0]) -> LossSum: ...
+    def __iadd__(self, other: LossSum) -> LossSum: ...
+    def __float__(self) -> float: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __reduce__(self) -> tuple[Callable[[bytes], LossSum], tuple[bytes]]: ...
+
+def backends() -> list[str]: ...
+def loss(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Array | None = None,
+) -> _Array: ...
+def sum(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+) -> float: ...
+def mean(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+) -> float: ...
+def gradient(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Array | None = None,
+) -> _Array: ...
+def sum_gradient(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Array | None = None,
+) -> tuple[float, _Array]: ...
+def mean_gradient(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Array | None = None,
+) -> tuple[float, _Array]: ...
+def gradient_hessian(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Pair | None = None,
+) -> tuple[_Array, _Array]: ...
+def sum_gradient_hessian(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Pair | None = None,
+) -> tuple[float, _Array, _Array]: ...
+def accumulate(
+    z: ArrayLike,
+    t: ArrayLike,
+    total: LossSum,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+) -> None: ...
+def accumulate_gradient(
+    z: ArrayLike,
+    t: ArrayLike,
+    total: LossSum,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Array | None = None,
+) -> _Array: ...
+def accumulate_gradient_hessian(
+    z: ArrayLike,
+    t: ArrayLike,
+    total: LossSum,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Pair | None = None,
+) -> tuple[_Array, _Array]: ...
+def gradient_in_place(
+    z: _Array,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+) -> None: ...
+def sigmoid(z: ArrayLike, *, exact: bool = False, threads: int = 1, out: _Array | None = None) -> _Array: ...
+def log_sigmoid(
+    z: ArrayLike, *, exact: bool = False, threads: int = 1, out: _Array | None = None
+) -> _Array: ...
+def softplus(z: ArrayLike, *, exact: bool = False, threads: int = 1, out: _Array | None = None) -> _Array: ...
+def logit(p: ArrayLike, *, threads: int = 1, out: _Array | None = None) -> _Array: ...

@@ -1,0 +1,337 @@
+//! Arrays on their way in and out: the caller's own memory where it lies in C order, else a copy.
+
+use std::ops::Range;
+
+use numpy::{
+    BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods,
+    PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// `float32` and `float64`.
+pub trait Real: soft_bce::Real + Element {
+    const NAME: &'static str;
+    fn rounded(value: f64) -> Self;
+    /// `None` where there is no such mode.
+    fn exact(bce: soft_bce::Bce<'_, Self>) -> Option<soft_bce::Bce<'_, Self>>;
+}
+
+impl Real for f32 {
+    const NAME: &'static str = "float32";
+    fn rounded(value: f64) -> Self {
+        value as f32
+    }
+    fn exact(bce: soft_bce::Bce<'_, Self>) -> Option<soft_bce::Bce<'_, Self>> {
+        Some(bce.exact())
+    }
+}
+
+impl Real for f64 {
+    const NAME: &'static str = "float64";
+    fn rounded(value: f64) -> Self {
+        value
+    }
+    fn exact(_: soft_bce::Bce<'_, Self>) -> Option<soft_bce::Bce<'_, Self>> {
+        None
+    }
+}
+
+/// The array that decides the element type of a call: `float32` stays, `float16` becomes it, all else
+/// is `float64`.
+pub enum Typed<'py> {
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+}
+
+impl<'py> Typed<'py> {
+    pub fn new(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Some(array) = as_it_is(name, value)? {
+            return Ok(Self::F32(array));
+        }
+        if let Some(array) = as_it_is(name, value)? {
+            return Ok(Self::F64(array));
+        }
+        let array = plain(name, value)?;
+        let dtype = array.dtype();
+        if dtype.kind() == b'f' && dtype.itemsize() <= 4 {
+            Ok(Self::F32(copied(name, array.as_any())?))
+        } else {
+            Ok(Self::F64(copied(name, array.as_any())?))
+        }
+    }
+}
+
+/// An argument as elements of type `T` in C order.
+pub fn input<'py, T: Real>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    match as_it_is(name, value)? {
+        Some(array) => Ok(array),
+        None => copied(name, plain(name, value)?.as_any()),
+    }
+}
+
+/// The same, refused unless it has this shape.
+pub fn input_shaped<'py, T: Real>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+    shape: &[usize],
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let array = input(name, value)?;
+    check_shape(name, array.shape(), shape)?;
+    Ok(array)
+}
+
+pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> PyResult<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let (found, expected) = (Shape(found), Shape(expected));
+    Err(PyValueError::new_err(format!(
+        "{name} has the shape {found}, not {expected} as the logits"
+    )))
+}
+
+/// Not of subclasses: a masked array is one.
+fn as_it_is<'py, T: Real>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<PyReadonlyArrayDyn<'py, T>>> {
+    match value.cast_exact::<PyArrayDyn<T>>() {
+        Ok(array) if in_order(array) => borrow(name, array).map(Some),
+        _ => Ok(None),
+    }
+}
+
+pub fn in_order<T: Real>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
+    array.is_c_contiguous() && array.is_aligned()
+}
+
+fn borrow<'py, T: Real>(
+    name: &str,
+    array: &Bound<'py, PyArrayDyn<T>>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    array.try_readonly().map_err(|_| in_use(name))
+}
+
+fn in_use(name: &str) -> PyErr {
+    PyValueError::new_err(format!(
+        "{name} shares memory with an array that another thread's call uses"
+    ))
+}
+
+/// A plain array of numbers of the machine's own byte order.
+fn plain<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    static MASKED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = value.py();
+    if value.is_instance(MASKED.import(py, "numpy.ma", "MaskedArray")?)? {
+        return Err(PyTypeError::new_err(format!(
+            "{name} is a masked array, whose mask would be lost: pass its .filled() data, and weights of 0 \
+             where it is masked"
+        )));
+    }
+    let array = numpy(py)?.call_method1(intern!(py, "asarray"), (value,))?;
+    let array = array.cast_into::<PyUntypedArray>()?;
+    let dtype = array.dtype();
+    let number = match dtype.kind() {
+        b'b' | b'i' | b'u' => true,
+        b'f' => dtype.itemsize() <= 8,
+        _ => false,
+    };
+    if !number {
+        return Err(PyTypeError::new_err(format!(
+            "{name} has the dtype {dtype}; it must be float32, float64, float16, an integer or bool"
+        )));
+    }
+    if dtype.is_native_byteorder() == Some(false) {
+        return Err(PyTypeError::new_err(format!(
+            "{name} has the dtype {dtype}, in another byte order than this machine's: \
+             convert it with .astype({name}.dtype.newbyteorder('='))"
+        )));
+    }
+    Ok(array)
+}
+
+fn copied<'py, T: Real>(
+    name: &str,
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let py = array.py();
+    // An overflow becomes an infinity, which the checks of elements see.
+    let arguments = (array, PyArrayDescr::of::<T>(py), "CA");
+    let array = numpy(py)?.call_method1(intern!(py, "require"), arguments)?;
+    borrow(name, array.cast::<PyArrayDyn<T>>()?)
+}
+
+fn numpy<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyModule>> {
+    static NUMPY: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let numpy = NUMPY.get_or_try_init(py, || Ok::<_, PyErr>(py.import("numpy")?.unbind()))?;
+    Ok(numpy.bind(py))
+}
+
+pub fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// Where results go.
+pub struct Output<'py, T: Real> {
+    memory: Memory<'py, T>,
+    /// What the caller passed, if the results have to be copied there.
+    copy_to: Option<Bound<'py, PyArrayDyn<T>>>,
+    /// `copy_to` is also an input, which an error has to leave alone.
+    overlaps: bool,
+}
+
+/// In C order, and apart from all inputs.
+enum Memory<'py, T: Real> {
+    New(Bound<'py, PyArrayDyn<T>>),
+    Callers(PyReadwriteArrayDyn<'py, T>),
+}
+
+impl<'py, T: Real> Output<'py, T> {
+    pub fn new(
+        name: &str,
+        out: Option<&Bound<'py, PyAny>>,
+        shape: &[usize],
+        inputs: &[Option<&Bound<'py, PyAny>>],
+        py: Python<'py>,
+    ) -> PyResult<Self> {
+        let Some(out) = out else {
+            return Ok(Self {
+                memory: Memory::New(allocate(py, shape)),
+                copy_to: None,
+                overlaps: false,
+            });
+        };
+        let Ok(array) = out.cast_exact::<PyArrayDyn<T>>() else {
+            return Err(PyTypeError::new_err(format!(
+                "{name} must be a NumPy array of dtype {}",
+                T::NAME
+            )));
+        };
+        check_shape(name, array.shape(), shape)?;
+        let extent = extent(array.as_untyped());
+        let overlaps = inputs
+            .iter()
+            .flatten()
+            .filter_map(|input| input.cast::<PyUntypedArray>().ok())
+            .any(|input| overlap(&self::extent(input), &extent));
+        if in_order(array) && !overlaps {
+            return Ok(Self {
+                memory: Memory::Callers(writeable(name, array)?),
+                copy_to: None,
+                overlaps,
+            });
+        }
+        let flags = array.getattr(intern!(py, "flags"))?;
+        if !flags.getattr(intern!(py, "writeable"))?.is_truthy()? {
+            return Err(read_only(name));
+        }
+        Ok(Self {
+            memory: Memory::New(allocate(py, shape)),
+            copy_to: Some(array.clone()),
+            overlaps,
+        })
+    }
+
+    pub fn as_slice(&mut self) -> PyResult<&mut [T]> {
+        let slice = match &mut self.memory {
+            // SAFETY: this array is known to nobody else yet.
+            Memory::New(array) => unsafe { array.as_slice_mut() },
+            Memory::Callers(array) => array.as_slice_mut(),
+        };
+        Ok(slice?)
+    }
+
+    fn callers(&self) -> &Bound<'py, PyArrayDyn<T>> {
+        match (&self.copy_to, &self.memory) {
+            (Some(array), _) | (None, Memory::New(array)) => array,
+            (None, Memory::Callers(array)) => array,
+        }
+    }
+
+    /// The array that the caller gets. After an error its elements are NaN, as the kernel has left them.
+    pub fn finish(self, failed: bool) -> PyResult<Bound<'py, PyAny>> {
+        if let (Some(out), Memory::New(array)) = (&self.copy_to, &self.memory)
+            && !(failed && self.overlaps)
+        {
+            let py = out.py();
+            numpy(py)?.call_method1(intern!(py, "copyto"), (out, array))?;
+        }
+        Ok(self.callers().clone().into_any())
+    }
+}
+
+pub fn writeable<'py, T: Real>(
+    name: &str,
+    array: &Bound<'py, PyArrayDyn<T>>,
+) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
+    array.try_readwrite().map_err(|error| match error {
+        BorrowError::NotWriteable => read_only(name),
+        _ => in_use(name),
+    })
+}
+
+fn read_only(name: &str) -> PyErr {
+    PyValueError::new_err(format!("{name} is read-only"))
+}
+
+/// Refuses outputs that share memory with each other.
+pub fn check_apart(names: [&str; 2], a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = a.py();
+    if let (Ok(left), Ok(right)) = (a.cast::<PyUntypedArray>(), b.cast::<PyUntypedArray>())
+        && overlap(&extent(left), &extent(right))
+        && numpy(py)?
+            .call_method1(intern!(py, "shares_memory"), (a, b))?
+            .is_truthy()?
+    {
+        let [a, b] = names;
+        return Err(PyValueError::new_err(format!("{a} and {b} share memory")));
+    }
+    Ok(())
+}
+
+/// From the first to behind the last byte of an array of any strides.
+pub fn extent(array: &Bound<'_, PyUntypedArray>) -> Range<usize> {
+    // SAFETY: `data` is a field of every array, whatever its elements are; it is not read through.
+    let start = unsafe { array.cast_unchecked::<PyArrayDyn<u8>>() }.data() as usize;
+    let (mut from, mut to) = (start, start);
+    for (&length, &stride) in array.shape().iter().zip(array.strides()) {
+        if length == 0 {
+            return start..start;
+        }
+        let last = stride * (length as isize - 1);
+        if last < 0 {
+            from = from.wrapping_add_signed(last);
+        } else {
+            to = to.wrapping_add_signed(last);
+        }
+    }
+    from..to + array.dtype().itemsize()
+}
+
+fn allocate<'py, T: Real>(py: Python<'py>, shape: &[usize]) -> Bound<'py, PyArrayDyn<T>> {
+    // SAFETY: memory from NumPy's allocator, of which every content is a valid float; every
+    // element is written before the array is handed out: by the kernel, after errors too.
+    unsafe { PyArrayDyn::new(py, shape, false) }
+}
+
+/// A shape, or an index, as Python prints a tuple.
+pub struct Shape<'a>(pub &'a [usize]);
+
+impl std::fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [one] => write!(f, "({one},)"),
+            many => {
+                let many: Vec<_> = many.iter().map(usize::to_string).collect();
+                write!(f, "({})", many.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The Python module `soft_bce._core`: `soft_bce` over NumPy arrays.
+
+mod arrays;
+mod error;
+mod loss_sum;
+mod operations;
+mod options;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::loss_sum::PyLossSum;
+    #[pymodule_export]
+    use super::operations::{
+        accumulate, accumulate_gradient, accumulate_gradient_hessian, gradient, gradient_hessian,
+        gradient_in_place, log_sigmoid, logit, loss, mean, mean_gradient, sigmoid, softplus, sum,
+        sum_gradient, sum_gradient_hessian,
+    };
+    use super::*;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// The names of the backends of this machine, the fastest first.
+    ///
+    /// >>> import soft_bce
+    /// >>> "scalar" in soft_bce.backends()
+    /// True
+    #[pyfunction]
+    fn backends() -> Vec<&'static str> {
+        let mut names: Vec<_> = soft_bce::Backend::available()
+            .map(|backend| backend.name())
+            .collect();
+        let fastest = soft_bce::Backend::detect().name();
+        names.sort_by_key(|&name| name != fastest);
+        names
+    }
+}

@@ -1,0 +1,582 @@
+//! The operations of `Bce`, and the functions of one argument.
+
+use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use rayon::prelude::*;
+use soft_bce::{Bce, Error, LossSum};
+
+use crate::arrays::{
+    Output, Real, Typed, check_apart, extent, in_order, input_shaped, overlap, writeable,
+};
+use crate::error::value_error;
+use crate::loss_sum::PyLossSum;
+use crate::options::{self, Options};
+
+/// What becomes of the losses.
+#[derive(Clone, Copy, PartialEq)]
+enum Reduction {
+    None,
+    Sum,
+    Mean,
+    /// Into a `LossSum`.
+    Add,
+}
+use Reduction::{Add, Mean, None as Each, Sum};
+
+/// The arrays that an operation writes, in the order of [`NAMES`].
+#[derive(Clone, Copy, PartialEq)]
+enum Written {
+    Nothing,
+    Loss,
+    Gradient,
+    GradientHessian,
+}
+use Written::{Gradient, GradientHessian, Loss, Nothing};
+
+impl Written {
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Nothing => &[],
+            Loss | Gradient => &["out"],
+            GradientHessian => &["out[0]", "out[1]"],
+        }
+    }
+}
+
+struct Call<'c, 'py> {
+    z: &'c Bound<'py, PyAny>,
+    t: &'c Bound<'py, PyAny>,
+    weights: Option<&'c Bound<'py, PyAny>>,
+    options: Options,
+    threads: usize,
+    sum: Option<&'c Bound<'py, PyLossSum>>,
+    out: Option<&'c Bound<'py, PyAny>>,
+    /// `out` is the logits.
+    in_place: bool,
+}
+
+impl<'py> Call<'_, 'py> {
+    fn run<T: Real>(
+        &self,
+        z: &PyReadonlyArrayDyn<'py, T>,
+        reduction: Reduction,
+        written: Written,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, shape) = (z.py(), z.shape());
+        let t = input_shaped::<T>("t", self.t, shape)?;
+        let weights = match self.weights {
+            Some(weights) => Some(input_shaped::<T>("weights", weights, shape)?),
+            None => None,
+        };
+        let mut outputs = self.outputs(z, &t, weights.as_ref(), written)?;
+
+        let (z, t) = (z.as_slice()?, t.as_slice()?);
+        let weights = weights
+            .as_ref()
+            .map(|weights| weights.as_slice())
+            .transpose()?;
+        let bce = self.options.bce(weights)?;
+        let mut slices = outputs.iter_mut().map(Output::as_slice);
+        let first = slices.next().transpose()?.unwrap_or_default();
+        let second = slices.next().transpose()?.unwrap_or_default();
+        let mut added = LossSum::new();
+        let threads = self.threads;
+        let work = || match threads {
+            1 => one_thread(
+                &bce,
+                reduction,
+                written,
+                (z, t),
+                [first, second],
+                &mut added,
+            ),
+            _ => many_threads(
+                &bce,
+                reduction,
+                written,
+                (z, t),
+                [first, second],
+                &mut added,
+            ),
+        };
+        let result = options::run(py, z.len(), threads, work)?;
+
+        let failed = result.is_err();
+        let arrays: PyResult<Vec<_>> = outputs
+            .into_iter()
+            .map(|output| output.finish(failed))
+            .collect();
+        let mut results = arrays?;
+        let value = result.map_err(|error| value_error(py, error, shape, "t"))?;
+        if let Some(sum) = self.sum {
+            sum.borrow_mut().0.merge(&added);
+        }
+        if self.out.is_none() && shape.is_empty() {
+            // As NumPy's own functions: a scalar for a scalar.
+            results = results
+                .iter()
+                .map(|array| array.get_item(()))
+                .collect::<PyResult<_>>()?;
+        }
+        if matches!(reduction, Sum | Mean) {
+            results.insert(0, value.into_pyobject(py)?.into_any());
+        }
+        match results.len() {
+            0 => Ok(py.None().into_bound(py)),
+            1 => Ok(results.remove(0)),
+            _ => Ok(PyTuple::new(py, results)?.into_any()),
+        }
+    }
+
+    fn outputs<T: Real>(
+        &self,
+        z: &PyReadonlyArrayDyn<'py, T>,
+        t: &PyReadonlyArrayDyn<'py, T>,
+        weights: Option<&PyReadonlyArrayDyn<'py, T>>,
+        written: Written,
+    ) -> PyResult<Vec<Output<'py, T>>> {
+        let names = if self.in_place {
+            &["z"]
+        } else {
+            written.names()
+        };
+        // What the caller passed, and the copies of it.
+        let inputs = [
+            Some(self.z),
+            Some(self.t),
+            self.weights,
+            Some(z.as_any()),
+            Some(t.as_any()),
+            weights.map(|weights| weights.as_any()),
+        ];
+        let output = |name: &str, out| Output::new(name, out, z.shape(), &inputs, z.py());
+        let [left, right] = names else {
+            return names.iter().map(|name| output(name, self.out)).collect();
+        };
+        let (a, b) = match self.out {
+            Some(out) => {
+                let pair = out.extract::<(Option<Bound<'_, PyAny>>, Option<Bound<'_, PyAny>>)>();
+                pair.map_err(|_| {
+                    PyTypeError::new_err("out must be a pair of arrays: gradient, Hessian")
+                })?
+            }
+            None => (None, None),
+        };
+        if let (Some(a), Some(b)) = (&a, &b) {
+            check_apart([left, right], a, b)?;
+        }
+        Ok(vec![output(left, a.as_ref())?, output(right, b.as_ref())?])
+    }
+
+    /// Where z lies in C order: without a copy of it.
+    fn in_place<T: Real>(&self, array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<()> {
+        let (py, shape) = (array.py(), array.shape());
+        let own = extent(array.as_untyped());
+        let apart = |value: &Bound<'py, PyAny>, name| -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+            let input = input_shaped::<T>(name, value, shape)?;
+            if overlap(&extent(input.as_untyped()), &own) {
+                // A copy, which ends the borrow of the caller's array.
+                return Ok(input.to_owned_array().into_pyarray(py).try_readonly()?);
+            }
+            Ok(input)
+        };
+        let t = apart(self.t, "t")?;
+        let weights = self.weights.map(|weights| apart(weights, "weights"));
+        let weights = weights.transpose()?;
+        let mut z = writeable("z", array)?;
+        let (z, t) = (z.as_slice_mut()?, t.as_slice()?);
+        let weights = weights.as_ref().map(|weights| weights.as_slice());
+        let bce = self.options.bce(weights.transpose()?)?;
+        options::run(py, z.len(), 1, || bce.gradient_in_place(z, t))?
+            .map_err(|error| value_error(py, error, shape, "t"))
+    }
+}
+
+fn one_thread<T: Real>(
+    bce: &Bce<'_, T>,
+    reduction: Reduction,
+    written: Written,
+    (z, t): (&[T], &[T]),
+    [first, second]: [&mut [T]; 2],
+    sum: &mut LossSum,
+) -> Result<f64, Error> {
+    match (reduction, written) {
+        (Sum, Nothing) => bce.sum(z, t),
+        (Sum, Gradient) => bce.sum_gradient(z, t, first),
+        (Sum, _) => bce.sum_gradient_hessian(z, t, first, second),
+        (Mean, Nothing) => bce.mean(z, t),
+        (Mean, _) => bce.mean_gradient(z, t, first),
+        (Each, Loss) => bce.loss(z, t, first).map(|()| 0.0),
+        (Each, Gradient) => bce.gradient(z, t, first).map(|()| 0.0),
+        (Each, _) => bce.gradient_hessian(z, t, first, second).map(|()| 0.0),
+        (Add, Nothing) => bce.accumulate(z, t, sum).map(|()| 0.0),
+        (Add, Gradient) => bce.accumulate_gradient(z, t, sum, first).map(|()| 0.0),
+        (Add, _) => bce
+            .accumulate_gradient_hessian(z, t, sum, first, second)
+            .map(|()| 0.0),
+    }
+}
+
+/// The same bits as on one thread.
+fn many_threads<T: Real>(
+    bce: &Bce<'_, T>,
+    reduction: Reduction,
+    written: Written,
+    (z, t): (&[T], &[T]),
+    [first, second]: [&mut [T]; 2],
+    sum: &mut LossSum,
+) -> Result<f64, Error> {
+    match (reduction, written) {
+        (Sum, Nothing) => bce.par_sum(z, t),
+        (Sum, Gradient) => bce.par_sum_gradient(z, t, first),
+        (Sum, _) => bce.par_sum_gradient_hessian(z, t, first, second),
+        (Mean, Nothing) => bce.par_mean(z, t),
+        (Mean, _) => bce.par_mean_gradient(z, t, first),
+        (Each, Loss) => bce.par_loss(z, t, first).map(|()| 0.0),
+        (Each, Gradient) => bce.par_gradient(z, t, first).map(|()| 0.0),
+        (Each, _) => bce.par_gradient_hessian(z, t, first, second).map(|()| 0.0),
+        (Add, _) => {
+            // Two passes.
+            match written {
+                Gradient => bce.par_gradient(z, t, first)?,
+                GradientHessian => bce.par_gradient_hessian(z, t, first, second)?,
+                _ => {}
+            }
+            bce.par_accumulate(z, t, sum).map(|()| 0.0)
+        }
+    }
+}
+
+/// Makes the Python function of an operation: of a `LossSum` too if it adds to one, with `out` if it
+/// writes.
+macro_rules! operation {
+    ($(#[$doc:meta])* $name:ident($($sum:ident)? $(; $out:ident)?) = $reduction:expr, $written:expr) => {
+        $(#[$doc])*
+        #[pyfunction]
+        #[pyo3(signature = (
+            z, t, $($sum,)? *, weights=None, pos_weight=1.0, label_smoothing=0.0, target_tolerance=0.0,
+            exact=false, excess=false, backend=None, threads=1 $(, $out=None)?
+        ))]
+        #[allow(clippy::too_many_arguments)]
+        pub fn $name<'py>(
+            z: &Bound<'py, PyAny>,
+            t: &Bound<'py, PyAny>,
+            $($sum: &Bound<'py, PyLossSum>,)?
+            weights: Option<&Bound<'py, PyAny>>,
+            pos_weight: f64,
+            label_smoothing: f64,
+            target_tolerance: f64,
+            exact: bool,
+            excess: bool,
+            backend: Option<&str>,
+            threads: usize,
+            $($out: Option<&Bound<'py, PyAny>>,)?
+        ) -> PyResult<Bound<'py, PyAny>> {
+            let backend = options::backend(backend)?;
+            #[allow(unused_mut)]
+            let mut call = Call {
+                z,
+                t,
+                weights,
+                options: Options { pos_weight, label_smoothing, target_tolerance, exact, excess, backend },
+                threads,
+                sum: None,
+                out: None,
+                in_place: false,
+            };
+            $(call.sum = Some($sum);)?
+            $(call.out = $out;)?
+            match Typed::new("z", z)? {
+                Typed::F32(z) => call.run(&z, $reduction, $written),
+                Typed::F64(z) => call.run(&z, $reduction, $written),
+            }
+        }
+    };
+}
+
+operation! {
+    /// The loss of every element: -t ln s - (1 - t) ln(1 - s), with s = sigmoid(z).
+    ///
+    /// z: logits, an array of any shape. t: targets in [0, 1], of the same shape. The options are those of
+    /// every operation: see help(soft_bce).
+    ///
+    /// >>> import numpy as np, soft_bce
+    /// >>> soft_bce.loss(np.array([0.0, 1e4]), np.array([0.5, 1.0]))
+    /// array([0.69314718, 0.        ])
+    loss(; out) = Each, Loss
+}
+
+operation! {
+    /// The sum of the losses: the true sum of what `loss` gives, rounded once, in any order, on any machine.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.sum([0.0, 0.0], [0.5, 1.0])
+    /// 1.3862943611198906
+    /// >>> soft_bce.sum([], [])
+    /// 0.0
+    sum() = Sum, Nothing
+}
+
+operation! {
+    /// The mean loss: the exact sum over the number of elements or, with weights, over the total weight.
+    ///
+    /// PyTorch divides by the number of elements even with weights; so does `soft_bce.torch`.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.mean([0.0, 9.0], [0.5, 0.5], weights=[2.0, 0.0])
+    /// 0.6931471805599453
+    mean() = Mean, Nothing
+}
+
+operation! {
+    /// The gradient of every element's loss by its logit: s - t, with s = sigmoid(z).
+    ///
+    /// >>> import numpy as np, soft_bce
+    /// >>> soft_bce.gradient(np.array([0.0, 20.0], np.float32), [0.25, 1.0])
+    /// array([ 2.5000000e-01, -2.0611537e-09], dtype=float32)
+    gradient(; out) = Each, Gradient
+}
+
+operation! {
+    /// (sum, gradient) in one pass.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.sum_gradient([0.0, 0.0], [0.5, 1.0])
+    /// (1.3862943611198906, array([ 0. , -0.5]))
+    sum_gradient(; out) = Sum, Gradient
+}
+
+operation! {
+    /// (mean, gradient of the mean): each element's gradient divided by what the mean is divided by.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.mean_gradient([0.0, 0.0], [0.5, 1.0])
+    /// (0.6931471805599453, array([ 0.  , -0.25]))
+    mean_gradient(; out) = Mean, Gradient
+}
+
+operation! {
+    /// (gradient, Hessian): the Hessian is diagonal, s (1 - s) for every element. `out` is a pair.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.gradient_hessian([0.0], [1.0])
+    /// (array([-0.5]), array([0.25]))
+    gradient_hessian(; out) = Each, GradientHessian
+}
+
+operation! {
+    /// (sum, gradient, Hessian) in one pass: what a Newton step needs. `out` is a pair.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.sum_gradient_hessian([0.0], [0.5])
+    /// (0.6931471805599453, array([0.]), array([0.25]))
+    sum_gradient_hessian(; out) = Sum, GradientHessian
+}
+
+operation! {
+    /// Adds the losses to a LossSum, exactly: the way to a sum over parts whose bits depend on no partition.
+    ///
+    /// >>> import soft_bce
+    /// >>> z, t, total = [3.0, -1.0, 0.1], [1.0, 0.3, 0.7], soft_bce.LossSum()
+    /// >>> soft_bce.accumulate(z[1:], t[1:], total)
+    /// >>> soft_bce.accumulate(z[:1], t[:1], total)
+    /// >>> total.value == soft_bce.sum(z, t)
+    /// True
+    accumulate(total) = Add, Nothing
+}
+
+operation! {
+    /// Adds the losses to a LossSum; returns the gradient.
+    ///
+    /// >>> import soft_bce
+    /// >>> total = soft_bce.LossSum()
+    /// >>> soft_bce.accumulate_gradient([0.0, 0.0], [0.5, 1.0], total), total.value
+    /// (array([ 0. , -0.5]), 1.3862943611198906)
+    accumulate_gradient(total; out) = Add, Gradient
+}
+
+operation! {
+    /// Adds the losses to a LossSum; returns (gradient, Hessian). `out` is a pair.
+    ///
+    /// >>> import soft_bce
+    /// >>> total = soft_bce.LossSum()
+    /// >>> soft_bce.accumulate_gradient_hessian([0.0], [1.0], total), total.value
+    /// ((array([-0.5]), array([0.25])), 0.6931471805599453)
+    accumulate_gradient_hessian(total; out) = Add, GradientHessian
+}
+
+/// Replaces every logit by the gradient there. After an error z is as it was.
+///
+/// z: a writeable array of float32 or float64, of any layout.
+///
+/// >>> import numpy as np, soft_bce
+/// >>> z = np.zeros(2)
+/// >>> soft_bce.gradient_in_place(z, [0.25, 1.0])
+/// >>> z
+/// array([ 0.25, -0.5 ])
+#[pyfunction]
+#[pyo3(signature = (
+    z, t, *, weights=None, pos_weight=1.0, label_smoothing=0.0, target_tolerance=0.0, exact=false,
+    excess=false, backend=None, threads=1
+))]
+#[allow(clippy::too_many_arguments)]
+pub fn gradient_in_place(
+    z: &Bound<'_, PyAny>,
+    t: &Bound<'_, PyAny>,
+    weights: Option<&Bound<'_, PyAny>>,
+    pos_weight: f64,
+    label_smoothing: f64,
+    target_tolerance: f64,
+    exact: bool,
+    excess: bool,
+    backend: Option<&str>,
+    threads: usize,
+) -> PyResult<()> {
+    let backend = options::backend(backend)?;
+    let options = Options {
+        pos_weight,
+        label_smoothing,
+        target_tolerance,
+        exact,
+        excess,
+        backend,
+    };
+    let call = Call {
+        z,
+        t,
+        weights,
+        options,
+        threads,
+        sum: None,
+        out: Some(z),
+        in_place: true,
+    };
+    if threads == 1 {
+        match z.cast_exact::<PyArrayDyn<f32>>() {
+            Ok(z) if in_order(z) => return call.in_place(z),
+            _ => {}
+        }
+        match z.cast_exact::<PyArrayDyn<f64>>() {
+            Ok(z) if in_order(z) => return call.in_place(z),
+            _ => {}
+        }
+    }
+    match Typed::new("z", z)? {
+        Typed::F32(z) => call.run(&z, Each, Gradient).map(drop),
+        Typed::F64(z) => call.run(&z, Each, Gradient).map(drop),
+    }
+}
+
+/// A function of one argument, in one thread.
+type Function<T> = fn(&[T], &mut [T]) -> Result<(), Error>;
+
+fn map<'py, T: Real>(
+    name: &str,
+    original: &Bound<'py, PyAny>,
+    z: &PyReadonlyArrayDyn<'py, T>,
+    function: Function<T>,
+    threads: usize,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    /// Elements that a thread takes at a time.
+    const CHUNK: usize = 1 << 14;
+    let (py, shape) = (z.py(), z.shape());
+    let mut output = Output::new("out", out, shape, &[Some(original), Some(z.as_any())], py)?;
+    let (from, to) = (z.as_slice()?, output.as_slice()?);
+    let result = options::run(py, from.len(), threads, || {
+        if threads > 1 {
+            let chunks = from.par_chunks(CHUNK).zip(to.par_chunks_mut(CHUNK));
+            if chunks
+                .map(|(from, to)| function(from, to))
+                .all(|result| result.is_ok())
+            {
+                return Ok(());
+            }
+        }
+        // Names the first error, with its index in the whole.
+        function(from, to)
+    })?;
+    let failed = result.is_err();
+    let array = output.finish(failed)?;
+    result.map_err(|error| value_error(py, error, shape, name))?;
+    if out.is_none() && shape.is_empty() {
+        return array.get_item(());
+    }
+    Ok(array)
+}
+
+macro_rules! function {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[pyfunction]
+        #[pyo3(signature = (z, *, exact=false, threads=1, out=None))]
+        pub fn $name<'py>(
+            z: &Bound<'py, PyAny>,
+            exact: bool,
+            threads: usize,
+            out: Option<&Bound<'py, PyAny>>,
+        ) -> PyResult<Bound<'py, PyAny>> {
+            match Typed::new("z", z)? {
+                Typed::F32(array) if exact => map("z", z, &array, soft_bce::exact::$name, threads, out),
+                Typed::F32(array) => map("z", z, &array, soft_bce::$name, threads, out),
+                Typed::F64(_) if exact => Err(options::no_exact_f64()),
+                Typed::F64(array) => map("z", z, &array, soft_bce::$name, threads, out),
+            }
+        }
+    };
+}
+
+function! {
+    /// 1/(1 + e^-z), with full relative precision where it is small.
+    ///
+    /// `exact`: correctly rounded; float32 alone.
+    ///
+    /// >>> import numpy as np, soft_bce
+    /// >>> soft_bce.sigmoid([0.0, -104.0, np.inf])
+    /// array([5.00000000e-01, 6.81355682e-46, 1.00000000e+00])
+    sigmoid
+}
+
+function! {
+    /// ln sigmoid(z) = -softplus(-z).
+    ///
+    /// `exact`: correctly rounded; float32 alone.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.log_sigmoid([0.0, -1000.0])
+    /// array([-6.93147181e-01, -1.00000000e+03])
+    log_sigmoid
+}
+
+function! {
+    /// ln(1 + e^z), with full relative precision where it is small.
+    ///
+    /// `exact`: correctly rounded; float32 alone.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.softplus([0.0, 1000.0])
+    /// array([6.93147181e-01, 1.00000000e+03])
+    softplus
+}
+
+/// ln(p/(1 - p)), the inverse of the sigmoid: the logit at which the loss for the target p is least.
+///
+/// -inf at 0, inf at 1; ValueError for NaN and outside [0, 1].
+///
+/// >>> import soft_bce
+/// >>> soft_bce.logit([0.0, 0.5, 1.0])
+/// array([-inf,   0.,  inf])
+#[pyfunction]
+#[pyo3(signature = (p, *, threads=1, out=None))]
+pub fn logit<'py>(
+    p: &Bound<'py, PyAny>,
+    threads: usize,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match Typed::new("p", p)? {
+        Typed::F32(array) => map("p", p, &array, soft_bce::logit, threads, out),
+        Typed::F64(array) => map("p", p, &array, soft_bce::logit, threads, out),
+    }
+}

@@ -1,0 +1,110 @@
+//! The keyword options of a call, and the threads that it runs on.
+
+use std::collections::HashMap;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use soft_bce::{Backend, Bce};
+
+use crate::arrays::Real;
+
+/// All but those that are arrays.
+pub struct Options {
+    pub pos_weight: f64,
+    pub label_smoothing: f64,
+    pub target_tolerance: f64,
+    pub exact: bool,
+    pub excess: bool,
+    pub backend: Option<Backend>,
+}
+
+impl Options {
+    pub fn bce<'a, T: Real>(&self, weights: Option<&'a [T]>) -> PyResult<Bce<'a, T>> {
+        let mut bce = Bce::new()
+            .pos_weight(T::rounded(self.pos_weight))
+            .label_smoothing(T::rounded(self.label_smoothing))
+            .target_tolerance(T::rounded(self.target_tolerance));
+        if let Some(weights) = weights {
+            bce = bce.weights(weights);
+        }
+        if self.excess {
+            bce = bce.excess();
+        }
+        if self.exact {
+            bce = T::exact(bce).ok_or_else(no_exact_f64)?;
+        }
+        if let Some(backend) = self.backend {
+            bce = bce
+                .backend(backend)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        Ok(bce)
+    }
+}
+
+pub fn no_exact_f64() -> PyErr {
+    PyValueError::new_err("exact=True is for float32 alone, and this is float64")
+}
+
+pub fn backend(name: Option<&str>) -> PyResult<Option<Backend>> {
+    let Some(name) = name else { return Ok(None) };
+    match Backend::available().find(|backend| backend.name() == name) {
+        Some(backend) => Ok(Some(backend)),
+        None => {
+            let names: Vec<_> = Backend::available().map(Backend::name).collect();
+            let names = names.join(", ");
+            Err(PyValueError::new_err(format!(
+                "backend is {name:?} and must be one of this machine's: {names}"
+            )))
+        }
+    }
+}
+
+/// Runs `work` without the interpreter's lock, on a pool of this many threads if they are several.
+pub fn run<R: Send>(
+    py: Python<'_>,
+    elements: usize,
+    threads: usize,
+    work: impl FnOnce() -> R + Send,
+) -> PyResult<R> {
+    /// Below this many elements taking the lock again costs more than the call.
+    const SHORT: usize = 256;
+    if threads == 1 {
+        return Ok(if elements <= SHORT {
+            work()
+        } else {
+            py.detach(work)
+        });
+    }
+    let pool = pool(threads)?;
+    Ok(py.detach(|| pool.install(work)))
+}
+
+type Pools = HashMap<(u32, usize), Arc<rayon::ThreadPool>>;
+
+/// Pools are kept, by process: a fork has none of its parent's threads.
+fn pool(threads: usize) -> PyResult<Arc<rayon::ThreadPool>> {
+    static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let pools = pools.get_or_insert_default();
+    let key = (process::id(), threads);
+    if let Some(pool) = pools.get(&key) {
+        return Ok(pool.clone());
+    }
+    // Rayon takes 0 for all processors.
+    if threads == 0 || threads > 1024 {
+        return Err(PyValueError::new_err(format!(
+            "threads is {threads} and must be in [1, 1024]"
+        )));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("soft-bce-{index}"))
+        .build()
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let pool = Arc::new(pool);
+    pools.insert(key, pool.clone());
+    Ok(pool)
+}
