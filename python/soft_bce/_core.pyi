@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 # float32 or float64, as the logits are; a scalar where they are one.
 _Array: TypeAlias = NDArray[Any]
 _Pair: TypeAlias = tuple[_Array | None, _Array | None]
+_Triple: TypeAlias = tuple[_Array | None, _Array | None, _Array | None]
 
 __version__: str
 
@@ -44,6 +45,34 @@ def loss(
     threads: int = 1,
     out: _Array | None = None,
 ) -> _Array: ...
+def loss_gradient(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Pair | None = None,
+) -> tuple[_Array, _Array]: ...
+def loss_gradient_hessian(
+    z: ArrayLike,
+    t: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    pos_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    target_tolerance: float = 0.0,
+    exact: bool = False,
+    excess: bool = False,
+    backend: str | None = None,
+    threads: int = 1,
+    out: _Triple | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
 def sum(
     z: ArrayLike,
     t: ArrayLike,

@@ -15,8 +15,8 @@ mod _core {
     #[pymodule_export]
     use super::operations::{
         accumulate, accumulate_gradient, accumulate_gradient_hessian, gradient, gradient_hessian,
-        gradient_in_place, log_sigmoid, logit, loss, mean, mean_gradient, sigmoid, softplus, sum,
-        sum_gradient, sum_gradient_hessian,
+        gradient_in_place, log_sigmoid, logit, loss, loss_gradient, loss_gradient_hessian, mean,
+        mean_gradient, sigmoid, softplus, sum, sum_gradient, sum_gradient_hessian,
     };
     use super::*;
 

@@ -14,33 +14,42 @@ use crate::error::value_error;
 use crate::loss_sum::PyLossSum;
 use crate::options::{self, Options};
 
-/// What becomes of the losses.
 #[derive(Clone, Copy, PartialEq)]
-enum Reduction {
-    None,
+enum Operation {
+    Loss,
     Sum,
     Mean,
-    /// Into a `LossSum`.
-    Add,
-}
-use Reduction::{Add, Mean, None as Each, Sum};
-
-/// The arrays that an operation writes, in the order of [`NAMES`].
-#[derive(Clone, Copy, PartialEq)]
-enum Written {
-    Nothing,
-    Loss,
     Gradient,
+    SumGradient,
+    MeanGradient,
+    LossGradient,
     GradientHessian,
+    SumGradientHessian,
+    LossGradientHessian,
+    Accumulate,
+    AccumulateGradient,
+    AccumulateGradientHessian,
 }
-use Written::{Gradient, GradientHessian, Loss, Nothing};
+use Operation::*;
 
-impl Written {
-    fn names(self) -> &'static [&'static str] {
+impl Operation {
+    /// Whether it returns a number.
+    fn reduces(self) -> bool {
+        matches!(
+            self,
+            Sum | Mean | SumGradient | MeanGradient | SumGradientHessian
+        )
+    }
+
+    /// The names of the arrays that it writes, in errors.
+    fn outputs(self) -> &'static [&'static str] {
         match self {
-            Nothing => &[],
-            Loss | Gradient => &["out"],
-            GradientHessian => &["out[0]", "out[1]"],
+            Sum | Mean | Accumulate => &[],
+            Loss | Gradient | SumGradient | MeanGradient | AccumulateGradient => &["out"],
+            LossGradient | GradientHessian | SumGradientHessian | AccumulateGradientHessian => {
+                &["out[0]", "out[1]"]
+            }
+            LossGradientHessian => &["out[0]", "out[1]", "out[2]"],
         }
     }
 }
@@ -61,8 +70,7 @@ impl<'py> Call<'_, 'py> {
     fn run<T: Real>(
         &self,
         z: &PyReadonlyArrayDyn<'py, T>,
-        reduction: Reduction,
-        written: Written,
+        operation: Operation,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, shape) = (z.py(), z.shape());
         let t = input_shaped::<T>("t", self.t, shape)?;
@@ -70,7 +78,7 @@ impl<'py> Call<'_, 'py> {
             Some(weights) => Some(input_shaped::<T>("weights", weights, shape)?),
             None => None,
         };
-        let mut outputs = self.outputs(z, &t, weights.as_ref(), written)?;
+        let mut outputs = self.outputs(z, &t, weights.as_ref(), operation)?;
 
         let (z, t) = (z.as_slice()?, t.as_slice()?);
         let weights = weights
@@ -79,27 +87,13 @@ impl<'py> Call<'_, 'py> {
             .transpose()?;
         let bce = self.options.bce(weights)?;
         let mut slices = outputs.iter_mut().map(Output::as_slice);
-        let first = slices.next().transpose()?.unwrap_or_default();
-        let second = slices.next().transpose()?.unwrap_or_default();
+        let mut next = || slices.next().transpose().map(Option::unwrap_or_default);
+        let arrays = [next()?, next()?, next()?];
         let mut added = LossSum::new();
         let threads = self.threads;
         let work = || match threads {
-            1 => one_thread(
-                &bce,
-                reduction,
-                written,
-                (z, t),
-                [first, second],
-                &mut added,
-            ),
-            _ => many_threads(
-                &bce,
-                reduction,
-                written,
-                (z, t),
-                [first, second],
-                &mut added,
-            ),
+            1 => one_thread(operation, &bce, z, t, arrays, &mut added),
+            _ => many_threads(operation, &bce, z, t, arrays, &mut added),
         };
         let result = options::run(py, z.len(), threads, work)?;
 
@@ -120,7 +114,7 @@ impl<'py> Call<'_, 'py> {
                 .map(|array| array.get_item(()))
                 .collect::<PyResult<_>>()?;
         }
-        if matches!(reduction, Sum | Mean) {
+        if operation.reduces() {
             results.insert(0, value.into_pyobject(py)?.into_any());
         }
         match results.len() {
@@ -135,12 +129,12 @@ impl<'py> Call<'_, 'py> {
         z: &PyReadonlyArrayDyn<'py, T>,
         t: &PyReadonlyArrayDyn<'py, T>,
         weights: Option<&PyReadonlyArrayDyn<'py, T>>,
-        written: Written,
+        operation: Operation,
     ) -> PyResult<Vec<Output<'py, T>>> {
         let names = if self.in_place {
             &["z"]
         } else {
-            written.names()
+            operation.outputs()
         };
         // What the caller passed, and the copies of it.
         let inputs = [
@@ -152,22 +146,32 @@ impl<'py> Call<'_, 'py> {
             weights.map(|weights| weights.as_any()),
         ];
         let output = |name: &str, out| Output::new(name, out, z.shape(), &inputs, z.py());
-        let [left, right] = names else {
-            return names.iter().map(|name| output(name, self.out)).collect();
+        let out = match self.out {
+            Some(out) if names.len() == 1 => vec![Some(out.clone())],
+            Some(out) => match out.cast::<PyTuple>() {
+                Ok(out) if out.len() == names.len() => {
+                    let given = |out: Bound<'py, PyAny>| (!out.is_none()).then_some(out);
+                    out.iter().map(given).collect()
+                }
+                _ => {
+                    let count = names.len();
+                    let said = format!("out must be a tuple of {count} arrays or None");
+                    return Err(PyTypeError::new_err(said));
+                }
+            },
+            None => vec![None; names.len()],
         };
-        let (a, b) = match self.out {
-            Some(out) => {
-                let pair = out.extract::<(Option<Bound<'_, PyAny>>, Option<Bound<'_, PyAny>>)>();
-                pair.map_err(|_| {
-                    PyTypeError::new_err("out must be a pair of arrays: gradient, Hessian")
-                })?
+        for (i, (name, later)) in names.iter().zip(&out).enumerate() {
+            for (other, earlier) in names.iter().zip(&out).take(i) {
+                if let (Some(earlier), Some(later)) = (earlier, later) {
+                    check_apart([other, name], earlier, later)?;
+                }
             }
-            None => (None, None),
-        };
-        if let (Some(a), Some(b)) = (&a, &b) {
-            check_apart([left, right], a, b)?;
         }
-        Ok(vec![output(left, a.as_ref())?, output(right, b.as_ref())?])
+        let outputs = names.iter().zip(&out);
+        outputs
+            .map(|(name, out)| output(name, out.as_ref()))
+            .collect()
     }
 
     /// Where z lies in C order: without a copy of it.
@@ -194,65 +198,89 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
+/// The number that the operation returns, or 0.
 fn one_thread<T: Real>(
+    operation: Operation,
     bce: &Bce<'_, T>,
-    reduction: Reduction,
-    written: Written,
-    (z, t): (&[T], &[T]),
-    [first, second]: [&mut [T]; 2],
+    z: &[T],
+    t: &[T],
+    [a, b, c]: [&mut [T]; 3],
     sum: &mut LossSum,
 ) -> Result<f64, Error> {
-    match (reduction, written) {
-        (Sum, Nothing) => bce.sum(z, t),
-        (Sum, Gradient) => bce.sum_gradient(z, t, first),
-        (Sum, _) => bce.sum_gradient_hessian(z, t, first, second),
-        (Mean, Nothing) => bce.mean(z, t),
-        (Mean, _) => bce.mean_gradient(z, t, first),
-        (Each, Loss) => bce.loss(z, t, first).map(|()| 0.0),
-        (Each, Gradient) => bce.gradient(z, t, first).map(|()| 0.0),
-        (Each, _) => bce.gradient_hessian(z, t, first, second).map(|()| 0.0),
-        (Add, Nothing) => bce.accumulate(z, t, sum).map(|()| 0.0),
-        (Add, Gradient) => bce.accumulate_gradient(z, t, sum, first).map(|()| 0.0),
-        (Add, _) => bce
-            .accumulate_gradient_hessian(z, t, sum, first, second)
-            .map(|()| 0.0),
+    match operation {
+        Sum => return bce.sum(z, t),
+        Mean => return bce.mean(z, t),
+        SumGradient => return bce.sum_gradient(z, t, a),
+        MeanGradient => return bce.mean_gradient(z, t, a),
+        SumGradientHessian => return bce.sum_gradient_hessian(z, t, a, b),
+        Loss => bce.loss(z, t, a)?,
+        Gradient => bce.gradient(z, t, a)?,
+        LossGradient => bce.loss_gradient(z, t, a, b)?,
+        GradientHessian => bce.gradient_hessian(z, t, a, b)?,
+        LossGradientHessian => bce.loss_gradient_hessian(z, t, a, b, c)?,
+        Accumulate => bce.accumulate(z, t, sum)?,
+        AccumulateGradient => bce.accumulate_gradient(z, t, sum, a)?,
+        AccumulateGradientHessian => bce.accumulate_gradient_hessian(z, t, sum, a, b)?,
     }
+    Ok(0.0)
 }
 
-/// The same bits as on one thread.
+/// The same, with the same bits; in two passes where the crate has none for it.
 fn many_threads<T: Real>(
+    operation: Operation,
     bce: &Bce<'_, T>,
-    reduction: Reduction,
-    written: Written,
-    (z, t): (&[T], &[T]),
-    [first, second]: [&mut [T]; 2],
+    z: &[T],
+    t: &[T],
+    [a, b, c]: [&mut [T]; 3],
     sum: &mut LossSum,
 ) -> Result<f64, Error> {
-    match (reduction, written) {
-        (Sum, Nothing) => bce.par_sum(z, t),
-        (Sum, Gradient) => bce.par_sum_gradient(z, t, first),
-        (Sum, _) => bce.par_sum_gradient_hessian(z, t, first, second),
-        (Mean, Nothing) => bce.par_mean(z, t),
-        (Mean, _) => bce.par_mean_gradient(z, t, first),
-        (Each, Loss) => bce.par_loss(z, t, first).map(|()| 0.0),
-        (Each, Gradient) => bce.par_gradient(z, t, first).map(|()| 0.0),
-        (Each, _) => bce.par_gradient_hessian(z, t, first, second).map(|()| 0.0),
-        (Add, _) => {
-            // Two passes.
-            match written {
-                Gradient => bce.par_gradient(z, t, first)?,
-                GradientHessian => bce.par_gradient_hessian(z, t, first, second)?,
-                _ => {}
-            }
-            bce.par_accumulate(z, t, sum).map(|()| 0.0)
+    match operation {
+        Sum => return bce.par_sum(z, t),
+        Mean => return bce.par_mean(z, t),
+        SumGradient => return bce.par_sum_gradient(z, t, a),
+        MeanGradient => return bce.par_mean_gradient(z, t, a),
+        SumGradientHessian => return bce.par_sum_gradient_hessian(z, t, a, b),
+        Loss => bce.par_loss(z, t, a)?,
+        Gradient => bce.par_gradient(z, t, a)?,
+        LossGradient => poisoned(
+            bce.par_loss(z, t, a)
+                .and_then(|()| bce.par_gradient(z, t, b)),
+            [a, b, c],
+        )?,
+        GradientHessian => bce.par_gradient_hessian(z, t, a, b)?,
+        LossGradientHessian => {
+            let result = bce
+                .par_loss(z, t, a)
+                .and_then(|()| bce.par_gradient_hessian(z, t, b, c));
+            poisoned(result, [a, b, c])?;
+        }
+        Accumulate => bce.par_accumulate(z, t, sum)?,
+        AccumulateGradient => {
+            bce.par_gradient(z, t, a)?;
+            bce.par_accumulate(z, t, sum)?;
+        }
+        AccumulateGradientHessian => {
+            bce.par_gradient_hessian(z, t, a, b)?;
+            bce.par_accumulate(z, t, sum)?;
         }
     }
+    Ok(0.0)
+}
+
+/// Makes NaN of all arrays after an error of the first of two passes.
+fn poisoned<T: Real>(result: Result<(), Error>, arrays: [&mut [T]; 3]) -> Result<(), Error> {
+    if result.is_err() {
+        arrays
+            .into_iter()
+            .for_each(|array| array.fill(T::rounded(f64::NAN)));
+    }
+    result
 }
 
 /// Makes the Python function of an operation: of a `LossSum` too if it adds to one, with `out` if it
 /// writes.
 macro_rules! operation {
-    ($(#[$doc:meta])* $name:ident($($sum:ident)? $(; $out:ident)?) = $reduction:expr, $written:expr) => {
+    ($(#[$doc:meta])* $name:ident($($sum:ident)? $(; $out:ident)?) = $operation:expr) => {
         $(#[$doc])*
         #[pyfunction]
         #[pyo3(signature = (
@@ -289,8 +317,8 @@ macro_rules! operation {
             $(call.sum = Some($sum);)?
             $(call.out = $out;)?
             match Typed::new("z", z)? {
-                Typed::F32(z) => call.run(&z, $reduction, $written),
-                Typed::F64(z) => call.run(&z, $reduction, $written),
+                Typed::F32(z) => call.run(&z, $operation),
+                Typed::F64(z) => call.run(&z, $operation),
             }
         }
     };
@@ -305,7 +333,7 @@ operation! {
     /// >>> import numpy as np, soft_bce
     /// >>> soft_bce.loss(np.array([0.0, 1e4]), np.array([0.5, 1.0]))
     /// array([0.69314718, 0.        ])
-    loss(; out) = Each, Loss
+    loss(; out) = Loss
 }
 
 operation! {
@@ -316,7 +344,7 @@ operation! {
     /// 1.3862943611198906
     /// >>> soft_bce.sum([], [])
     /// 0.0
-    sum() = Sum, Nothing
+    sum() = Sum
 }
 
 operation! {
@@ -327,7 +355,7 @@ operation! {
     /// >>> import soft_bce
     /// >>> soft_bce.mean([0.0, 9.0], [0.5, 0.5], weights=[2.0, 0.0])
     /// 0.6931471805599453
-    mean() = Mean, Nothing
+    mean() = Mean
 }
 
 operation! {
@@ -336,7 +364,7 @@ operation! {
     /// >>> import numpy as np, soft_bce
     /// >>> soft_bce.gradient(np.array([0.0, 20.0], np.float32), [0.25, 1.0])
     /// array([ 2.5000000e-01, -2.0611537e-09], dtype=float32)
-    gradient(; out) = Each, Gradient
+    gradient(; out) = Gradient
 }
 
 operation! {
@@ -345,7 +373,7 @@ operation! {
     /// >>> import soft_bce
     /// >>> soft_bce.sum_gradient([0.0, 0.0], [0.5, 1.0])
     /// (1.3862943611198906, array([ 0. , -0.5]))
-    sum_gradient(; out) = Sum, Gradient
+    sum_gradient(; out) = SumGradient
 }
 
 operation! {
@@ -354,7 +382,25 @@ operation! {
     /// >>> import soft_bce
     /// >>> soft_bce.mean_gradient([0.0, 0.0], [0.5, 1.0])
     /// (0.6931471805599453, array([ 0.  , -0.25]))
-    mean_gradient(; out) = Mean, Gradient
+    mean_gradient(; out) = MeanGradient
+}
+
+operation! {
+    /// (loss, gradient) of every element in one pass. `out` is a pair.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.loss_gradient([0.0, 1e4], [0.5, 1.0])
+    /// (array([0.69314718, 0.        ]), array([0., 0.]))
+    loss_gradient(; out) = LossGradient
+}
+
+operation! {
+    /// (loss, gradient, Hessian) of every element in one pass. `out` is a tuple of three.
+    ///
+    /// >>> import soft_bce
+    /// >>> soft_bce.loss_gradient_hessian([0.0], [1.0])
+    /// (array([0.69314718]), array([-0.5]), array([0.25]))
+    loss_gradient_hessian(; out) = LossGradientHessian
 }
 
 operation! {
@@ -363,7 +409,7 @@ operation! {
     /// >>> import soft_bce
     /// >>> soft_bce.gradient_hessian([0.0], [1.0])
     /// (array([-0.5]), array([0.25]))
-    gradient_hessian(; out) = Each, GradientHessian
+    gradient_hessian(; out) = GradientHessian
 }
 
 operation! {
@@ -372,7 +418,7 @@ operation! {
     /// >>> import soft_bce
     /// >>> soft_bce.sum_gradient_hessian([0.0], [0.5])
     /// (0.6931471805599453, array([0.]), array([0.25]))
-    sum_gradient_hessian(; out) = Sum, GradientHessian
+    sum_gradient_hessian(; out) = SumGradientHessian
 }
 
 operation! {
@@ -384,7 +430,7 @@ operation! {
     /// >>> soft_bce.accumulate(z[:1], t[:1], total)
     /// >>> total.value == soft_bce.sum(z, t)
     /// True
-    accumulate(total) = Add, Nothing
+    accumulate(total) = Accumulate
 }
 
 operation! {
@@ -394,7 +440,7 @@ operation! {
     /// >>> total = soft_bce.LossSum()
     /// >>> soft_bce.accumulate_gradient([0.0, 0.0], [0.5, 1.0], total), total.value
     /// (array([ 0. , -0.5]), 1.3862943611198906)
-    accumulate_gradient(total; out) = Add, Gradient
+    accumulate_gradient(total; out) = AccumulateGradient
 }
 
 operation! {
@@ -404,7 +450,7 @@ operation! {
     /// >>> total = soft_bce.LossSum()
     /// >>> soft_bce.accumulate_gradient_hessian([0.0], [1.0], total), total.value
     /// ((array([-0.5]), array([0.25])), 0.6931471805599453)
-    accumulate_gradient_hessian(total; out) = Add, GradientHessian
+    accumulate_gradient_hessian(total; out) = AccumulateGradientHessian
 }
 
 /// Replaces every logit by the gradient there. After an error z is as it was.
@@ -464,8 +510,8 @@ pub fn gradient_in_place(
         }
     }
     match Typed::new("z", z)? {
-        Typed::F32(z) => call.run(&z, Each, Gradient).map(drop),
-        Typed::F64(z) => call.run(&z, Each, Gradient).map(drop),
+        Typed::F32(z) => call.run(&z, Gradient).map(drop),
+        Typed::F64(z) => call.run(&z, Gradient).map(drop),
     }
 }
 

@@ -21,6 +21,8 @@ OPERATIONS = {
     "gradient": (False, 1),
     "sum_gradient": (True, 1),
     "mean_gradient": (True, 1),
+    "loss_gradient": (False, 2),
+    "loss_gradient_hessian": (False, 3),
     "gradient_hessian": (False, 2),
     "sum_gradient_hessian": (True, 2),
     "accumulate": (False, 0),
@@ -127,7 +129,8 @@ def test_operations_agree(rng, dtype):
             continue
         if number or name.startswith("accumulate"):
             assert found == total
-        for array, right in zip(written, [loss] if name == "loss" else [gradient, hessian]):
+        rights = [loss, gradient, hessian] if name.startswith("loss") else [gradient, hessian]
+        for array, right in zip(written, rights):
             np.testing.assert_array_equal(array, right)
             assert array.dtype == dtype and array.flags.c_contiguous
     before = z.copy()
@@ -279,6 +282,15 @@ def test_out_of_every_layout(rng, name, dtype):
         found = call(name, z, t, out=out[0] if count == 1 else tuple(out))
         assert_same_bits(right, found)
         assert all(a is b for a, b in zip(found[1], out))
+    if count > 1:
+        out = [np.zeros_like(z)] * count
+        with pytest.raises(ValueError, match=r"^out\[0\] and out\[1\] share memory$"):
+            call(name, z, t, out=tuple(out))
+        half = np.zeros_like(z)
+        assert call(name, z, t, out=(*[None] * (count - 1), half))[1][-1] is half
+        for bad in (half, list(out), tuple(out[1:]), (*out, None)):
+            with pytest.raises(TypeError, match=f"^out must be a tuple of {count} arrays or None$"):
+                call(name, z, t, out=bad)
     if count == 2:
         memory = np.zeros((6, 22), dtype)
         pair = (memory[:, ::2], memory[:, 1::2])  # interleaved, but apart
@@ -286,10 +298,10 @@ def test_out_of_every_layout(rng, name, dtype):
         pair = (memory[:, :11], memory[:, 5:16])
         with pytest.raises(ValueError, match=r"out\[0\] and out\[1\] share memory"):
             call(name, z, t, out=pair)
-        half = np.zeros_like(z)
-        assert call(name, z, t, out=(None, half))[1][1] is half
-        with pytest.raises(TypeError, match="pair"):
-            call(name, z, t, out=half)
+
+
+def tuple_of(count, first):
+    return first if count == 1 else (first, *[None] * (count - 1))
 
 
 @pytest.mark.parametrize("name", WRITING)
@@ -299,18 +311,18 @@ def test_out_may_be_an_input(rng, name):
     count = OPERATIONS[name][1]
     for place in range(3):
         arrays = [z.copy(), t.copy(), weights.copy()]
-        out = arrays[place] if count == 1 else (arrays[place], None)
+        out = tuple_of(count, arrays[place])
         assert_same_bits(right, call(name, *arrays[:2], weights=arrays[2], out=out))
     # Shifted by one element.
     memory = np.append(z, 0.0)
-    out = memory[1:] if count == 1 else (memory[1:], None)
+    out = tuple_of(count, memory[1:])
     assert_same_bits(right, call(name, memory[:-1], t, weights=weights, out=out))
     # After an error an input is as it was.
     bad = t.copy()
     bad[50] = 2
     before = z.copy()
     with pytest.raises(ValueError):
-        call(name, z, bad, out=z if count == 1 else (z, None))
+        call(name, z, bad, out=tuple_of(count, z))
     np.testing.assert_array_equal(z, before)
     # Also where it was copied for its layout.
     square = rng.random((4, 4))
@@ -318,7 +330,7 @@ def test_out_may_be_an_input(rng, name):
     before = square.copy()
     for out in (square, square[::-1], square.T):
         with pytest.raises(ValueError):
-            call(name, np.zeros((4, 4)), square.T, out=out if count == 1 else (out, None))
+            call(name, np.zeros((4, 4)), square.T, out=tuple_of(count, out))
         np.testing.assert_array_equal(square, before)
     # The same array as two inputs.
     assert_same_bits(call(name, t, t), call(name, t, t.copy()))
