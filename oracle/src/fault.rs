@@ -5,7 +5,6 @@ use crate::format::Format;
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "programs", derive(clap::ValueEnum))]
 pub enum Fault {
     /// Some results off by the least number of places that exceeds the budget from a correctly
     /// rounded value, and by three at least (2.5 ULP).
@@ -30,19 +29,40 @@ pub enum Fault {
     LostInfinity,
 }
 
+impl std::str::FromStr for Fault {
+    type Err = String;
+
+    /// The variants' names, in any case, with hyphens or without.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let plain = name.replace('-', "").to_lowercase();
+        let found = Self::ALL
+            .into_iter()
+            .find(|fault| format!("{fault:?}").to_lowercase() == plain);
+        found.ok_or_else(|| format!("{name} is none of {:?}", Self::ALL))
+    }
+}
+
 impl Fault {
     /// Every fault.
-    #[cfg(feature = "programs")]
-    pub fn all() -> &'static [Self] {
-        clap::ValueEnum::value_variants()
-    }
+    pub const ALL: [Self; 10] = [
+        Self::Ulps,
+        Self::OneUlp,
+        Self::Zero,
+        Self::ZeroSign,
+        Self::Nan,
+        Self::LostNan,
+        Self::Sign,
+        Self::Flush,
+        Self::Infinity,
+        Self::LostInfinity,
+    ];
 
     /// The fault that the environment variable PLANT names, if any.
-    #[cfg(feature = "programs")]
     pub fn from_environment() -> Option<Self> {
         let name = std::env::var("PLANT").ok()?;
         Some(
-            clap::ValueEnum::from_str(&name, true).unwrap_or_else(|error| panic!("PLANT: {error}")),
+            name.parse()
+                .unwrap_or_else(|error| panic!("PLANT: {error}")),
         )
     }
 

@@ -454,7 +454,7 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
             "{function:?}: {}",
             clean.worst_ulp()
         );
-        for &fault in Fault::all() {
+        for fault in Fault::ALL {
             // One place off is within budget, but where correct rounding is promised.
             if fault == Fault::OneUlp && requirement != Requirement::CorrectlyRounded {
                 continue;
@@ -469,7 +469,7 @@ fn faults_turn_checks_red<F: Fast>(mode: Mode) {
             }
         }
     }
-    for &fault in Fault::all() {
+    for fault in Fault::ALL {
         let expected = fault != Fault::OneUlp || mode == Mode::Exact;
         assert_eq!(
             effective.contains(&fault),
