@@ -1,10 +1,11 @@
 //! [`Bce`]: the options, and the entry points over slices.
 
 use crate::dispatch::Backend;
-use crate::entry::{self, Call, Real};
+use crate::entry::{self, Call, Real, Run, Shaper};
 use crate::error::Error;
 use crate::kernel::{SmoothedWeighted, Wanted};
 use crate::lane::{FIRMWARE, Float};
+use crate::shape::Shape;
 use crate::span_sum::SpanSum;
 use crate::sum::{Double, LossSum};
 use crate::walk::{Inputs, Outputs, SHORT, Slices, Targets};
@@ -16,9 +17,6 @@ pub(crate) const GRADIENT_HESSIAN: Wanted = GRADIENT.and(Wanted::HESSIAN);
 
 /// Elements that an in-place call copies at a time.
 const COPIED: usize = if FIRMWARE { 16 } else { 256 };
-
-/// What runs a call.
-type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
@@ -44,10 +42,10 @@ type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
 ///
 /// # What every method does
 ///
-/// * **Lengths**: all slices of a call have the length of `z`, else
-///   [`Error::LengthMismatch`], which names the slice. Empty slices are valid.
-/// * **Options** out of their range are [`Error::InvalidOption`], those that exclude each
-///   other [`Error::UnsupportedOptions`].
+/// * **Lengths**: all slices of a call have the length of `z`, but for weights of rows and classes,
+///   else [`Error::LengthMismatch`], which names the slice. Empty slices are valid.
+/// * **Options** out of their range are [`Error::InvalidOption`], [`Error::InvalidPosWeight`] or
+///   [`Error::InvalidRowWeight`], those that exclude each other [`Error::UnsupportedOptions`].
 /// * A **mean** of nothing, or of weights that are all 0, is [`Error::Empty`].
 /// * **Targets** that are NaN or outside [0, 1] are [`Error::TargetOutOfRange`],
 ///   **weights** that are NaN, infinite or negative [`Error::InvalidWeight`], with the
@@ -75,12 +73,18 @@ type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
 #[derive(Clone, Copy, Debug)]
 pub struct Bce<'a, T: Real> {
     pub(crate) weights: Option<&'a [T]>,
+    row_weights: Option<&'a [T]>,
+    pos_weights: Option<&'a [T]>,
     pos_weight: T,
     label_smoothing: T,
     target_tolerance: T,
     /// Pointers, so that programs that never ask for them do not contain them.
     exact: Option<Run<T>>,
     excess: Option<Run<T>>,
+    /// Where there are weights of rows or classes.
+    shaper: Option<&'static Shaper<T>>,
+    /// Whether no option was ever set but the backend.
+    plain: bool,
     backend: Option<Backend>,
 }
 
@@ -102,11 +106,15 @@ impl<'a, T: Real> Bce<'a, T> {
     pub const fn new() -> Self {
         Self {
             weights: None,
+            row_weights: None,
+            pos_weights: None,
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
             target_tolerance: T::ZERO,
             exact: None,
             excess: None,
+            shaper: None,
+            plain: true,
             backend: None,
         }
     }
@@ -125,6 +133,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn weights(mut self, weights: &'a [T]) -> Self {
         self.weights = Some(weights);
+        self.plain = false;
         self
     }
 
@@ -144,6 +153,57 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn pos_weight(mut self, pos_weight: T) -> Self {
         self.pos_weight = pos_weight;
+        self.plain = false;
+        self
+    }
+
+    /// A [`pos_weight`](Self::pos_weight) for each class: `z` and `t` are rows × classes, one row after
+    /// the other, and element i has `pos_weights[i % classes]`, finite and > 0, as PyTorch's `pos_weight`
+    /// of the shape (classes). Their number has to divide that of the logits, else
+    /// [`Error::LengthMismatch`]. Excludes `pos_weight`.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let z = [0.5, -1.0, 2.0, 0.25, -0.75, 1.5]; // three rows, two classes
+    /// let t = [1.0, 0.0, 0.3, 1.0, 0.0, 0.9];
+    /// let mean = Bce::<f64>::new().pos_weights(&[3.0, 10.0]).mean(&z, &t)?;
+    /// assert!((mean - 1.911_283_915_379).abs() < 1e-12); // PyTorch's
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    ///
+    /// # Errors of the call
+    /// [`Error::InvalidPosWeight`], with the class.
+    #[must_use]
+    pub const fn pos_weights(mut self, pos_weights: &'a [T]) -> Self {
+        self.pos_weights = Some(pos_weights);
+        self.shaper = Some(T::SHAPER);
+        self.plain = false;
+        self
+    }
+
+    /// A weight for each row, finite and >= 0: `z` and `t` are rows × classes, one row after the other,
+    /// and element i has `row_weights[i / classes]`, where classes is the number of logits divided by that
+    /// of the rows, which has to divide it, else [`Error::LengthMismatch`].
+    ///
+    /// With [`weights`](Self::weights) too, an element's weight is the product of both, rounded to `T`, by
+    /// the total of which a mean divides; a product that overflows is [`Error::InvalidWeight`]. A row of
+    /// weight 0 is removed: neither its logits nor its targets nor its elements' weights are looked at.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (z, t) = ([0.0, 0.0, f64::NAN, 7.0], [0.5, 1.0, -100.0, f64::NAN]);
+    /// let mean = Bce::new().row_weights(&[2.0, 0.0]).mean(&z, &t)?; // divided by 4, the total weight
+    /// assert_eq!(mean, std::f64::consts::LN_2);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    ///
+    /// # Errors of the call
+    /// [`Error::InvalidRowWeight`], with the row; looked for before targets and weights of elements.
+    #[must_use]
+    pub const fn row_weights(mut self, row_weights: &'a [T]) -> Self {
+        self.row_weights = Some(row_weights);
+        self.shaper = Some(T::SHAPER);
+        self.plain = false;
         self
     }
 
@@ -160,6 +220,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn label_smoothing(mut self, alpha: T) -> Self {
         self.label_smoothing = alpha;
+        self.plain = false;
         self
     }
 
@@ -178,6 +239,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn target_tolerance(mut self, tolerance: T) -> Self {
         self.target_tolerance = tolerance;
+        self.plain = false;
         self
     }
 
@@ -198,7 +260,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// computed in `f64`. Costs several times as much as the loss.
     ///
     /// Goes with [`weights`](Self::weights), which multiply it. With `pos_weight`,
-    /// `label_smoothing` or `exact` every call is [`Error::UnsupportedOptions`].
+    /// `pos_weights`, `label_smoothing` or `exact` every call is [`Error::UnsupportedOptions`].
     ///
     /// ```
     /// use soft_bce::Bce;
@@ -213,6 +275,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn excess(mut self) -> Self {
         self.excess = Some(T::excess);
+        self.plain = false;
         self
     }
 
@@ -339,6 +402,8 @@ impl<'a, T: Real> Bce<'a, T> {
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
         self.write(Wanted::NOTHING, z, t, Outputs::default())?;
         let options = self.options()?;
+        let length = z.len();
+        let mut start = 0;
         let mut copy = [T::ZERO; COPIED];
         let mut t = t.chunks(COPIED);
         let mut weights = self.weights.map(|weights| weights.chunks(COPIED));
@@ -347,17 +412,20 @@ impl<'a, T: Real> Bce<'a, T> {
                 *to = *from;
             }
             let inputs = Inputs {
-                z: copy.get(..chunk.len()).unwrap_or(&[]),
-                t: Targets::Each(t.next().unwrap_or(&[])),
-                weights: weights.as_mut().and_then(Iterator::next),
-                weight_scale: None,
+                start,
+                ..Inputs::new(
+                    copy.get(..chunk.len()).unwrap_or(&[]),
+                    Targets::Each(t.next().unwrap_or(&[])),
+                    weights.as_mut().and_then(Iterator::next),
+                )
             };
+            start += chunk.len();
             let outputs = Outputs {
                 gradient: chunk,
                 ..Outputs::default()
             };
             let sum = &mut SpanSum::default();
-            self.run(GRADIENT, options, inputs, outputs, sum)?;
+            self.run_part(length, GRADIENT, options, inputs, outputs, sum)?;
         }
         Ok(())
     }
@@ -595,7 +663,7 @@ impl<'a, T: Real> Bce<'a, T> {
 
     /// A bound on all |gradients|, and on four times all Hessians.
     pub(crate) fn largest_factor(&self) -> Result<f64, Error> {
-        self.options()?;
+        self.options_of_vector()?;
         let mut largest = match self.weights {
             None => 1.0,
             Some(_) => 0.0,
@@ -639,21 +707,56 @@ impl<'a, T: Real> Bce<'a, T> {
                 range: "finite and >= 0",
             });
         }
-        let reshaped = pos_weight != T::ONE || smoothing != T::ZERO;
-        if self.excess.is_some() && (reshaped || self.exact.is_some()) {
+        self.check_weights_of_shape()?;
+        if self.pos_weights.is_some() && pos_weight != T::ONE {
             return Err(Error::UnsupportedOptions {
-                reason: "excess() excludes exact(), pos_weight and label_smoothing",
+                reason: "pos_weights excludes pos_weight",
             });
         }
-        if self.exact.is_some() && (reshaped || self.weights.is_some()) {
+        let reshaped = pos_weight != T::ONE || smoothing != T::ZERO || self.pos_weights.is_some();
+        if self.excess.is_some() && (reshaped || self.exact.is_some()) {
             return Err(Error::UnsupportedOptions {
-                reason: "exact() excludes weights, pos_weight and label_smoothing",
+                reason: "excess() excludes exact(), pos_weight, pos_weights and label_smoothing",
+            });
+        }
+        if self.exact.is_some() && (reshaped || self.is_weighted()) {
+            return Err(Error::UnsupportedOptions {
+                reason: "exact() excludes weights, row_weights, pos_weight, pos_weights and label_smoothing",
             });
         }
         Ok(reshaped.then_some(SmoothedWeighted {
             pos_weight,
             smoothing,
         }))
+    }
+
+    /// The options for logits that are no rows of classes.
+    pub(crate) fn options_of_vector(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
+        if self.shaper.is_some() {
+            return Err(Error::UnsupportedOptions {
+                reason: "a linear head has one logit a row: weights and pos_weight instead of row_weights and pos_weights",
+            });
+        }
+        self.options()
+    }
+
+    fn check_weights_of_shape(&self) -> Result<(), Error> {
+        let Some(shaper) = self.shaper else {
+            return Ok(());
+        };
+        let value = |of: &[T], index: usize| of.get(index).map_or(f64::NAN, |value| value.as_f64());
+        let backend = self.backend_or_fastest();
+        let classes = self.pos_weights.unwrap_or(&[]);
+        if let Some(class) = (shaper.first_invalid)(backend, classes, true)? {
+            let value = value(classes, class);
+            return Err(Error::InvalidPosWeight { class, value });
+        }
+        let rows = self.row_weights.unwrap_or(&[]);
+        if let Some(row) = (shaper.first_invalid)(backend, rows, false)? {
+            let value = value(rows, row);
+            return Err(Error::InvalidRowWeight { row, value });
+        }
+        Ok(())
     }
 
     fn write(
@@ -673,17 +776,12 @@ impl<'a, T: Real> Bce<'a, T> {
     #[inline]
     fn short(&self, wanted: Wanted, z: &[T], t: &[T], outputs: &mut Outputs<'_, T>) -> Option<f64> {
         let output = |one, of: &[T]| !wanted.has(one) || of.len() == z.len();
-        let plain = z.len() <= SHORT
+        let plain = self.plain
+            && z.len() <= SHORT
             && z.len() == t.len()
             && output(Wanted::LOSS, outputs.loss)
             && output(Wanted::GRADIENT, outputs.gradient)
-            && output(Wanted::HESSIAN, outputs.hessian)
-            && self.weights.is_none()
-            && self.pos_weight == T::ONE
-            && self.label_smoothing == T::ZERO
-            && self.target_tolerance == T::ZERO
-            && self.exact.is_none()
-            && self.excess.is_none();
+            && output(Wanted::HESSIAN, outputs.hessian);
         if !plain {
             return None;
         }
@@ -727,16 +825,15 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
         self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
-            let total = match self.weights {
-                None if z.is_empty() => return Err(Error::Empty),
-                None => Double::sum(z.len() as f64, 0.0),
-                Some(weights) => {
-                    let mut sum = SpanSum::default();
-                    T::add(self.backend_or_fastest(), weights, false, &mut sum)?;
-                    total_weight(weights, sum.into_double())?
-                }
+            let total = if self.is_weighted() {
+                let mut sum = SpanSum::default();
+                self.add_weights(z.len(), inputs, &mut sum)?;
+                self.total_weight(&inputs, sum.into_double())?
+            } else {
+                count(z.len())?
             };
-            divide(total, inputs, outputs, |inputs, outputs| {
+            let divisor = (total, self.is_weighted());
+            divide(divisor, inputs, outputs, |inputs, outputs| {
                 let mut sum = SpanSum::default();
                 self.run(wanted, options, inputs, outputs, &mut sum)?;
                 Ok(sum.into_double())
@@ -770,13 +867,9 @@ impl<'a, T: Real> Bce<'a, T> {
             &mut Outputs<'_, T>,
         ) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let inputs = Inputs {
-            z,
-            t: Targets::Each(t),
-            weights: self.weights,
-            weight_scale: None,
-        };
+        let inputs = Inputs::new(z, Targets::Each(t), self.weights);
         let result = check_lengths(wanted, &inputs, t, &outputs)
+            .and_then(|()| self.check_shape(z.len()))
             .and_then(|()| self.options())
             .and_then(|options| go_on(options, inputs, &mut outputs));
         if result.is_err() {
@@ -789,6 +882,63 @@ impl<'a, T: Real> Bce<'a, T> {
         self.backend.unwrap_or_else(Backend::detect)
     }
 
+    pub(crate) const fn is_weighted(&self) -> bool {
+        self.weights.is_some() || self.row_weights.is_some()
+    }
+
+    const fn shape(&self, length: usize) -> Shape<'_, T> {
+        Shape {
+            row_weights: self.row_weights,
+            pos_weights: self.pos_weights,
+            length,
+        }
+    }
+
+    /// Whether `length` logits have rows and classes of these numbers.
+    fn check_shape(&self, length: usize) -> Result<(), Error> {
+        for (argument, of) in [
+            ("pos_weights", self.pos_weights),
+            ("row_weights", self.row_weights),
+        ] {
+            let found = of.map_or(1, <[T]>::len);
+            if length > 0 && length.checked_rem(found) != Some(0) {
+                return Err(Error::LengthMismatch {
+                    argument,
+                    expected: length,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the weights of these elements, of `length` in all, that are positive.
+    pub(crate) fn add_weights(
+        &self,
+        length: usize,
+        inputs: Inputs<'_, T>,
+        sum: &mut SpanSum,
+    ) -> Result<(), Error> {
+        let backend = self.backend_or_fastest();
+        match self.shaper {
+            Some(shaper) => (shaper.add_weights)(&self.shape(length), backend, inputs, sum),
+            None => T::add(backend, inputs.weights.unwrap_or(&[]), false, sum).map(drop),
+        }
+    }
+
+    /// The sum of the weights, by which a mean is divided, if they are not all 0. Where none is
+    /// positive but some are negative the elements will be refused.
+    pub(crate) fn total_weight(
+        &self,
+        inputs: &Inputs<'_, T>,
+        sum: Double,
+    ) -> Result<Double, Error> {
+        if sum.is_zero() && self.shape(inputs.z.len()).removes_all(inputs) {
+            return Err(Error::Empty);
+        }
+        Ok(sum)
+    }
+
     /// The call, its lengths and options checked.
     pub(crate) fn run(
         &self,
@@ -798,11 +948,24 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
+        self.run_part(inputs.z.len(), wanted, options, inputs, outputs, sum)
+    }
+
+    /// `run` of some of `length` elements.
+    pub(crate) fn run_part(
+        &self,
+        length: usize,
+        wanted: Wanted,
+        options: Option<SmoothedWeighted<T>>,
+        inputs: Inputs<'_, T>,
+        outputs: Outputs<'_, T>,
+        sum: &mut SpanSum,
+    ) -> Result<(), Error> {
         if self.target_tolerance > T::ZERO {
-            return self.run_clamped(wanted, options, inputs, outputs, sum);
+            return self.run_clamped(length, wanted, options, inputs, outputs, sum);
         }
         let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
-        run(Call {
+        let call = Call {
             backend: self.backend_or_fastest(),
             options,
             slices: Slices {
@@ -811,12 +974,17 @@ impl<'a, T: Real> Bce<'a, T> {
                 outputs,
                 sum,
             },
-        })
+        };
+        match self.shaper {
+            Some(shaper) => (shaper.run)(&self.shape(length), run, call),
+            None => run(call),
+        }
     }
 
     /// `run` on copies of the targets, clamped where they are within the tolerance.
     fn run_clamped(
         &self,
+        length: usize,
         wanted: Wanted,
         options: Option<SmoothedWeighted<T>>,
         mut inputs: Inputs<'_, T>,
@@ -849,7 +1017,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 ..chunk
             };
             strict
-                .run(wanted, options, chunk, outputs.take(COPIED), sum)
+                .run_part(length, wanted, options, chunk, outputs.take(COPIED), sum)
                 .map_err(|error| error.shifted(start))?;
             start += COPIED;
         }
@@ -890,13 +1058,12 @@ fn check_lengths<T: Float>(
     Ok(())
 }
 
-/// The sum of the weights, by which a mean is divided, if they are not all 0. Where none is
-/// positive but some are negative the elements will be refused.
-pub(crate) fn total_weight<T: Float>(weights: &[T], sum: Double) -> Result<Double, Error> {
-    if sum.is_zero() && weights.iter().all(|&weight| weight == T::ZERO) {
+/// The number of elements, by which a mean is divided.
+pub(crate) fn count(elements: usize) -> Result<Double, Error> {
+    if elements == 0 {
         return Err(Error::Empty);
     }
-    Ok(sum)
+    Ok(Double::sum(elements as f64, 0.0))
 }
 
 /// Runs a call whose sum, and whose gradient, is to be divided by the total weight.
@@ -904,7 +1071,7 @@ pub(crate) fn total_weight<T: Float>(weights: &[T], sum: Double) -> Result<Doubl
 /// Weights whose total is below 1 or far above, or whose losses overflow, are scaled by a power
 /// of two, which changes no bit where nothing overflows or underflows.
 pub(crate) fn divide<T: Float>(
-    total: Double,
+    (total, weighted): (Double, bool),
     inputs: Inputs<'_, T>,
     outputs: &mut Outputs<'_, T>,
     mut run: impl FnMut(Inputs<'_, T>, Outputs<'_, T>) -> Result<Double, Error>,
@@ -926,7 +1093,7 @@ pub(crate) fn divide<T: Float>(
         };
         outputs.divisor = Some(T::of_f64(total.scaled(exponent)));
         let mean = run(inputs, outputs.reborrow())?.divided(total, -exponent);
-        if mean != f64::INFINITY || scaled || inputs.weights.is_none() {
+        if mean != f64::INFINITY || scaled || !weighted {
             return Ok(mean);
         }
         scaled = true;
@@ -942,7 +1109,7 @@ impl Bce<'_, f32> {
     /// mean is divided after its rounding, and so rounded twice. Costs two to
     /// three times as much; without hardware FMA in `f64`, much more.
     ///
-    /// Excludes `weights`, `pos_weight` and `label_smoothing`: with them every
+    /// Excludes `weights`, `row_weights`, `pos_weight`, `pos_weights` and `label_smoothing`: with them every
     /// call is [`Error::UnsupportedOptions`].
     ///
     /// ```
@@ -958,6 +1125,7 @@ impl Bce<'_, f32> {
     #[must_use]
     pub const fn exact(mut self) -> Self {
         self.exact = Some(entry::exact);
+        self.plain = false;
         self
     }
 }

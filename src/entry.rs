@@ -12,8 +12,9 @@ use crate::kernel::excess::Excess;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
+use crate::shape::{self, Shape};
 use crate::span_sum::{AddValues, SpanSum};
-use crate::walk::{Check, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Single, Slices};
+use crate::walk::{Check, Inputs, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Single, Slices};
 
 mod sealed {
     pub trait Sealed {}
@@ -64,8 +65,24 @@ fn run<T: Float, P: Pointwise<T>, J: Job>(backend: Backend, job: J) -> Result<J:
     }
 }
 
+/// What runs a call.
+pub(crate) type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
+
+/// What is done with weights of rows and classes: pointers, so that programs that have none do not
+/// contain it.
+#[derive(Debug)]
+#[allow(clippy::type_complexity, reason = "each is said once, here")]
+pub struct Shaper<T: 'static> {
+    pub(crate) run: fn(&Shape<'_, T>, Run<T>, Call<'_, T>) -> Result<(), Error>,
+    pub(crate) add_weights:
+        fn(&Shape<'_, T>, Backend, Inputs<'_, T>, &mut SpanSum) -> Result<(), Error>,
+    pub(crate) first_invalid: fn(Backend, &[T], bool) -> Result<Option<usize>, Error>,
+}
+
 /// The calls on one element type.
-pub trait Entries: Sized {
+pub trait Entries: Sized + 'static {
+    /// The only instance.
+    const SHAPER: &'static Shaper<Self>;
     /// Loss, gradient and Hessian of cross-entropy.
     fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
     /// `cross_entropy` of at most `SHORT` elements without options: the sum, if it can be
@@ -100,6 +117,22 @@ pub trait Entries: Sized {
 macro_rules! entries {
     ($real:ident) => {
         impl Entries for $real {
+            const SHAPER: &'static Shaper<Self> = &Shaper {
+                run: |shape, run, call| {
+                    let Call {
+                        backend, options, ..
+                    } = call;
+                    shape.run(backend, call.slices, |slices| {
+                        run(Call {
+                            backend,
+                            options,
+                            slices,
+                        })
+                    })
+                },
+                add_weights: |shape, backend, inputs, sum| shape.add_weights(backend, inputs, sum),
+                first_invalid: shape::first_invalid,
+            };
             fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error> {
                 match call.options {
                     None => call.apply(Plain),

@@ -6,7 +6,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A slice has not the length of the logits (or, for the slice functions, of the input).
+    /// A slice has not the length of the logits (or, for the slice functions, of the input), or one
+    /// of `row_weights` and `pos_weights` does not divide that.
     LengthMismatch {
         /// The argument or option that is the slice: `"t"`, `"weights"`, `"gradient"` ….
         argument: &'static str,
@@ -28,6 +29,20 @@ pub enum Error {
     InvalidWeight {
         /// The first such index.
         index: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// A weight of a row is NaN, infinite or negative; -0 is 0.
+    InvalidRowWeight {
+        /// The first such row.
+        row: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// The `pos_weight` of a class is NaN, infinite or not positive.
+    InvalidPosWeight {
+        /// The first such class.
+        class: usize,
         /// The value found there, widened to `f64` (exact).
         value: f64,
     },
@@ -156,12 +171,27 @@ impl fmt::Display for Error {
                 argument,
                 expected,
                 found,
-            } => write!(f, "{argument} has the length {found}, not {expected}"),
+            } => match *argument {
+                "row_weights" | "pos_weights" => write!(
+                    f,
+                    "{argument} has the length {found}, which does not divide {expected}"
+                ),
+                _ => write!(f, "{argument} has the length {found}, not {expected}"),
+            },
             Self::TargetOutOfRange { index, value } => {
                 write!(f, "target {value} at index {index} is not in [0, 1]")
             }
             Self::InvalidWeight { index, value } => {
                 write!(f, "weight {value} at index {index} is not finite and >= 0")
+            }
+            Self::InvalidRowWeight { row, value } => {
+                write!(f, "weight {value} of row {row} is not finite and >= 0")
+            }
+            Self::InvalidPosWeight { class, value } => {
+                write!(
+                    f,
+                    "pos_weight {value} of class {class} is not finite and > 0"
+                )
             }
             Self::InvalidOption {
                 option,

@@ -133,6 +133,18 @@ pub(crate) trait Pointwise<T: Float>: Copy {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L>;
+    /// The same with a weight of the positive class for each element, if the function has one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_each<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        _pos_weight: Option<L>,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
+        self.finish::<L, FULL>(z, t, exp, wanted)
+    }
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -535,7 +547,7 @@ impl<L: Lane> Coefficients<L> {
     /// 1/2 + (1 - smoothing) (1/2 - m): neither cancels, and 1/2 - m is rounded for m < 1/4
     /// alone. So they are good to 1.5 and 1.2 units of rounding, and w to one more.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn new(z: L, t: L, options: SmoothedWeighted<L::Real>) -> Self {
+    fn new(z: L, t: L, each: Option<L>, options: SmoothedWeighted<L::Real>) -> Self {
         let SmoothedWeighted {
             pos_weight,
             smoothing,
@@ -548,15 +560,19 @@ impl<L: Lane> Coefficients<L> {
         let larger = (one - splat(smoothing)).fma(distance, half);
         let positive = L::select(upper, larger, smaller);
         let negative = L::select(upper, smaller, larger);
-        let (above_one, below_one) = if pos_weight > L::Real::ONE {
-            (pos_weight, L::Real::ONE)
-        } else {
-            (L::Real::ONE, pos_weight)
+        let (pos_weight, above_one, below_one) = match each {
+            Some(each) => {
+                let above = each.greater(one);
+                let above_one = L::select(above, each, one);
+                (each, above_one, L::select(above, one, each))
+            }
+            None if pos_weight > L::Real::ONE => (splat(pos_weight), splat(pos_weight), one),
+            None => (splat(pos_weight), one, splat(pos_weight)),
         };
         Self {
-            total: splat::<L>(pos_weight).fma(positive, negative),
-            near: z.select_negative(splat::<L>(above_one) * positive, negative),
-            below_one: z.select_negative(splat(below_one), one),
+            total: pos_weight.fma(positive, negative),
+            near: z.select_negative(above_one * positive, negative),
+            below_one: z.select_negative(below_one, one),
         }
     }
 }
@@ -576,6 +592,18 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L> {
+        self.finish_each::<L, FULL>(z, t, None, exp, wanted)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_each<L: Lane<Real = T>, const FULL: bool>(
+        &self,
+        z: L,
+        t: L,
+        pos_weight: Option<L>,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
         let one = splat::<L>(T::ONE);
         let sign_bit = splat(T::SIGN_BIT);
         let minus_a = z.or_bits(sign_bit);
@@ -584,7 +612,7 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
             total,
             near,
             below_one,
-        } = Coefficients::new(z, t, *self);
+        } = Coefficients::new(z, t, pos_weight, *self);
         let mut point = Point::zero();
         if wanted.losses() {
             // |z| before the factor that could make the product subnormal.

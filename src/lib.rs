@@ -49,6 +49,7 @@ pub mod linear;
 #[cfg(feature = "rayon")]
 mod par;
 pub mod scalar;
+mod shape;
 mod slices;
 mod span_sum;
 mod sum;

@@ -130,12 +130,8 @@ impl<T: Real> LogitFunction<T> for Loss<'_, T> {
             .bce
             .weights
             .and_then(|weights| weights.get(rows.clone()));
-        let inputs = Inputs {
-            z,
-            t: Targets::Each(self.t.get(rows).unwrap_or(&[])),
-            weights,
-            weight_scale: None,
-        };
+        let t = Targets::Each(self.t.get(rows).unwrap_or(&[]));
+        let inputs = Inputs::new(z, t, weights);
         let options = self.bce.options()?;
         let result = self.bce.run(wanted, options, inputs, outputs, sum);
         result.map_err(|error| error.shifted(start))
@@ -154,12 +150,7 @@ impl<T: Real> LogitFunction<T> for Sigmoid {
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        let inputs = Inputs {
-            z,
-            t: Targets::All(T::ZERO),
-            weights: None,
-            weight_scale: None,
-        };
+        let inputs = Inputs::new(z, Targets::All(T::ZERO), None);
         let outputs = Outputs {
             sign: Sign::Cleared,
             ..outputs
@@ -621,7 +612,7 @@ impl<'a, T: Real> Head<'a, T> {
             let rows = x.row_count();
             check_length(argument, rows, of.map_or(rows, <[T]>::len))?;
         }
-        self.bce.options()?;
+        self.bce.options_of_vector()?;
         if let Some(intercept) = self.intercept
             && !intercept.as_f64().is_finite()
         {

@@ -3,22 +3,21 @@
 //! The bits do not depend on the number of threads: elements do not depend on
 //! each other, and sums are exact until their one rounding.
 
-use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM, divide, total_weight};
+use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM, count, divide};
 use crate::entry::Real;
 use crate::error::Error;
 use crate::kernel::{SmoothedWeighted, Wanted};
 use crate::span_sum::SpanSum;
-use crate::sum::{Double, LossSum};
+use crate::sum::LossSum;
 use crate::walk::{Inputs, Outputs};
 
 /// Below this many elements a thread costs more than it brings.
 const LEAST: usize = 1 << 14;
 
-/// A call on the whole slices or, after splitting, on a part that starts at `start`.
+/// A call on the whole slices or, after splitting, on a part.
 struct Chunk<'a, T> {
     inputs: Inputs<'a, T>,
     outputs: Outputs<'a, T>,
-    start: usize,
 }
 
 impl<'a, T: Real> Chunk<'a, T> {
@@ -27,9 +26,7 @@ impl<'a, T: Real> Chunk<'a, T> {
         let first = Self {
             inputs: self.inputs.take(at),
             outputs: self.outputs.take(at),
-            start: self.start,
         };
-        self.start += at;
         (first, self)
     }
 }
@@ -226,35 +223,40 @@ impl<T: Real> Bce<'_, T> {
         outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
         self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
-            let total = match self.weights {
-                None if z.is_empty() => return Err(Error::Empty),
-                None => Double::sum(z.len() as f64, 0.0),
-                Some(weights) => {
-                    let sum = self.par_sum_positive(weights, leaf(weights.len()))?;
-                    total_weight(weights, sum.to_double())?
-                }
+            let total = if self.is_weighted() {
+                let sum = self.par_add_weights(z.len(), inputs, leaf(z.len()))?;
+                self.total_weight(&inputs, sum.to_double())?
+            } else {
+                count(z.len())?
             };
-            divide(total, inputs, outputs, |inputs, outputs| {
+            let divisor = (total, self.is_weighted());
+            divide(divisor, inputs, outputs, |inputs, outputs| {
                 let sum = self.par_whole(wanted, options, inputs, outputs)?;
                 Ok(sum.to_double())
             })
         })
     }
 
-    fn par_sum_positive(&self, weights: &[T], leaf: usize) -> Result<LossSum, Error> {
-        if weights.len() > leaf {
-            let (left, right) = weights.split_at(weights.len() / 2);
+    fn par_add_weights(
+        &self,
+        length: usize,
+        mut inputs: Inputs<'_, T>,
+        leaf: usize,
+    ) -> Result<LossSum, Error> {
+        let count = inputs.z.len();
+        if count > leaf {
+            let first = inputs.take(count / 2);
             let (left, right) = rayon::join(
-                || self.par_sum_positive(left, leaf),
-                || self.par_sum_positive(right, leaf),
+                || self.par_add_weights(length, first, leaf),
+                || self.par_add_weights(length, inputs, leaf),
             );
             let mut sum = left?;
             sum.merge(&right?);
             return Ok(sum);
         }
         let mut sum = SpanSum::default();
-        T::add(self.backend_or_fastest(), weights, false, &mut sum)?;
-        Ok(sum.into_state(weights.len()))
+        self.add_weights(length, inputs, &mut sum)?;
+        Ok(sum.into_state(count))
     }
 
     fn par(
@@ -276,18 +278,15 @@ impl<T: Real> Bce<'_, T> {
         inputs: Inputs<'_, T>,
         outputs: Outputs<'_, T>,
     ) -> Result<LossSum, Error> {
-        let leaf = leaf(inputs.z.len());
-        let chunk = Chunk {
-            inputs,
-            outputs,
-            start: 0,
-        };
-        self.par_chunk(wanted, options, chunk, leaf)
+        let length = inputs.z.len();
+        let chunk = Chunk { inputs, outputs };
+        self.par_chunk(length, wanted, options, chunk, leaf(length))
     }
 
     /// The error of the lowest index wins, as in one thread.
     fn par_chunk(
         &self,
+        length: usize,
         wanted: Wanted,
         options: Option<SmoothedWeighted<T>>,
         chunk: Chunk<'_, T>,
@@ -297,16 +296,17 @@ impl<T: Real> Bce<'_, T> {
         if count > leaf {
             let (left, right) = chunk.split();
             let (left, right) = rayon::join(
-                || self.par_chunk(wanted, options, left, leaf),
-                || self.par_chunk(wanted, options, right, leaf),
+                || self.par_chunk(length, wanted, options, left, leaf),
+                || self.par_chunk(length, wanted, options, right, leaf),
             );
             let mut sum = left?;
             sum.merge(&right?);
             return Ok(sum);
         }
         let mut sum = SpanSum::default();
-        self.run(wanted, options, chunk.inputs, chunk.outputs, &mut sum)
-            .map_err(|error| error.shifted(chunk.start))?;
+        let Chunk { inputs, outputs } = chunk;
+        self.run_part(length, wanted, options, inputs, outputs, &mut sum)
+            .map_err(|error| error.shifted(inputs.start))?;
         Ok(sum.into_state(count))
     }
 }

@@ -128,12 +128,7 @@ fn map<T: Float>(
             options: None,
             slices: Slices {
                 wanted,
-                inputs: Inputs {
-                    z,
-                    t,
-                    weights: None,
-                    weight_scale: None,
-                },
+                inputs: Inputs::new(z, t, None),
                 outputs: outputs.reborrow(),
                 sum: &mut SpanSum::default(),
             },

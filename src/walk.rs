@@ -55,9 +55,24 @@ pub(crate) struct Inputs<'a, T> {
     pub(crate) weights: Option<&'a [T]>,
     /// Multiplies the weights twice, in means of extreme ones: a power of two.
     pub(crate) weight_scale: Option<T>,
+    /// Weights of the positive class, an element each, for functions that have one.
+    pub(crate) pos_weights: Option<&'a [T]>,
+    /// The place of the first element in the whole call.
+    pub(crate) start: usize,
 }
 
 impl<'a, T: Copy> Inputs<'a, T> {
+    pub(crate) const fn new(z: &'a [T], t: Targets<'a, T>, weights: Option<&'a [T]>) -> Self {
+        Self {
+            z,
+            t,
+            weights,
+            weight_scale: None,
+            pos_weights: None,
+            start: 0,
+        }
+    }
+
     /// The first `length` elements, or as many as there are; the others remain.
     pub(crate) fn take(&mut self, length: usize) -> Self {
         let take = |from: &mut &'a [T]| {
@@ -65,13 +80,17 @@ impl<'a, T: Copy> Inputs<'a, T> {
             *from = rest;
             first
         };
+        let start = self.start;
+        self.start += length.min(self.z.len());
         Self {
+            start,
             z: take(&mut self.z),
             t: match &mut self.t {
                 Targets::Each(t) => Targets::Each(take(t)),
                 Targets::All(t) => Targets::All(*t),
             },
             weights: self.weights.as_mut().map(take),
+            pos_weights: self.pos_weights.as_mut().map(take),
             ..*self
         }
     }
@@ -351,7 +370,8 @@ fn finish<
         }
         Targets::All(t) => L::splat(t),
     };
-    let mut point = function.finish::<L, FULL>(z, t, exp, wanted);
+    let pos_weight = load_some::<L, WHOLE>(inputs.pos_weights, at, end);
+    let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
     if let Some(weight) = weight {
         let weight = match inputs.weight_scale {
             Some(scale) => weight * L::splat(scale) * L::splat(scale),
@@ -668,6 +688,9 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run_of_same_kind<I: Isa>(&self, start: usize, length: usize) -> (bool, usize) {
         let z = self.slices.inputs.z.get(start..start + length);
+        if !exceeds_fast_limit(largest_minus_a::<I, T>(z.unwrap_or(&[]))) {
+            return (false, length);
+        }
         // A loop: closures would not be inlined into vector code.
         let mut first = None;
         let mut same = 0;
@@ -887,6 +910,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         let wanted = *wanted;
         let plain = !stream
             && inputs.weights.is_none()
+            && inputs.pos_weights.is_none()
             && outputs.divisor.is_none()
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS));
         let seen;

@@ -19,6 +19,8 @@ struct Case {
     z: Vec<f64>,
     t: Vec<f64>,
     weights: Option<Vec<f64>>,
+    row_weights: Option<Vec<f64>>,
+    pos_weights: Option<Vec<f64>>,
     outputs: [Vec<f64>; 3],
     sum: LossSum,
     pos_weight: f64,
@@ -36,6 +38,8 @@ impl Case {
             z: vec![0.25; length],
             t: vec![0.5; length],
             weights: None,
+            row_weights: None,
+            pos_weights: None,
             outputs: std::array::from_fn(|_| vec![7.0; length]),
             sum,
             pos_weight: 1.0,
@@ -228,6 +232,24 @@ fn faults() -> Vec<Fault> {
             }),
         },
         Fault {
+            name: "`pos_weights` do not divide them",
+            possible: takes_options,
+            plant: |case| case.pos_weights = Some(vec![1.0; case.z.len() + 1]),
+            names: names!(Error::LengthMismatch {
+                argument: "pos_weights",
+                ..
+            }),
+        },
+        Fault {
+            name: "`row_weights` do not",
+            possible: takes_options,
+            plant: |case| case.row_weights = Some(vec![1.0; case.z.len() + 1]),
+            names: names!(Error::LengthMismatch {
+                argument: "row_weights",
+                ..
+            }),
+        },
+        Fault {
             name: "an option is out of its range",
             possible: takes_options,
             plant: |case| case.pos_weight = 0.0,
@@ -236,6 +258,25 @@ fn faults() -> Vec<Fault> {
                 range: "finite and > 0",
                 ..
             }),
+        },
+        Fault {
+            name: "the `pos_weight` of a class",
+            possible: takes_options,
+            plant: |case| case.pos_weights = Some(vec![0.0]),
+            names: names!(Error::InvalidPosWeight {
+                class: 0,
+                value: 0.0
+            }),
+        },
+        Fault {
+            name: "the weight of a row",
+            possible: takes_options,
+            plant: |case| {
+                let mut rows = vec![1.0; case.z.len()];
+                rows.last_mut().into_iter().for_each(|row| *row = -1.0);
+                case.row_weights = Some(rows);
+            },
+            names: names!(Error::InvalidRowWeight { value: -1.0, .. }),
         },
         Fault {
             name: "options exclude each other",
@@ -290,6 +331,12 @@ fn run(operation: &Operation, case: &Case) -> (Result<(), Error>, String) {
         .target_tolerance(case.target_tolerance);
     if let Some(weights) = &case.weights {
         bce = bce.weights(weights);
+    }
+    if let Some(row_weights) = &case.row_weights {
+        bce = bce.row_weights(row_weights);
+    }
+    if let Some(pos_weights) = &case.pos_weights {
+        bce = bce.pos_weights(pos_weights);
     }
     if case.excess {
         bce = bce.excess();
@@ -403,6 +450,15 @@ fn every_error_of_every_operation_leaves_what_the_rule_says() {
     );
 }
 
+/// The option in which a fault is.
+fn given(fault: &str) -> Option<&'static str> {
+    let option = |word: &str, option| fault.contains(word).then_some(option);
+    option("row", "row_weights")
+        .or_else(|| option("pos_weight", "pos_weights"))
+        .or_else(|| option("weight", "weights"))
+        .or_else(|| option("nothing to divide by", "weights"))
+}
+
 /// With two things wrong, the one that is looked for first.
 #[test]
 fn the_checks_have_one_order() {
@@ -413,13 +469,8 @@ fn the_checks_have_one_order() {
                 if !(first.possible)(&operation) || !(second.possible)(&operation) {
                     continue;
                 }
-                // Both give the weights.
-                if first.name.contains("weight") && second.name.contains("weight")
-                    || [first.name, second.name].contains(&"nothing to divide by")
-                        && [first.name, second.name]
-                            .iter()
-                            .any(|name| name.contains("weight"))
-                {
+                // Both give the same slice or option.
+                if given(first.name).is_some_and(|one| given(second.name) == Some(one)) {
                     continue;
                 }
                 let mut case = Case::valid(70, Backend::detect());

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["linear", "linear::par"],
     &["bce", "exact", "par", "scalar", "slices"],
     &["entry"],
+    &["shape"],
     &[
         "linear::columns",
         "linear::features",

@@ -154,11 +154,13 @@ pub enum Mode {
     WeightedExcess,
     /// A positive weight and label smoothing next to nothing.
     TinyOptions,
+    /// A positive weight for each of three classes, or one, and weights of rows and elements.
+    Shaped,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Default,
         Self::Weights,
         Self::PosWeight,
@@ -168,6 +170,7 @@ impl Mode {
         Self::Excess,
         Self::WeightedExcess,
         Self::TinyOptions,
+        Self::Shaped,
     ];
 
     /// Its name in `tests/hashes.txt` and in tables.
@@ -182,6 +185,7 @@ impl Mode {
             Self::Excess => "excess",
             Self::WeightedExcess => "weighted_excess",
             Self::TinyOptions => "tiny_options",
+            Self::Shaped => "shaped",
         }
     }
 
@@ -189,7 +193,7 @@ impl Mode {
     pub const fn is_weighted(self) -> bool {
         matches!(
             self,
-            Self::Weights | Self::AllOptions | Self::WeightedExcess
+            Self::Weights | Self::AllOptions | Self::WeightedExcess | Self::Shaped
         )
     }
 
@@ -213,6 +217,17 @@ impl Mode {
             Self::Exact => return T::exact(bce),
             Self::Excess => bce.excess(),
             Self::WeightedExcess => bce.excess().weights(weights),
+            Self::Shaped => {
+                let classes = if weights.len().is_multiple_of(3) {
+                    3
+                } else {
+                    1
+                };
+                bce.weights(weights)
+                    .row_weights(&T::ROW_WEIGHTS[..weights.len() / classes])
+                    .pos_weights(&T::POS_WEIGHTS[..classes])
+                    .label_smoothing(eighth)
+            }
             Self::TinyOptions => bce.pos_weight(T::TINY).label_smoothing(T::from_f64(1e-6)),
         })
     }
@@ -223,6 +238,10 @@ impl Mode {
 pub trait Element: Format + Real {
     /// A positive weight whose product with a small target is no number but 0.
     const TINY: Self;
+    /// One for each class.
+    const POS_WEIGHTS: &'static [Self; 3];
+    /// At most 1, so that no product with another weight overflows.
+    const ROW_WEIGHTS: &'static [Self];
 
     /// `bce.exact()`, where there is one.
     fn exact<'a>(bce: Bce<'a, Self>) -> Option<Bce<'a, Self>>;
@@ -246,6 +265,16 @@ macro_rules! element {
     ($real:ident, $tiny:literal, |$bce:ident| $exact:expr, |$function:ident, $from:ident, $to:ident| $map_exactly:expr) => {
         impl Element for $real {
             const TINY: Self = $tiny;
+            const POS_WEIGHTS: &'static [Self; 3] = &[3.0, 0.125, 10.0];
+            const ROW_WEIGHTS: &'static [Self] = &{
+                let mut rows = [0.0; 1024];
+                let mut row = 0;
+                while row < rows.len() {
+                    rows[row] = (row % 5) as $real / 4.0;
+                    row += 1;
+                }
+                rows
+            };
 
             fn exact<'a>($bce: Bce<'a, Self>) -> Option<Bce<'a, Self>> {
                 $exact

@@ -136,7 +136,7 @@ const FUNCTIONS: [Function; 4] = [
     Function::Softplus,
     Function::Logit,
 ];
-const MODES: [Mode; 7] = [
+const MODES: [Mode; 8] = [
     Mode::Default,
     Mode::Weights,
     Mode::PosWeight,
@@ -144,6 +144,7 @@ const MODES: [Mode; 7] = [
     Mode::AllOptions,
     Mode::Exact,
     Mode::Excess,
+    Mode::Shaped,
 ];
 
 fn hash_operation<T: Element>(

@@ -70,6 +70,13 @@ fn modes<T: Element>() -> Vec<Mode<T>> {
             let bce = bce.weights(w).target_tolerance(T::of(1e-3));
             bce.pos_weight(T::of(3.0)).label_smoothing(T::of(0.1))
         }),
+        ("rows and classes", |bce, w| {
+            let bce = bce
+                .weights(w)
+                .row_weights(w)
+                .pos_weights(&w[..w.len().min(1)]);
+            bce.label_smoothing(T::of(0.1))
+        }),
         ("excess", |bce, _| bce.excess()),
         ("excess weighted", |bce, w| bce.excess().weights(w)),
     ]
