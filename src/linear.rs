@@ -10,7 +10,9 @@
 //! | loss | Σ_i of [`Bce`]'s loss at z_i, t_i, exact | [`Head::sum_gradient`] |
 //! | gradient by β_j and b | Σ_i r_i x_ij, Σ_i r_i | [`Head::sum_gradient`], [`Head::group_gradient`] |
 //! | Hessian times v | Σ_i h_i (x_i·v) x_ij, h_i [`Bce`]'s Hessian | [`Head::hessian_vector`] |
-//! | Gram matrix | Σ_i h_i x_ij x_ik, or with r_i² for h_i | [`Head::gram`] |
+//! | Gram matrix | Σ_i h_i x_ij x_ik, or with r_i² or another [`Factor`] for h_i | [`Head::gram`] |
+//! | gradient and Gram matrix | both in one pass: a Newton step | [`Head::sum_gradient_gram`] |
+//! | column sums | Σ_i y_i x_ij, by group too, y_i a [`Factor`] | [`Head::column_sums`], [`Head::group_sums`] |
 //!
 //! # The contract
 //!
@@ -80,7 +82,7 @@ use core::ops::Range;
 
 pub use features::Features;
 pub use sums::{ColumnScale, ColumnSum};
-pub use walk::GramWeight;
+pub use walk::Factor;
 
 use crate::bce::Bce;
 use crate::dispatch::Backend;
@@ -90,7 +92,7 @@ use crate::kernel::Wanted;
 use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
 use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
-use walk::{LogitFunction, Pass, Problem, Task};
+use walk::{FACTORS, LogitFunction, Pass, Problem, Sums, Task};
 
 /// A linear model of the logit, with [`Bce`] as its loss.
 ///
@@ -184,17 +186,23 @@ impl<T> LogitFunction<T> for Nothing {
     }
 }
 
-/// The length of the scratch that gradients and Hessians times vectors need, for d columns, plus one if
-/// there is an intercept.
+/// The length of the scratch that gradients, column sums and Hessians times vectors need, for d columns, plus
+/// one if there is an intercept.
 #[must_use]
 pub const fn gradient_scratch(width: usize) -> usize {
-    columns::scratch_length(width)
+    FACTORS + columns::scratch_length(width)
 }
 
 /// The length of the scratch that [`Head::gram`] needs, for d columns, plus one if there is an intercept.
 #[must_use]
 pub const fn gram_scratch(width: usize) -> usize {
-    gram::scratch_length(width)
+    FACTORS + gram::scratch_length(width)
+}
+
+/// The same for [`Head::sum_gradient_gram`].
+#[must_use]
+pub const fn gradient_gram_scratch(width: usize) -> usize {
+    FACTORS + columns::scratch_length(width) + gram::scratch_length(width)
 }
 
 /// The length of a Gram matrix: its lower triangle, row by row. Element (j, k), k <= j, is at j (j + 1)/2 + k.
@@ -238,6 +246,8 @@ pub fn scan<T: Real>(x: &Features<'_, T>, scales: &mut [ColumnScale]) -> Result<
             task: Task::Scan(scales),
         },
         sums: &mut [],
+        gram: &mut [],
+        total: &mut SpanSum::default(),
         scratch: &mut [],
     })
 }
@@ -307,7 +317,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// # Errors
     /// Of the options and weights, as in [`Bce`].
     pub fn residual_scale(&self) -> Result<ColumnScale, Error> {
-        ColumnScale::of(self.bce.largest_factor()?)
+        self.factor_scale(Factor::Residual)
     }
 
     /// A bound on h_i: a quarter of that on the residuals.
@@ -315,7 +325,36 @@ impl<'a, T: Real> Head<'a, T> {
     /// # Errors
     /// As [`residual_scale`](Self::residual_scale).
     pub fn hessian_scale(&self) -> Result<ColumnScale, Error> {
-        ColumnScale::of(self.bce.largest_factor()? / 4.0)
+        self.factor_scale(Factor::Hessian)
+    }
+
+    /// A bound on all factors of this kind: the largest of those that are given.
+    ///
+    /// # Errors
+    /// As [`residual_scale`](Self::residual_scale); [`Error::ScaleOutOfRange`] beyond 2^959, and if a factor is
+    /// not a number.
+    ///
+    /// ```
+    /// use soft_bce::linear::{Factor, Head};
+    /// let head = Head::new(&[0.5]);
+    /// assert_eq!(head.factor_scale(Factor::SquaredResidual)?.bound(), 1.0);
+    /// assert_eq!(head.factor_scale(Factor::Given(&[1.0, -3.0]))?.bound(), 4.0);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn factor_scale(&self, factor: Factor<'_, T>) -> Result<ColumnScale, Error> {
+        if let Factor::Given(given) = factor {
+            let mut scale = ColumnScale::ZERO;
+            for factor in given {
+                scale = scale.merge(ColumnScale::of(factor.as_f64())?);
+            }
+            return Ok(scale);
+        }
+        let largest = self.bce.largest_factor()?;
+        ColumnScale::of(match factor {
+            Factor::Hessian => largest / 4.0,
+            Factor::SquaredResidual => largest * largest,
+            _ => largest,
+        })
     }
 
     /// A bound on |h_i (x_i·v + c)|, for [`hessian_vector`](Self::hessian_vector).
@@ -396,7 +435,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// See [the module](crate::linear#errors); weights are not looked at.
     pub fn logits(&self, x: &Features<'_, T>, z: &mut [T]) -> Result<(), Error> {
         let result = check_length("z", x.row_count(), z.len())
-            .and_then(|()| self.run(x, Task::Logits(&mut *z), &Nothing, &mut [], &mut []));
+            .and_then(|()| self.run(x, Task::Logits(&mut *z), &Nothing, Into::default()));
         if result.is_err() {
             z.fill(T::NAN);
         }
@@ -410,7 +449,7 @@ impl<'a, T: Real> Head<'a, T> {
     pub fn predict(&self, x: &Features<'_, T>, p: &mut [T]) -> Result<(), Error> {
         let sigmoid = Sigmoid(self.bce.backend_or_fastest());
         let result = check_length("p", x.row_count(), p.len())
-            .and_then(|()| self.run(x, Task::Predict(&mut *p), &sigmoid, &mut [], &mut []));
+            .and_then(|()| self.run(x, Task::Predict(&mut *p), &sigmoid, Into::default()));
         if result.is_err() {
             p.fill(T::NAN);
         }
@@ -472,22 +511,7 @@ impl<'a, T: Real> Head<'a, T> {
         gradient: &mut [ColumnSum],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        check_length("groups", x.row_count(), groups.len())?;
-        let width = self.width();
-        let count = gradient.len() / width.max(1);
-        check_length("gradient", count * width, gradient.len())?;
-        for (row, &group) in groups.iter().enumerate() {
-            if group as usize >= count {
-                return Err(Error::GroupOutOfRange { row, group });
-            }
-        }
-        if let Some((first, others)) = gradient.split_at_checked(width) {
-            for (index, other) in others.iter().enumerate() {
-                if let Some(sum) = first.get(index % width) {
-                    sum.check_merge(other, width + index)?;
-                }
-            }
-        }
+        self.check_groups(x, groups, "gradient", gradient)?;
         self.gradient(x, t, groups, loss, gradient, scratch)
     }
 
@@ -500,16 +524,92 @@ impl<'a, T: Real> Head<'a, T> {
         gradient: &mut [ColumnSum],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        check_length("t", x.row_count(), t.len())?;
         check_scratch(gradient_scratch(self.width()), scratch)?;
-        let mut total = SpanSum::default();
-        let task = Task::Gradient {
-            total: &mut total,
+        let sums = Sums {
+            columns: Some(Factor::Residual),
             groups,
+            loss: true,
+            ..Sums::default()
         };
-        self.run(x, task, &Loss { bce: self.bce, t }, gradient, scratch)?;
-        loss.merge(&total.into_state(x.row_count()));
-        Ok(())
+        let into = Into {
+            sums: gradient,
+            loss: Some(loss),
+            scratch,
+            ..Into::default()
+        };
+        self.add(x, t, sums, into)
+    }
+
+    /// Adds y_i x_ij (and y_i) to `sums`, for any [`Factor`] y_i: sums and means of columns, corrected scores,
+    /// average marginal effects.
+    ///
+    /// # Errors
+    /// See [the module](crate::linear#errors).
+    ///
+    /// ```
+    /// use soft_bce::linear::{ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, scan};
+    /// let x = Features::rows(&[1.0, 2.0, 3.0, -4.0], 2, 2)?;
+    /// let mut scales = [ColumnScale::ZERO; 2];
+    /// scan(&x, &mut scales)?;
+    /// let (head, given) = (Head::new(&[0.0, 0.0]), Factor::Given(&[1.0, 0.5]));
+    /// let mut sums = [ColumnSum::default(); 2];
+    /// head.start_gradient(&scales, head.factor_scale(given)?, &mut sums)?;
+    /// head.column_sums(&x, &[], given, &mut sums, &mut [0.0; gradient_scratch(2)])?;
+    /// assert_eq!(sums.map(|sum| sum.to_f64()), [1.0 + 1.5, 2.0 - 2.0]);
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    pub fn column_sums(
+        &self,
+        x: &Features<'_, T>,
+        t: &[T],
+        factor: Factor<'_, T>,
+        sums: &mut [ColumnSum],
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        check_length("sums", self.width(), sums.len())?;
+        self.columns(x, t, factor, &[], sums, scratch)
+    }
+
+    /// As [`column_sums`](Self::column_sums), the sums of each group of rows apart, as in
+    /// [`group_gradient`](Self::group_gradient): the part of a Gram matrix that belongs to a feature of
+    /// many levels, without a column for each.
+    ///
+    /// # Errors
+    /// As [`group_gradient`](Self::group_gradient).
+    pub fn group_sums(
+        &self,
+        x: &Features<'_, T>,
+        t: &[T],
+        factor: Factor<'_, T>,
+        groups: &[u32],
+        sums: &mut [ColumnSum],
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        self.check_groups(x, groups, "sums", sums)?;
+        self.columns(x, t, factor, groups, sums, scratch)
+    }
+
+    fn columns(
+        &self,
+        x: &Features<'_, T>,
+        t: &[T],
+        factor: Factor<'_, T>,
+        groups: &[u32],
+        sums: &mut [ColumnSum],
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        check_scratch(gradient_scratch(self.width()), scratch)?;
+        let of = Sums {
+            columns: Some(factor),
+            groups,
+            ..Sums::default()
+        };
+        let into = Into {
+            sums,
+            scratch,
+            ..Into::default()
+        };
+        self.add(x, t, of, into)
     }
 
     /// Adds h_i (x_i·v + c) x_ij (and h_i (x_i·v + c)) to `sums`: the Hessian by the coefficients, times
@@ -529,30 +629,35 @@ impl<'a, T: Real> Head<'a, T> {
     ) -> Result<(), Error> {
         check_length("direction", self.width(), direction.len())?;
         check_length("sums", self.width(), sums.len())?;
-        check_length("t", x.row_count(), t.len())?;
         check_scratch(gradient_scratch(self.width()), scratch)?;
         check_finite(direction)?;
         let (direction, constant) = direction
             .split_at_checked(self.coefficients.len())
             .unwrap_or_default();
-        let task = Task::HessianVector {
-            direction,
-            constant: constant.first().copied().unwrap_or(T::ZERO),
+        let of = Sums {
+            columns: Some(Factor::Hessian),
+            direction: Some((direction, constant.first().copied().unwrap_or(T::ZERO))),
+            ..Sums::default()
         };
-        self.run(x, task, &Loss { bce: self.bce, t }, sums, scratch)
+        let into = Into {
+            sums,
+            scratch,
+            ..Into::default()
+        };
+        self.add(x, t, of, into)
     }
 
-    /// Adds w_i x_ij x_ik to `sums`, for all k <= j: the lower triangle of X' diag(w) X, row by row, of
-    /// [`gram_length`] elements. An intercept is a last column of ones.
+    /// Adds y_i x_ij x_ik to `sums`, for all k <= j and a [`Factor`] y_i: the lower triangle of X' diag(y) X, row
+    /// by row, of [`gram_length`] elements. An intercept is a last column of ones.
     ///
-    /// w_i x_ij is rounded to `f64`, which is exact for `f32` features and Hessians.
+    /// y_i x_ij is rounded to `f64`, which is exact for `f32` features and Hessians.
     /// `scratch` has at least [`gram_scratch`]`(width)` elements, whatever they are.
     ///
     /// # Errors
     /// See [the module](crate::linear#errors).
     ///
     /// ```
-    /// use soft_bce::linear::{ColumnScale, ColumnSum, Features, GramWeight, Head, gram_scratch, scan};
+    /// use soft_bce::linear::{ColumnScale, ColumnSum, Factor, Features, Head, gram_scratch, scan};
     /// let x = Features::rows(&[1.0, 2.0, 3.0, -4.0], 2, 2)?;
     /// let mut scales = [ColumnScale::ZERO; 2];
     /// scan(&x, &mut scales)?;
@@ -560,7 +665,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// let mut sums = [ColumnSum::default(); 3];
     /// head.start_gram(&scales, head.hessian_scale()?, &mut sums)?;
     /// let mut scratch = [0.0; gram_scratch(2)];
-    /// head.gram(&x, &[0.5; 2], GramWeight::Hessian, &mut sums, &mut scratch)?;
+    /// head.gram(&x, &[0.5; 2], Factor::Hessian, &mut sums, &mut scratch)?;
     /// assert_eq!(sums.map(|sum| sum.to_f64()), [10.0 / 4.0, -10.0 / 4.0, 20.0 / 4.0]);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
@@ -568,33 +673,150 @@ impl<'a, T: Real> Head<'a, T> {
         &self,
         x: &Features<'_, T>,
         t: &[T],
-        weight: GramWeight,
+        factor: Factor<'_, T>,
         sums: &mut [ColumnSum],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
         check_length("sums", gram_length(self.width()), sums.len())?;
-        check_length("t", x.row_count(), t.len())?;
         check_scratch(gram_scratch(self.width()), scratch)?;
+        self.check_gram_scales(sums)?;
+        let of = Sums {
+            gram: Some(factor),
+            ..Sums::default()
+        };
+        let into = Into {
+            gram: sums,
+            scratch,
+            ..Into::default()
+        };
+        self.add(x, t, of, into)
+    }
+
+    /// [`sum_gradient`](Self::sum_gradient) and [`gram`](Self::gram) in one pass over X: with
+    /// [`Factor::Hessian`] all that a Newton step needs. The same bits as either.
+    ///
+    /// `scratch` has at least [`gradient_gram_scratch`]`(width)` elements, whatever they are.
+    ///
+    /// # Errors
+    /// See [the module](crate::linear#errors); [`Error::ScaleMismatch`] also if a column's scale is not the same
+    /// in `gradient`, at that index, and `gram`.
+    ///
+    /// ```
+    /// use soft_bce::LossSum;
+    /// use soft_bce::linear::{
+    ///     ColumnScale, ColumnSum, Factor, Features, Head, gradient_gram_scratch, scan,
+    /// };
+    /// let x = Features::rows(&[1.0, 2.0, 3.0], 3, 1)?;
+    /// let mut scales = [ColumnScale::ZERO];
+    /// scan(&x, &mut scales)?;
+    /// let head = Head::new(&[0.0]);
+    /// let (mut gradient, mut gram) = ([ColumnSum::default()], [ColumnSum::default()]);
+    /// head.start_gradient(&scales, head.residual_scale()?, &mut gradient)?;
+    /// head.start_gram(&scales, head.hessian_scale()?, &mut gram)?;
+    /// let (mut loss, mut scratch) = (LossSum::new(), [0.0; gradient_gram_scratch(1)]);
+    /// let (t, factor) = ([0.5, 0.25, 1.0], Factor::Hessian);
+    /// head.sum_gradient_gram(&x, &t, factor, &mut loss, &mut gradient, &mut gram, &mut scratch)?;
+    /// let step = gradient[0].to_f64() / gram[0].to_f64();
+    /// assert_eq!(step, (0.5 - 1.5) / (14.0 / 4.0));
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[allow(clippy::too_many_arguments, reason = "inputs, outputs, scratch")]
+    pub fn sum_gradient_gram(
+        &self,
+        x: &Features<'_, T>,
+        t: &[T],
+        factor: Factor<'_, T>,
+        loss: &mut LossSum,
+        gradient: &mut [ColumnSum],
+        gram: &mut [ColumnSum],
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        let width = self.width();
+        check_length("gradient", width, gradient.len())?;
+        check_length("gram", gram_length(width), gram.len())?;
+        check_scratch(gradient_gram_scratch(width), scratch)?;
+        self.check_gram_scales(gram)?;
+        for (index, sum) in gradient.iter().enumerate() {
+            if sum.column_exponent() != gram::column_exponent(gram, index) {
+                return Err(Error::ScaleMismatch { index });
+            }
+        }
+        let of = Sums {
+            columns: Some(Factor::Residual),
+            gram: Some(factor),
+            loss: true,
+            ..Sums::default()
+        };
+        let into = Into {
+            sums: gradient,
+            gram,
+            loss: Some(loss),
+            scratch,
+        };
+        self.add(x, t, of, into)
+    }
+
+    fn check_gram_scales(&self, sums: &[ColumnSum]) -> Result<(), Error> {
+        let factor = sums.first().map_or(0, ColumnSum::factor_exponent);
         let mut elements = sums.iter().enumerate();
         for row in 0..self.width() {
             for (column, (index, sum)) in (0..=row).zip(&mut elements) {
                 let exponents = [row, column].map(|of| gram::column_exponent(sums, of));
-                let factors = sums.iter().map(ColumnSum::factor_exponent);
-                let first = factors.take(1).next().unwrap_or(0);
                 if sum.column_exponent() != exponents[0] + exponents[1]
-                    || sum.factor_exponent() != first
+                    || sum.factor_exponent() != factor
                 {
                     return Err(Error::ScaleMismatch { index });
                 }
             }
         }
-        self.run(
-            x,
-            Task::Gram(weight),
-            &Loss { bce: self.bce, t },
-            sums,
-            scratch,
-        )
+        Ok(())
+    }
+
+    fn check_groups(
+        &self,
+        x: &Features<'_, T>,
+        groups: &[u32],
+        argument: &'static str,
+        sums: &[ColumnSum],
+    ) -> Result<(), Error> {
+        check_length("groups", x.row_count(), groups.len())?;
+        let width = self.width();
+        let count = sums.len() / width.max(1);
+        check_length(argument, count * width, sums.len())?;
+        for (row, &group) in groups.iter().enumerate() {
+            if group as usize >= count {
+                return Err(Error::GroupOutOfRange { row, group });
+            }
+        }
+        if let Some((first, others)) = sums.split_at_checked(width) {
+            for (index, other) in others.iter().enumerate() {
+                if let Some(sum) = first.get(index % width) {
+                    sum.check_merge(other, width + index)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to sums, whose lengths and scales are valid.
+    fn add(
+        &self,
+        x: &Features<'_, T>,
+        t: &[T],
+        sums: Sums<'_, T>,
+        into: Into<'_>,
+    ) -> Result<(), Error> {
+        let rows = x.row_count();
+        for factor in [sums.columns, sums.gram] {
+            if let Some(Factor::Given(given)) = factor {
+                check_length("factors", rows, given.len())?;
+            }
+        }
+        let task = Task::Sums(sums);
+        if task.needs_logits() {
+            check_length("t", rows, t.len())?;
+        }
+        self.run(x, task, &Loss { bce: self.bce, t }, into)
     }
 
     /// A pass whose lengths are valid but for those that concern every task.
@@ -603,14 +825,15 @@ impl<'a, T: Real> Head<'a, T> {
         x: &Features<'_, T>,
         task: Task<'_, T>,
         function: &dyn LogitFunction<T>,
-        sums: &mut [ColumnSum],
-        scratch: &mut [f64],
+        into: Into<'_>,
     ) -> Result<(), Error> {
         check_length("coefficients", x.column_count(), self.coefficients.len())?;
-        let per_row = [("offset", self.offset), ("weights", self.bce.weights)];
-        for (argument, of) in per_row {
-            let rows = x.row_count();
-            check_length(argument, rows, of.map_or(rows, <[T]>::len))?;
+        if task.needs_logits() {
+            let per_row = [("offset", self.offset), ("weights", self.bce.weights)];
+            for (argument, of) in per_row {
+                let rows = x.row_count();
+                check_length(argument, rows, of.map_or(rows, <[T]>::len))?;
+            }
         }
         self.bce.options_of_vector()?;
         if let Some(intercept) = self.intercept
@@ -623,6 +846,7 @@ impl<'a, T: Real> Head<'a, T> {
             });
         }
         check_finite(self.coefficients)?;
+        let mut total = SpanSum::default();
         T::linear(Pass {
             backend: self.bce.backend_or_fastest(),
             problem: Problem {
@@ -634,9 +858,15 @@ impl<'a, T: Real> Head<'a, T> {
                 function,
                 task,
             },
-            sums,
-            scratch,
-        })
+            sums: into.sums,
+            gram: into.gram,
+            total: &mut total,
+            scratch: into.scratch,
+        })?;
+        if let Some(loss) = into.loss {
+            loss.merge(&total.into_state(x.row_count()));
+        }
+        Ok(())
     }
 
     /// The same for these rows alone.
@@ -660,6 +890,15 @@ fn check_length(argument: &'static str, expected: usize, found: usize) -> Result
             found,
         })
     }
+}
+
+/// Where a pass adds to.
+#[derive(Default)]
+struct Into<'a> {
+    sums: &'a mut [ColumnSum],
+    gram: &'a mut [ColumnSum],
+    loss: Option<&'a mut LossSum>,
+    scratch: &'a mut [f64],
 }
 
 fn check_scratch(expected: usize, scratch: &[f64]) -> Result<(), Error> {

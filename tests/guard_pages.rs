@@ -333,7 +333,7 @@ fn a_refused_call_stays_in_its_slices() {
 /// The linear head: features, vectors and scratch flush against the traps, row-major and in columns.
 fn check_linear<T: Element>() {
     use soft_bce::linear::{
-        ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
+        ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length,
         gram_scratch, scan,
     };
     const ROWS: usize = 40;
@@ -391,7 +391,7 @@ fn check_linear<T: Element>() {
                 head.sum_gradient(&x, t, &mut loss, &mut sums, scratch)
                     .unwrap();
                 let scratch = for_gram.slice(gram_scratch(width), at_end);
-                head.gram(&x, t, GramWeight::Hessian, &mut gram, scratch)
+                head.gram(&x, t, Factor::Hessian, &mut gram, scratch)
                     .unwrap();
                 let out = for_out.slice(rows, at_end);
                 head.predict(&x, out).unwrap();

@@ -2,8 +2,8 @@
 //! other orders, parts, layouts and on other backends.
 
 use soft_bce::linear::{
-    ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
-    gram_scratch, merge, scan,
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_gram_scratch, gradient_scratch,
+    gram_length, gram_scratch, merge, scan,
 };
 use soft_bce::{Backend, Bce, Error, LossSum, Real, scalar};
 
@@ -152,17 +152,23 @@ impl<T: Element> Data<T> {
         scales
     }
 
-    fn head(&self, options: Options) -> Head<'_, T> {
+    fn bce(&self, options: Options) -> Bce<'_, T> {
         let mut bce = Bce::new();
-        let mut head = Head::new(&self.coefficients);
         if options.everything {
             bce = bce
                 .weights(&self.weights)
                 .pos_weight(T::of(3.0))
                 .label_smoothing(T::of(0.125));
+        }
+        bce.backend(options.backend).unwrap()
+    }
+
+    fn head(&self, options: Options) -> Head<'_, T> {
+        let mut head = Head::new(&self.coefficients);
+        if options.everything {
             head = head.intercept(T::of(-0.25)).offset(&self.offset);
         }
-        head.bce(bce.backend(options.backend).unwrap())
+        head.bce(self.bce(options))
     }
 }
 
@@ -180,6 +186,9 @@ struct Results {
     hessian_vector: Vec<ColumnSum>,
     gram: Vec<ColumnSum>,
     sandwich: Vec<ColumnSum>,
+    /// Of columns times Hessians, and times squared residuals.
+    hessians: Vec<ColumnSum>,
+    squares: Vec<ColumnSum>,
 }
 
 /// What the sums of all parts of a data set share.
@@ -245,23 +254,75 @@ fn compute<T: Element>(
         hessian_vector: start(scales.hessian_vector),
         gram: start_gram(scales.hessian),
         sandwich: start_gram(scales.squared),
+        hessians: start(scales.hessian),
+        squares: start(scales.squared),
     };
+    let (mut loss_too, mut gradient_too, mut gram_too, mut sandwich_too) = (
+        LossSum::new(),
+        results.gradient.clone(),
+        results.gram.clone(),
+        results.sandwich.clone(),
+    );
+    let mut given_too = results.gradient.clone();
     let Results {
         loss,
         gradient,
         hessian_vector,
         gram,
         sandwich,
+        hessians,
+        squares,
     } = &mut results;
     let (t, v) = (&data.t, direction(data, options));
     head.sum_gradient(x, t, loss, gradient, &mut scratch)
         .unwrap();
     head.hessian_vector(x, t, &v, hessian_vector, &mut scratch)
         .unwrap();
-    head.gram(x, t, GramWeight::Hessian, gram, &mut gram_space)
+    head.gram(x, t, Factor::Hessian, gram, &mut gram_space)
         .unwrap();
-    head.gram(x, t, GramWeight::SquaredResidual, sandwich, &mut gram_space)
+    head.gram(x, t, Factor::SquaredResidual, sandwich, &mut gram_space)
         .unwrap();
+    for (factor, sums) in [
+        (Factor::Hessian, hessians),
+        (Factor::SquaredResidual, squares),
+    ] {
+        head.column_sums(x, t, factor, sums, &mut scratch).unwrap();
+    }
+    // The same by other ways.
+    let mut scratch = vec![f64::NAN; gradient_gram_scratch(width)];
+    head.sum_gradient_gram(
+        x,
+        t,
+        Factor::Hessian,
+        &mut loss_too,
+        &mut gradient_too,
+        &mut gram_too,
+        &mut scratch,
+    )
+    .unwrap();
+    assert_eq!((&loss_too, &gradient_too), (&*loss, &*gradient));
+    assert_eq!(gram_too, *gram);
+    let mut z = vec![T::of(0.0); data.rows];
+    head.logits(x, &mut z).unwrap();
+    let (mut r, mut h) = (z.clone(), z.clone());
+    data.bce(options)
+        .gradient_hessian(&z, t, &mut r, &mut h)
+        .unwrap();
+    let given = Factor::Given(&r);
+    assert!(head.factor_scale(given).unwrap() <= scales.residual);
+    head.column_sums(x, &[], given, &mut given_too, &mut scratch)
+        .unwrap();
+    assert_eq!(given_too, *gradient);
+    for (from, to) in h.iter_mut().zip(&r) {
+        *from = to.times(*to);
+    }
+    // In f32 the squares are rounded.
+    if size_of::<T>() == size_of::<f64>() {
+        let space = &mut gram_space;
+        head.gram(x, &[], Factor::Given(&h), &mut sandwich_too, space)
+            .unwrap();
+        assert_eq!(sandwich_too, *sandwich);
+    }
     results
 }
 
@@ -308,6 +369,8 @@ fn define<T: Element>(data: &Data<T>, scales: &Scales, options: Options) -> (Vec
         hessian_vector: vec![0; width],
         gram: vec![0; gram_length(width)],
         sandwich: vec![0; gram_length(width)],
+        hessians: vec![0; width],
+        squares: vec![0; width],
     };
     let bce = |row: usize| {
         let mut bce = Bce::new().backend(Backend::Scalar).unwrap();
@@ -339,6 +402,8 @@ fn define<T: Element>(data: &Data<T>, scales: &Scales, options: Options) -> (Vec
         for (j, x_j) in x.iter().map(|x| x.to()).enumerate() {
             of.gradient[j] += units(odd(r), x_j, &sums.gradient[j]);
             of.hessian_vector[j] += units(odd(y), x_j, &sums.hessian_vector[j]);
+            of.hessians[j] += units(odd(h.to()), x_j, &sums.hessians[j]);
+            of.squares[j] += units(odd(r * r), x_j, &sums.squares[j]);
             for (k, x_k) in x.iter().map(|x| x.to()).enumerate().take(j + 1) {
                 let at = j * (j + 1) / 2 + k;
                 of.gram[at] += units(odd(h.to() * x_j), x_k, &sums.gram[at]);
@@ -355,6 +420,8 @@ struct Definition {
     hessian_vector: Vec<i128>,
     gram: Vec<i128>,
     sandwich: Vec<i128>,
+    hessians: Vec<i128>,
+    squares: Vec<i128>,
 }
 
 fn assert_defined(results: &Results, of: &Definition, what: &str) {
@@ -368,6 +435,8 @@ fn assert_defined(results: &Results, of: &Definition, what: &str) {
     );
     assert_eq!(units(&results.gram), of.gram, "{what}: Gram matrix");
     assert_eq!(units(&results.sandwich), of.sandwich, "{what}: sandwich");
+    assert_eq!(units(&results.hessians), of.hessians, "{what}: Hessians");
+    assert_eq!(units(&results.squares), of.squares, "{what}: squares");
 }
 
 fn every_way<T: Element>(rows: usize, columns: usize, backends: &[Backend]) {
@@ -505,6 +574,8 @@ fn any_order_and_partition<T: Element>(rows: usize, columns: usize) {
                 (&mut sum.hessian_vector, &other.hessian_vector),
                 (&mut sum.gram, &other.gram),
                 (&mut sum.sandwich, &other.sandwich),
+                (&mut sum.hessians, &other.hessians),
+                (&mut sum.squares, &other.squares),
             ] {
                 // Through bytes, as from another machine.
                 let read = |sum: &ColumnSum| ColumnSum::from_bytes(&sum.to_bytes()).unwrap();
@@ -543,9 +614,14 @@ fn groups_are_the_sums_of_their_rows() {
                 groups.sort_unstable();
             }
             let mut sums = vec![ColumnSum::default(); 8 * width];
-            for sums in sums.chunks_mut(width) {
-                head.start_gradient(&scales.columns, scales.residual, sums)
-                    .unwrap();
+            let mut hessians = sums.clone();
+            for (sums, scale) in [
+                (&mut sums, scales.residual),
+                (&mut hessians, scales.hessian),
+            ] {
+                for sums in sums.chunks_mut(width) {
+                    head.start_gradient(&scales.columns, scale, sums).unwrap();
+                }
             }
             let mut loss = LossSum::new();
             let transposed = data.columns();
@@ -557,11 +633,18 @@ fn groups_are_the_sums_of_their_rows() {
             };
             head.group_gradient(&x, &data.t, &groups, &mut loss, &mut sums, &mut scratch)
                 .unwrap();
+            let (of, space) = (Factor::Hessian, &mut scratch);
+            head.group_sums(&x, &data.t, of, &groups, &mut hessians, space)
+                .unwrap();
             for (group, sums) in sums.chunks(width).enumerate() {
                 let rows: Vec<usize> = (0..300).filter(|&i| groups[i] == group as u32).collect();
                 let part = data.rows_of(&rows);
                 let alone = compute(&part, &part.features(), &scales, options);
                 for (sum, alone) in sums.iter().zip(alone.gradient) {
+                    assert_eq!(sum.units(), alone.units(), "group {group}");
+                }
+                let hessians = &hessians[group * width..][..width];
+                for (sum, alone) in hessians.iter().zip(alone.hessians) {
                     assert_eq!(sum.units(), alone.units(), "group {group}");
                 }
             }
@@ -783,6 +866,47 @@ fn the_earlier_row_wins() {
     );
 }
 
+/// Of a pass that makes two kinds of sums too; and neither they nor the losses have changed.
+#[test]
+fn the_earlier_row_wins_whichever_sum_it_is_for() {
+    let (mut t, mut weights) = (vec![0.5; 40], vec![1.0; 40]);
+    (t[9], weights[7]) = (-1.0, 1.5);
+    let x = vec![2.0_f32; 40];
+    let x = Features::rows(&x, 40, 1).unwrap();
+    let head = Head::new(&[0.0]).bce(Bce::new().weights(&weights));
+    let scales = [ColumnScale::of(2.0).unwrap()];
+    let (mut gradient, mut gram) = ([ColumnSum::default()], [ColumnSum::default()]);
+    head.start_gradient(&scales, head.residual_scale().unwrap(), &mut gradient)
+        .unwrap();
+    head.start_gram(&scales, ColumnScale::of(0.25).unwrap(), &mut gram)
+        .unwrap();
+    let before = (gradient, gram);
+    let mut loss = LossSum::new();
+    let mut scratch = vec![0.0; gradient_gram_scratch(1)];
+    let mut run = |factor| {
+        let (gradient, gram) = (&mut gradient, &mut gram);
+        head.sum_gradient_gram(&x, &t, factor, &mut loss, gradient, gram, &mut scratch)
+    };
+    let (row, value) = (7, 0.375);
+    assert_eq!(
+        run(Factor::Hessian),
+        Err(Error::FactorOutOfScale { row, value })
+    );
+    let given = [0.25; 40];
+    let mut bad = given;
+    (bad[8], bad[10]) = (f32::NAN, -0.5);
+    let target = Error::TargetOutOfRange {
+        index: 9,
+        value: -1.0,
+    };
+    assert_eq!(run(Factor::Given(&given)), Err(target));
+    assert!(matches!(
+        run(Factor::Given(&bad)),
+        Err(Error::FactorOutOfScale { row: 8, .. })
+    ));
+    assert_eq!((gradient, gram, loss), (before.0, before.1, LossSum::new()));
+}
+
 #[test]
 fn lengths_options_and_scales_are_checked() {
     let (x, t) = ([1.0, 2.0, 3.0, 4.0], [0.5, 0.5]);
@@ -843,8 +967,36 @@ fn lengths_options_and_scales_are_checked() {
         .unwrap();
     gram[1] = other;
     let mut space = [0.0; gram_scratch(2)];
-    let result = head.gram(&x, &t, GramWeight::Hessian, &mut gram, &mut space);
+    let result = head.gram(&x, &t, Factor::Hessian, &mut gram, &mut space);
     assert_eq!(result, Err(Error::ScaleMismatch { index: 1 }));
+    let given = Factor::Given(&[0.5; 3]);
+    assert_eq!(
+        head.column_sums(&x, &t, given, &mut sums, &mut scratch),
+        mismatch("factors", 2, 3)
+    );
+    assert_eq!(
+        head.group_sums(&x, &[], given, &[0; 2], &mut sums[1..], &mut scratch),
+        mismatch("sums", 0, 1)
+    );
+    head.start_gram(&[one; 2], ColumnScale::ONE, &mut gram)
+        .unwrap();
+    let mut both = [0.0; gradient_gram_scratch(2)];
+    let (needed, mut loss) = (both.len(), LossSum::new());
+    let mut run = |sums: &mut [ColumnSum], gram: &mut [ColumnSum], scratch: &mut [f64]| {
+        head.sum_gradient_gram(&x, &t, Factor::Hessian, &mut loss, sums, gram, scratch)
+    };
+    assert_eq!(
+        run(&mut sums, &mut gram[1..], &mut both),
+        mismatch("gram", 3, 2)
+    );
+    assert_eq!(
+        run(&mut sums, &mut gram, &mut both[1..]),
+        mismatch("scratch", needed, needed - 1)
+    );
+    assert_eq!(
+        run(&mut [sums[0], other], &mut gram, &mut both),
+        Err(Error::ScaleMismatch { index: 1 })
+    );
     let huge = ColumnScale::of(1e280).unwrap();
     assert!(
         head.start_gram(&[huge; 2], ColumnScale::ONE, &mut gram)
@@ -951,7 +1103,7 @@ fn half_a_million_rows() {
     head.start_gram(&[ColumnScale::ONE], ColumnScale::ONE, &mut gram)
         .unwrap();
     let mut scratch = vec![0.0; gram_scratch(1)];
-    head.gram(&x, &t, GramWeight::SquaredResidual, &mut gram, &mut scratch)
+    head.gram(&x, &t, Factor::SquaredResidual, &mut gram, &mut scratch)
         .unwrap();
     assert_eq!(gram[0].to_f64(), 5e5);
 }
@@ -982,13 +1134,21 @@ fn any_number_of_threads() {
                 hessian_vector,
                 gram,
                 sandwich,
+                ..
             } = &mut many;
-            head.par_sum_gradient(&x, &data.t, loss, gradient)?;
-            head.par_hessian_vector(&x, &data.t, &v, hessian_vector)?;
-            head.par_gram(&x, &data.t, GramWeight::Hessian, gram)?;
-            head.par_gram(&x, &data.t, GramWeight::SquaredResidual, sandwich)
+            let mut both = (loss.clone(), gradient.clone(), gram.clone());
+            let (loss_too, gradient_too, gram_too) = (&mut both.0, &mut both.1, &mut both.2);
+            let (t, of) = (&data.t, Factor::Hessian);
+            head.par_sum_gradient_gram(&x, t, of, loss_too, gradient_too, gram_too)?;
+            head.par_sum_gradient(&x, t, loss, gradient)?;
+            head.par_hessian_vector(&x, t, &v, hessian_vector)?;
+            head.par_gram(&x, t, of, gram)?;
+            head.par_gram(&x, t, Factor::SquaredResidual, sandwich)?;
+            assert_eq!((&both.0, &both.1, &both.2), (&*loss, &*gradient, &*gram));
+            Ok::<(), Error>(())
         })
         .unwrap();
+        (many.hessians, many.squares) = (one.hessians.clone(), one.squares.clone());
         assert_eq!(many, one, "{threads} threads");
     }
     let mut spoiled = data.rows_of(&(0..40_000).collect::<Vec<_>>());

@@ -15,8 +15,8 @@ use std::time::Instant;
 use clap::Parser;
 use libloading::Library;
 use soft_bce::linear::{
-    ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
-    gram_scratch, scan,
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
+    scan,
 };
 use soft_bce::{Backend, Bce, LossSum};
 
@@ -501,7 +501,7 @@ fn grams(options: &Options, blas: Option<&Blas>, columns: usize) {
         let mut scratch = vec![0.0; gram_scratch(columns)];
         let run = move || {
             let x = problem.features();
-            head.gram(&x, &problem.t, GramWeight::Hessian, &mut sums, &mut scratch)
+            head.gram(&x, &problem.t, Factor::Hessian, &mut sums, &mut scratch)
                 .unwrap();
             black_box(&sums);
         };

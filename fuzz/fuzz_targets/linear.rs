@@ -6,8 +6,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use soft_bce::linear::{
-    ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
-    gram_scratch, merge, scan,
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
+    merge, scan,
 };
 use soft_bce::{Backend, Bce, Error, LossSum, Real};
 
@@ -238,7 +238,7 @@ impl<T: Element> Data<T> {
             return result;
         }
         let mut scratch = vec![f64::NAN; gram_scratch(head.width())];
-        let result = head.gram(&x, &self.t, GramWeight::Hessian, gram, &mut scratch);
+        let result = head.gram(&x, &self.t, Factor::Hessian, gram, &mut scratch);
         if result.is_err() {
             assert_eq!(*gram, before.gram);
         }

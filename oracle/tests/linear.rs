@@ -3,8 +3,8 @@
 
 use rug::Float;
 use soft_bce::linear::{
-    ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
-    gram_scratch, scan,
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
+    scan,
 };
 use soft_bce::{LossSum, Real};
 
@@ -141,7 +141,7 @@ impl<T: Element> Data<T> {
         head.gram(
             &x,
             &self.t[..self.rows],
-            GramWeight::Hessian,
+            Factor::Hessian,
             &mut gram,
             &mut scratch,
         )

@@ -55,8 +55,10 @@ pub(crate) const fn scratch_length(width: usize) -> usize {
 
 impl<'a> Columns<'a> {
     pub(crate) fn new(width: usize, sums: &[ColumnSum], scratch: &'a mut [f64]) -> Self {
-        let half = scratch_length(width) / 2;
-        let (centers, totals) = scratch.split_at_mut_checked(half).unwrap_or_default();
+        let (scratch, _) = scratch
+            .split_at_mut_checked(scratch_length(width))
+            .unwrap_or_default();
+        let (centers, totals) = scratch.split_at_mut(scratch.len() / 2);
         centers.fill(0.0);
         totals.fill(0.0);
         for (center, sum) in centers.iter_mut().zip(sums).take(width) {

@@ -67,6 +67,9 @@ pub(crate) fn column_exponent(sums: &[ColumnSum], column: usize) -> i32 {
 impl<'a> Gram<'a> {
     pub(crate) fn new(width: usize, sums: &[ColumnSum], scratch: &'a mut [f64]) -> Self {
         let padded = width.next_multiple_of(PANEL);
+        let (scratch, _) = scratch
+            .split_at_mut_checked(scratch_length(width))
+            .unwrap_or_default();
         scratch.fill(0.0);
         let (bounds, scratch) = scratch.split_at_mut_checked(padded).unwrap_or_default();
         let (x, scratch) = scratch

@@ -11,7 +11,8 @@ use core::ops::Range;
 use crate::entry::Real;
 use crate::error::Error;
 use crate::linear::{
-    ColumnSum, Features, GramWeight, Head, check_length, gradient_scratch, gram_scratch, merge,
+    ColumnSum, Factor, Features, Head, check_length, gradient_gram_scratch, gradient_scratch,
+    gram_scratch, merge,
 };
 use crate::sum::LossSum;
 
@@ -84,13 +85,12 @@ impl<T: Real> Head<'_, T> {
         gradient: &mut [ColumnSum],
     ) -> Result<(), Error> {
         let scratch = gradient_scratch(self.width());
-        let found = self.par(
-            x,
-            t,
-            gradient,
-            scratch,
-            |head, x, t, loss, sums, scratch| head.sum_gradient(x, t, loss, sums, scratch),
-        )?;
+        let found = self.par(x, Some(t), gradient, scratch, |part, sums, scratch| {
+            let Part {
+                head, x, t, loss, ..
+            } = part;
+            head.sum_gradient(&x, t, loss, sums, scratch)
+        })?;
         loss.merge(&found);
         Ok(())
     }
@@ -107,8 +107,9 @@ impl<T: Real> Head<'_, T> {
         sums: &mut [ColumnSum],
     ) -> Result<(), Error> {
         let scratch = gradient_scratch(self.width());
-        self.par(x, t, sums, scratch, |head, x, t, _, sums, scratch| {
-            head.hessian_vector(x, t, direction, sums, scratch)
+        self.par(x, Some(t), sums, scratch, |part, sums, scratch| {
+            let Part { head, x, t, .. } = part;
+            head.hessian_vector(&x, t, direction, sums, scratch)
         })?;
         Ok(())
     }
@@ -121,39 +122,78 @@ impl<T: Real> Head<'_, T> {
         &self,
         x: &Features<'_, T>,
         t: &[T],
-        weight: GramWeight,
+        factor: Factor<'_, T>,
         sums: &mut [ColumnSum],
     ) -> Result<(), Error> {
         let scratch = gram_scratch(self.width());
-        self.par(x, t, sums, scratch, |head, x, t, _, sums, scratch| {
-            head.gram(x, t, weight, sums, scratch)
+        if let Factor::Given(given) = factor {
+            check_length("factors", x.row_count(), given.len())?;
+        }
+        let t = match factor {
+            Factor::Given(_) => None,
+            _ => Some(t),
+        };
+        self.par(x, t, sums, scratch, |part, sums, scratch| {
+            let factor = factor.part(part.rows);
+            part.head.gram(&part.x, part.t, factor, sums, scratch)
         })?;
         Ok(())
     }
 
-    /// `add` on parts of the rows; the losses they add.
-    fn par<A>(
+    /// [`sum_gradient_gram`](Self::sum_gradient_gram) in parallel: the same bits on any number of threads.
+    /// Allocates.
+    ///
+    /// # Errors
+    /// See [the module](crate::linear#errors).
+    pub fn par_sum_gradient_gram(
         &self,
         x: &Features<'_, T>,
         t: &[T],
+        factor: Factor<'_, T>,
+        loss: &mut LossSum,
+        gradient: &mut [ColumnSum],
+        gram: &mut [ColumnSum],
+    ) -> Result<(), Error> {
+        let scratch = gradient_gram_scratch(self.width());
+        if let Factor::Given(given) = factor {
+            check_length("factors", x.row_count(), given.len())?;
+        }
+        let width = self.width();
+        check_length("gradient", width, gradient.len())?;
+        let mut sums = [&*gradient, &*gram].concat();
+        let found = self.par(x, Some(t), &mut sums, scratch, |part, sums, scratch| {
+            let Part {
+                head,
+                x,
+                t,
+                loss,
+                rows,
+            } = part;
+            let (gradient, gram) = sums.split_at_mut(width);
+            head.sum_gradient_gram(&x, t, factor.part(rows), loss, gradient, gram, scratch)
+        })?;
+        for (to, from) in gradient.iter_mut().chain(gram).zip(sums) {
+            *to = from;
+        }
+        loss.merge(&found);
+        Ok(())
+    }
+
+    /// `add` on parts of the rows; the losses they add. No targets where none are needed.
+    fn par<A>(
+        &self,
+        x: &Features<'_, T>,
+        t: Option<&[T]>,
         sums: &mut [ColumnSum],
         scratch: usize,
         add: A,
     ) -> Result<LossSum, Error>
     where
-        A: Fn(
-                &Self,
-                &Features<'_, T>,
-                &[T],
-                &mut LossSum,
-                &mut [ColumnSum],
-                &mut [f64],
-            ) -> Result<(), Error>
-            + Sync,
+        A: Fn(Part<'_, T>, &mut [ColumnSum], &mut [f64]) -> Result<(), Error> + Sync,
     {
         let rows = x.row_count();
         for (argument, of) in [
-            ("t", Some(t)),
+            ("t", t),
             ("offset", self.offset),
             ("weights", self.bce.weights),
         ] {
@@ -168,13 +208,36 @@ impl<T: Real> Head<'_, T> {
             scratch,
             leaf: rows.div_ceil(4 * rayon::current_num_threads()).max(least),
             add: |rows: Range<usize>, loss: &mut _, sums: &mut _, scratch: &mut _| {
-                let t = t.get(rows.clone()).unwrap_or(&[]);
-                let head = self.part(rows.clone());
-                add(&head, &x.part(rows), t, loss, sums, scratch)
+                let part = Part {
+                    head: self.part(rows.clone()),
+                    x: x.part(rows.clone()),
+                    t: t.and_then(|t| t.get(rows.clone())).unwrap_or(&[]),
+                    loss,
+                    rows,
+                };
+                add(part, sums, scratch)
             },
         };
         let (loss, found) = work.run(0..rows)?;
         merge(sums, &found)?;
         Ok(loss)
+    }
+}
+
+/// What belongs to some rows.
+struct Part<'a, T: Real> {
+    head: Head<'a, T>,
+    x: Features<'a, T>,
+    t: &'a [T],
+    loss: &'a mut LossSum,
+    rows: Range<usize>,
+}
+
+impl<'a, T> Factor<'a, T> {
+    fn part(self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Given(given) => Self::Given(given.get(rows).unwrap_or(&[])),
+            other => other,
+        }
     }
 }

@@ -8,8 +8,9 @@ use core::ops::Range;
 use crate::dispatch::Backend;
 use crate::error::Error;
 use crate::kernel::Wanted;
+use crate::lane::scalar::Scalar;
 use crate::lane::{Float, Isa, Job, Lane, MAX_ROWS};
-use crate::linear::columns::{AddProducts, Columns, Scan, odd};
+use crate::linear::columns::{self, AddProducts, Columns, Scan, odd};
 use crate::linear::features::Features;
 use crate::linear::gram::{self, AddGram, Gram};
 use crate::linear::logits::{Dots, greatest};
@@ -24,14 +25,19 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// Rows whose units an i64 holds: each adds up to 2^45.
 const ROWS_PENDING: usize = 1 << 17;
 
-/// What weighs the products of two features in a Gram matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GramWeight {
-    /// h_i, [`Bce`](crate::Bce)'s Hessian: the Hessian by the coefficients, for Newton steps and standard
-    /// errors.
+/// What multiplies the features of row i in a sum over the rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Factor<'a, T> {
+    /// r_i, [`Bce`](crate::Bce)'s gradient.
+    Residual,
+    /// h_i, [`Bce`](crate::Bce)'s Hessian: in a Gram matrix, the Hessian by the coefficients, for Newton
+    /// steps and standard errors.
     Hessian,
-    /// r_i², the squared residual, rounded to `f64`: the middle of the sandwich for robust standard errors.
+    /// r_i², rounded to `f64`: in a Gram matrix, the middle of the sandwich for robust standard errors.
     SquaredResidual,
+    /// These, one a row, finite, as they are. Logits are not computed; targets, weights and offset are not
+    /// looked at.
+    Given(&'a [T]),
 }
 
 /// What a pass over the rows is for.
@@ -40,16 +46,72 @@ pub(crate) enum Task<'a, T> {
     Logits(&'a mut [T]),
     /// `Problem::function` makes the predictions, as gradients.
     Predict(&'a mut [T]),
-    Gradient {
-        total: &'a mut SpanSum,
-        /// Whose sums a row belongs to; there is one set of them if empty.
-        groups: &'a [u32],
-    },
-    HessianVector {
-        direction: &'a [T],
-        constant: T,
-    },
-    Gram(GramWeight),
+    Sums(Sums<'a, T>),
+}
+
+/// What is added up.
+pub(crate) struct Sums<'a, T> {
+    pub(crate) columns: Option<Factor<'a, T>>,
+    /// The columns' factors are multiplied by x_i·direction + constant.
+    pub(crate) direction: Option<(&'a [T], T)>,
+    /// Whose sums a row belongs to; there is one set of them if empty.
+    pub(crate) groups: &'a [u32],
+    pub(crate) gram: Option<Factor<'a, T>>,
+    /// Whether losses are, besides the columns.
+    pub(crate) loss: bool,
+}
+
+impl<T> Default for Sums<'_, T> {
+    fn default() -> Self {
+        Self {
+            columns: None,
+            direction: None,
+            groups: &[],
+            gram: None,
+            loss: false,
+        }
+    }
+}
+
+/// What a block of rows is read for, one after the other.
+#[derive(Clone, Copy)]
+enum Step<'a, T> {
+    Output,
+    Columns(Factor<'a, T>),
+    Gram(Factor<'a, T>),
+}
+
+impl<'a, T: Copy> Step<'a, T> {
+    fn factor(self) -> Factor<'a, T> {
+        match self {
+            Self::Output => Factor::Residual,
+            Self::Columns(factor) | Self::Gram(factor) => factor,
+        }
+    }
+}
+
+impl<'a, T> Task<'a, T> {
+    fn steps(&self) -> [Option<Step<'a, T>>; 2]
+    where
+        T: Copy,
+    {
+        match self {
+            Self::Sums(sums) => [sums.columns.map(Step::Columns), sums.gram.map(Step::Gram)],
+            _ => [Some(Step::Output), None],
+        }
+    }
+
+    /// Whether it is about more than features.
+    pub(crate) fn needs_logits(&self) -> bool {
+        match self {
+            Self::Scan(_) => false,
+            Self::Logits(_) | Self::Predict(_) => true,
+            Self::Sums(sums) => [&sums.columns, &sums.gram]
+                .into_iter()
+                .flatten()
+                .any(|factor| !matches!(factor, Factor::Given(_))),
+        }
+    }
 }
 
 /// What follows from logits.
@@ -81,7 +143,11 @@ pub(crate) struct Problem<'a, T: Float> {
 pub struct Pass<'a, T: Float> {
     pub(crate) backend: Backend,
     pub(crate) problem: Problem<'a, T>,
+    /// Of columns, and of products of two.
     pub(crate) sums: &'a mut [ColumnSum],
+    pub(crate) gram: &'a mut [ColumnSum],
+    /// Of losses, if they are asked for.
+    pub(crate) total: &'a mut SpanSum,
     pub(crate) scratch: &'a mut [f64],
 }
 
@@ -89,12 +155,12 @@ impl<T: Float> Pass<'_, T> {
     /// What `Entries::linear` does.
     pub(crate) fn run_on_backend(mut self) -> Result<(), Error> {
         let rows = self.problem.x.row_count() as u64;
-        for sum in &*self.sums {
+        for sum in self.sums.iter().chain(&*self.gram) {
             sum.check_rows(rows)?;
         }
         let backend = self.backend;
         let result = backend.run_rare(&mut self).and_then(|result| result);
-        for sum in &mut *self.sums {
+        for sum in self.sums.iter_mut().chain(&mut *self.gram) {
             sum.finish(result.is_ok().then_some(rows));
         }
         if let Task::Scan(scales) = &mut self.problem.task {
@@ -104,14 +170,111 @@ impl<T: Float> Pass<'_, T> {
         }
         result
     }
+
+    /// What no |x_ij| may exceed.
+    fn column_bound(&self, column: usize) -> f64 {
+        match &self.problem.task {
+            Task::Scan(_) => ColumnScale::GREATEST.bound(),
+            Task::Logits(_) | Task::Predict(_) => f64::MAX,
+            Task::Sums(sums) if sums.gram.is_some() => {
+                power(gram::column_exponent(self.gram, column))
+            }
+            Task::Sums(_) => {
+                let sum = self.sums.get(column);
+                sum.map_or(0.0, |sum| power(sum.column_exponent()))
+            }
+        }
+    }
+
+    /// What no |factor| may exceed.
+    fn factor_bound(&self, step: Step<'_, T>) -> f64 {
+        let sum = match step {
+            Step::Output => None,
+            Step::Columns(_) => self.sums.first(),
+            Step::Gram(_) => self.gram.first(),
+        };
+        sum.map_or(f64::INFINITY, |sum| power(sum.factor_exponent()))
+    }
+
+    /// The first row of a block with an error, counted from its start, and that, if there is one. In a row:
+    /// features, offset, weight and target, logit, factor.
+    #[cold]
+    #[inline(never)]
+    fn diagnose(
+        &mut self,
+        step: Step<'_, T>,
+        block: &Block<'_, T>,
+        seen: Seen,
+    ) -> Option<(usize, Error)> {
+        let bound = self.factor_bound(step);
+        for index in 0..block.x.row_count() {
+            let row = block.start + index;
+            if let Err(error) = self.row_error(row, block.x.part(index..index + 1)) {
+                return Some((index, error));
+            }
+            let value = match step.factor() {
+                Factor::Given(given) => given.get(row),
+                _ => block.values.get(index),
+            };
+            let mut value = value.map_or(0.0, |value| value.as_f64());
+            if step.factor() == Factor::SquaredResidual {
+                value *= value;
+            }
+            if seen == Seen::Suspect && !is_within(value, bound) {
+                return Some((index, Error::FactorOutOfScale { row, value }));
+            }
+        }
+        None
+    }
+
+    /// What is wrong with a row, but for its factors.
+    fn row_error(&mut self, row: usize, x: Features<'_, T>) -> Result<(), Error> {
+        for column in 0..x.column_count() {
+            let value = x.get(0, column).map_or(0.0, Float::as_f64);
+            if !is_within(value, self.column_bound(column)) {
+                return Err(Error::FeatureOutOfScale { row, column, value });
+            }
+        }
+        let problem = &self.problem;
+        if !problem.task.needs_logits() {
+            return Ok(());
+        }
+        let value = problem.offset.and_then(|offset| offset.get(row));
+        let value = value.map_or(0.0, |offset| offset.as_f64());
+        if !value.is_finite() {
+            return Err(Error::InvalidOffset { row, value });
+        }
+        let mut z = [T::ZERO];
+        problem.function.apply(
+            Wanted::NOTHING,
+            row..row + 1,
+            &z,
+            Outputs::default(),
+            self.total,
+        )?;
+        let weight = problem.weights.and_then(|weights| weights.get(row));
+        if weight.is_some_and(|weight| *weight == T::ZERO) {
+            return Ok(());
+        }
+        // The same bits as on any other backend.
+        Scalar.run(problem.logits(row..row + 1, x, &mut z));
+        let [value] = z.map(Float::as_f64);
+        if value.is_finite() {
+            Ok(())
+        } else {
+            Err(Error::InvalidLogit { row, value })
+        }
+    }
 }
 
-/// What is known of the rows of a block.
-struct Buffers<T: Float> {
-    z: T::Rows,
-    gradient: T::Rows,
-    hessian: T::Rows,
-    factors: [f64; MAX_ROWS],
+/// Rows that stay in the caches while they are worked on, the first of which is row `start`.
+struct Block<'a, T> {
+    start: usize,
+    x: Features<'a, T>,
+    z: &'a mut [T],
+    /// Gradients or Hessians.
+    values: &'a mut [T],
+    factors: &'a mut [f64],
 }
 
 /// What a block of rows tells besides its results.
@@ -134,33 +297,27 @@ impl Seen {
     }
 }
 
+/// What a pass needs of the scratch besides its sums.
+pub(crate) const FACTORS: usize = MAX_ROWS;
+
 impl<T: Float> Job for &mut Pass<'_, T> {
     type Output = Result<(), Error>;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, isa: I) -> Result<(), Error> {
-        let Pass {
-            problem,
-            sums,
-            scratch,
-            ..
-        } = self;
-        let (sums, x) = (&mut **sums, problem.x);
-        let width = x.column_count() + usize::from(problem.intercept.is_some());
-        let mut gram = None;
-        let mut columns = None;
-        match problem.task {
-            Task::Scan(_) | Task::Logits(_) | Task::Predict(_) => {}
-            Task::Gram(_) => gram = Some(Gram::new(width, sums, scratch)),
-            _ => columns = Some(Columns::new(width, sums, scratch)),
-        }
-        let mut buffers = Buffers {
-            z: T::ROWS,
-            gradient: T::ROWS,
-            hessian: T::ROWS,
-            factors: [0.0; MAX_ROWS],
+        let x = self.problem.x;
+        let width = x.column_count() + usize::from(self.problem.intercept.is_some());
+        let scratch = core::mem::take(&mut self.scratch);
+        let (factors, scratch) = scratch.split_at_mut_checked(FACTORS).unwrap_or_default();
+        let of_columns = match self.sums {
+            [] => 0,
+            _ => columns::scratch_length(width),
         };
-        let most = AsRef::<[T]>::as_ref(&buffers.z).len();
+        let (of_columns, of_gram) = scratch.split_at_mut_checked(of_columns).unwrap_or_default();
+        let mut columns = Columns::new(width, self.sums, of_columns);
+        let mut gram = Gram::new(width, self.gram, of_gram);
+        let (mut z, mut values) = (T::ROWS, T::ROWS);
+        let most = z.as_mut().len();
         let bytes = (x.column_count() * size_of::<T>()).max(1);
         let (block_bytes, least) = if x.is_columnar() {
             (4 * BLOCK_BYTES, 128)
@@ -173,38 +330,49 @@ impl<T: Float> Job for &mut Pass<'_, T> {
         let mut pending = 0;
         let mut start = 0;
         while start < x.row_count() {
-            let block = x.part(start..start + height);
-            let rows = block.row_count();
-            let seen = problem.factors(isa, start, block, &mut buffers, sums);
+            let part = x.part(start..start + height);
+            let rows = part.row_count();
+            let mut block = Block {
+                start,
+                x: part,
+                z: z.as_mut().get_mut(..rows).unwrap_or(&mut []),
+                values: values.as_mut().get_mut(..rows).unwrap_or(&mut []),
+                factors: factors.get_mut(..rows).unwrap_or(&mut []),
+            };
             let mut error = None;
-            if seen != Seen::Nothing {
-                error = problem.diagnose(start, block, &buffers, sums, seen);
-            }
-            if error.is_none() {
-                let factors = buffers.factors.get(..rows).unwrap_or(&[]);
-                let beyond = match (&mut columns, &mut gram, &problem.task) {
-                    (Some(columns), _, task) => {
-                        let groups = match task {
-                            Task::Gradient { groups, .. } => groups.get(start..).unwrap_or(&[]),
-                            _ => &[],
-                        };
-                        isa.run(AddProducts {
-                            columns,
-                            x: block,
-                            factors,
-                            groups,
-                            sums: &mut *sums,
-                        })
+            for step in self.problem.task.steps().into_iter().flatten() {
+                let bound = self.factor_bound(step);
+                let seen = self
+                    .problem
+                    .make_factors(isa, step, &mut block, self.total, bound);
+                if seen != Seen::Nothing {
+                    error = self.diagnose(step, &block, seen);
+                }
+                if error.is_none() {
+                    let beyond = match step {
+                        Step::Output => false,
+                        Step::Columns(_) => isa.run(AddProducts {
+                            columns: &mut columns,
+                            x: part,
+                            factors: block.factors,
+                            groups: match &self.problem.task {
+                                Task::Sums(sums) => sums.groups.get(start..).unwrap_or(&[]),
+                                _ => &[],
+                            },
+                            sums: self.sums,
+                        }),
+                        Step::Gram(_) => isa.run(AddGram {
+                            gram: &mut gram,
+                            x: part,
+                            weights: block.factors,
+                        }),
+                    };
+                    if beyond {
+                        error = self.diagnose(step, &block, seen);
                     }
-                    (_, Some(gram), _) => isa.run(AddGram {
-                        gram,
-                        x: block,
-                        weights: factors,
-                    }),
-                    _ => false,
-                };
-                if beyond {
-                    error = problem.diagnose(start, block, &buffers, sums, seen);
+                }
+                if error.is_some() {
+                    break;
                 }
             }
             match error {
@@ -222,12 +390,8 @@ impl<T: Float> Job for &mut Pass<'_, T> {
             pending += rows;
             if pending > ROWS_PENDING - MAX_ROWS || start == x.row_count() {
                 pending = 0;
-                if let Some(columns) = &mut columns {
-                    columns.fold(sums);
-                }
-                if let Some(gram) = &mut gram {
-                    gram.fold(sums);
-                }
+                columns.fold(self.sums);
+                gram.fold(self.gram);
             }
         }
         Ok(())
@@ -235,205 +399,115 @@ impl<T: Float> Job for &mut Pass<'_, T> {
 }
 
 impl<T: Float> Problem<'_, T> {
-    /// From the rows of a block, the first of which is row `start`, to their factors in the sums, or to
-    /// what the task writes instead of sums.
+    /// The rows' logits.
+    fn logits<'b>(&'b self, rows: Range<usize>, x: Features<'b, T>, z: &'b mut [T]) -> Dots<'b, T> {
+        Dots {
+            x,
+            coefficients: self.coefficients,
+            constant: self.intercept.unwrap_or(T::ZERO),
+            offset: self.offset.and_then(|offset| offset.get(rows)),
+            z,
+        }
+    }
+
+    /// From the rows of a block to their factors in the sums, or to what the task writes instead of sums.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn factors<I: Isa>(
+    fn make_factors<I: Isa>(
         &mut self,
         isa: I,
-        start: usize,
-        x: Features<'_, T>,
-        buffers: &mut Buffers<T>,
-        sums: &[ColumnSum],
+        step: Step<'_, T>,
+        block: &mut Block<'_, T>,
+        total: &mut SpanSum,
+        bound: f64,
     ) -> Seen {
-        let rows = start..start + x.row_count();
-        let z = buffers.z.as_mut().get_mut(..rows.len()).unwrap_or(&mut []);
-        let gradient = buffers
-            .gradient
-            .as_mut()
-            .get_mut(..rows.len())
-            .unwrap_or(&mut []);
-        let hessian = buffers
-            .hessian
-            .as_mut()
-            .get_mut(..rows.len())
-            .unwrap_or(&mut []);
+        let Block {
+            start,
+            x,
+            z,
+            values,
+            factors,
+        } = block;
+        let (x, rows) = (*x, *start..*start + x.row_count());
         if let Task::Scan(scales) = &mut self.task {
             return Seen::suspect_if(isa.run(Scan { x, scales }));
         }
-        let offset = self.offset.and_then(|offset| offset.get(rows.clone()));
-        let constant = self.intercept.unwrap_or(T::ZERO);
-        isa.run(Dots {
-            x,
-            coefficients: self.coefficients,
-            constant,
-            offset,
-            z: &mut *z,
-        });
-        let suspect = greatest::<I, T>(z) > T::MAX.pattern();
-
+        let factor = step.factor();
+        let of_columns = matches!(step, Step::Columns(_));
+        if let Factor::Given(given) = factor {
+            let largest =
+                convert::<I, T>(given.get(rows).unwrap_or(&[]), false, of_columns, factors);
+            return Seen::suspect_if(largest > bound.to_bits());
+        }
+        isa.run(self.logits(rows.clone(), x, z));
+        let mut suspect = greatest::<I, T>(z) > T::MAX.pattern();
+        let (mut wanted, mut direction) = (Wanted::GRADIENT, None);
         let mut outputs = Outputs::default();
-        let mut no_total = SpanSum::default();
-        let derivatives = Wanted::GRADIENT.and(Wanted::HESSIAN);
-        let (result, from, weight) = match &mut self.task {
-            Task::Scan(_) => return Seen::Nothing,
+        match &mut self.task {
+            Task::Scan(_) => return Seen::Nothing, // done above
             Task::Logits(out) => {
                 let out = out.get_mut(rows).unwrap_or(&mut []);
-                for (to, from) in out.iter_mut().zip(z) {
+                for (to, from) in out.iter_mut().zip(&**z) {
                     *to = *from;
                 }
                 return Seen::suspect_if(suspect);
             }
             Task::Predict(out) => {
                 outputs.gradient = out.get_mut(rows.clone()).unwrap_or(&mut []);
-                let result = self
-                    .function
-                    .apply(Wanted::GRADIENT, rows, z, outputs, &mut no_total);
-                return Seen::suspect_if(suspect || result.is_err());
             }
-            Task::Gradient { total, .. } => {
-                let wanted = Wanted::SUM.and(Wanted::GRADIENT);
-                outputs.gradient = &mut *gradient;
-                let result = self.function.apply(wanted, rows, z, outputs, total);
-                (result, gradient, None)
-            }
-            Task::HessianVector {
-                direction,
-                constant,
-            } => {
-                outputs.gradient = &mut *gradient;
-                outputs.hessian = &mut *hessian;
-                let result = self
-                    .function
-                    .apply(derivatives, rows, z, outputs, &mut no_total);
-                isa.run(Dots {
-                    x,
-                    coefficients: direction,
-                    constant: *constant,
-                    offset: None,
-                    z: &mut *gradient,
-                });
-                multiply::<I, T>(hessian, gradient);
-                (result, hessian, None)
-            }
-            Task::Gram(weight) => {
-                outputs.gradient = &mut *gradient;
-                outputs.hessian = &mut *hessian;
-                let result = self
-                    .function
-                    .apply(derivatives, rows, z, outputs, &mut no_total);
-                match weight {
-                    GramWeight::Hessian => (result, hessian, Some(*weight)),
-                    GramWeight::SquaredResidual => (result, gradient, Some(*weight)),
+            Task::Sums(sums) => {
+                if factor == Factor::Hessian {
+                    wanted = Wanted::HESSIAN;
+                    outputs.hessian = values;
+                } else {
+                    outputs.gradient = values;
+                }
+                if of_columns {
+                    direction = sums.direction;
+                    if sums.loss {
+                        wanted = wanted.and(Wanted::SUM);
+                    }
                 }
             }
-        };
+        }
+        let result = self.function.apply(wanted, rows, z, outputs, total);
+        if let Step::Output = step {
+            return Seen::suspect_if(suspect || result.is_err());
+        }
         if result.is_err() {
             return Seen::Refused;
         }
-        let factors = buffers.factors.get_mut(..x.row_count()).unwrap_or(&mut []);
-        let bound = sums.first().map_or(0, ColumnSum::factor_exponent);
-        let largest = convert::<I, T>(from, weight, factors);
-        Seen::suspect_if(suspect || largest > power(bound).to_bits())
-    }
-
-    /// The first row of a block with an error, counted from its start, and that, if there is one. In a row:
-    /// features, offset, weight and target, logit, factor.
-    #[cold]
-    #[inline(never)]
-    fn diagnose(
-        &self,
-        start: usize,
-        x: Features<'_, T>,
-        buffers: &Buffers<T>,
-        sums: &[ColumnSum],
-        seen: Seen,
-    ) -> Option<(usize, Error)> {
-        let bound = sums
-            .first()
-            .map_or(f64::INFINITY, |sum| power(sum.factor_exponent()));
-        let known = AsRef::<[T]>::as_ref(&buffers.z)
-            .iter()
-            .zip(&buffers.factors);
-        for (index, (z, factor)) in (0..x.row_count()).zip(known) {
-            let row = start + index;
-            if let Err(error) = self.row_error(row, x.part(index..index + 1), z.as_f64(), sums) {
-                return Some((index, error));
-            }
-            // The bit that makes it odd may be beyond the bound.
-            let value = f64::from_bits(factor.to_bits() & !1);
-            if seen == Seen::Suspect && !is_within(value, bound) {
-                return Some((index, Error::FactorOutOfScale { row, value }));
-            }
+        if let Some((coefficients, constant)) = direction {
+            isa.run(Dots {
+                x,
+                coefficients,
+                constant,
+                offset: None,
+                z,
+            });
+            multiply::<I, T>(values, z);
         }
-        None
-    }
-
-    /// What is wrong with a row, but for its factor.
-    fn row_error(
-        &self,
-        row: usize,
-        x: Features<'_, T>,
-        z: f64,
-        sums: &[ColumnSum],
-    ) -> Result<(), Error> {
-        for column in 0..x.column_count() {
-            let bound = match self.task {
-                Task::Scan(_) => ColumnScale::GREATEST.bound(),
-                Task::Logits(_) | Task::Predict(_) => f64::MAX,
-                Task::Gram(_) => power(gram::column_exponent(sums, column)),
-                _ => sums
-                    .get(column)
-                    .map_or(0.0, |sum| power(sum.column_exponent())),
-            };
-            let value = x.get(0, column).map_or(0.0, Float::as_f64);
-            if !is_within(value, bound) {
-                return Err(Error::FeatureOutOfScale { row, column, value });
-            }
-        }
-        if let Task::Scan(_) = self.task {
-            return Ok(());
-        }
-        let value = self.offset.and_then(|offset| offset.get(row));
-        let value = value.map_or(0.0, |offset| offset.as_f64());
-        if !value.is_finite() {
-            return Err(Error::InvalidOffset { row, value });
-        }
-        self.function.apply(
-            Wanted::NOTHING,
-            row..row + 1,
-            &[T::ZERO],
-            Outputs::default(),
-            &mut SpanSum::default(),
-        )?;
-        let weight = self.weights.and_then(|weights| weights.get(row));
-        let removed = weight.is_some_and(|weight| *weight == T::ZERO);
-        if removed || z.is_finite() {
-            Ok(())
-        } else {
-            Err(Error::InvalidLogit { row, value: z })
-        }
+        let squared = factor == Factor::SquaredResidual;
+        suspect |= convert::<I, T>(values, squared, of_columns, factors) > bound.to_bits();
+        Seen::suspect_if(suspect)
     }
 }
 
-/// The factors as `f64`: as they are or squared where they multiply features into other features'
-/// factors, else with the last bit set that prevents ties. The pattern of the largest |factor| before that.
+/// The factors as `f64`, squared or not; with the last bit set that prevents ties, unless they multiply
+/// features into other features' factors. The pattern of the largest |factor| before that.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn convert<I: Isa, T: Float>(from: &[T], weight: Option<GramWeight>, to: &mut [f64]) -> u64 {
+fn convert<I: Isa, T: Float>(from: &[T], squared: bool, is_odd: bool, to: &mut [f64]) -> u64 {
     let (width, half) = (<T::Lane<I>>::WIDTH, <I::F64>::WIDTH);
     let mut largest = <I::F64>::splat(0.0);
     for (from, to) in from.chunks(width).zip(to.chunks_mut(width)) {
         let (low, high) = <T::Lane<I>>::load_widened(from);
-        for (factors, at) in [(low, 0), (high, half)] {
-            let factors = match weight {
-                Some(GramWeight::SquaredResidual) => factors * factors,
-                _ => factors,
-            };
+        for (mut factors, at) in [(low, 0), (high, half)] {
+            if squared {
+                factors = factors * factors;
+            }
             largest = largest.max_bits(factors.abs());
-            let factors = match weight {
-                Some(_) => factors,
-                None => odd(factors),
-            };
+            if is_odd {
+                factors = odd(factors);
+            }
             factors.store(to.get_mut(at..).unwrap_or(&mut []));
         }
     }

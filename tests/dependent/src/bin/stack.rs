@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use soft_bce::linear::{
-    self, ColumnScale, ColumnSum, Features, GramWeight, Head, gradient_scratch, gram_length,
-    gram_scratch,
+    self, ColumnScale, ColumnSum, Factor, Features, Head, gradient_gram_scratch, gradient_scratch,
+    gram_length, gram_scratch,
 };
 use soft_bce::{Backend, Bce, Error, LossSum, Real, exact, scalar};
 
@@ -279,12 +279,29 @@ fn linear_operations<T: Element>() -> Vec<LinearOperation<T>> {
         }),
         ("linear::gram", |head, x, t| {
             let (mut sums, mut scratch) = start_gram(head, x, head.hessian_scale()?)?;
-            head.gram(x, t, GramWeight::Hessian, &mut sums, &mut scratch)
+            head.gram(x, t, Factor::Hessian, &mut sums, &mut scratch)
+        }),
+        ("linear::group_sums", |head, x, t| {
+            let groups: Vec<u32> = (0..x.row_count() as u32).map(|row| row % 3).collect();
+            let (_, mut sums, mut scratch) = start(head, x, None, 3)?;
+            head.group_sums(x, t, Factor::Hessian, &groups, &mut sums, &mut scratch)
+        }),
+        ("linear::column_sums", |head, x, t| {
+            let given = Factor::Given(t);
+            let (_, mut sums, mut scratch) = start(head, x, Some(head.factor_scale(given)?), 1)?;
+            head.column_sums(x, t, given, &mut sums, &mut scratch)
+        }),
+        ("linear::sum_gradient_gram", |head, x, t| {
+            let (_, mut sums, _) = start(head, x, None, 1)?;
+            let (mut gram, _) = start_gram(head, x, head.hessian_scale()?)?;
+            let mut scratch = vec![0.0; gradient_gram_scratch(head.width())];
+            let (of, loss) = (Factor::Hessian, &mut LossSum::new());
+            head.sum_gradient_gram(x, t, of, loss, &mut sums, &mut gram, &mut scratch)
         }),
         ("linear::gram of residuals", |head, x, t| {
-            let scale = ColumnScale::of(head.residual_scale()?.bound().powi(2))?;
+            let scale = head.factor_scale(Factor::SquaredResidual)?;
             let (mut sums, mut scratch) = start_gram(head, x, scale)?;
-            head.gram(x, t, GramWeight::SquaredResidual, &mut sums, &mut scratch)
+            head.gram(x, t, Factor::SquaredResidual, &mut sums, &mut scratch)
         }),
     ]
 }
@@ -301,7 +318,13 @@ fn parallel_linear_operations<T: Element>() -> Vec<LinearOperation<T>> {
         }),
         ("linear::par_gram", |head, x, t| {
             let (mut sums, _) = start_gram(head, x, head.hessian_scale()?)?;
-            head.par_gram(x, t, GramWeight::Hessian, &mut sums)
+            head.par_gram(x, t, Factor::Hessian, &mut sums)
+        }),
+        ("linear::par_sum_gradient_gram", |head, x, t| {
+            let (_, mut sums, _) = start(head, x, None, 1)?;
+            let (mut gram, _) = start_gram(head, x, head.hessian_scale()?)?;
+            let (of, loss) = (Factor::Hessian, &mut LossSum::new());
+            head.par_sum_gradient_gram(x, t, of, loss, &mut sums, &mut gram)
         }),
     ]
 }
