@@ -35,6 +35,7 @@ mod pass;
 mod penalty;
 mod solve;
 mod solver;
+#[cfg(feature = "program")]
 mod table;
 
 pub use data::{Data, Value, WeightKind};
@@ -43,4 +44,5 @@ pub use model::{Covariance, Effect, Fit, Model, Prediction};
 pub use pass::{State, Task};
 pub use soft_bce::linear::Features;
 pub use solver::{Solver, Step};
+#[cfg(feature = "program")]
 pub use table::{Problem, Table};

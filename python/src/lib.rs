@@ -2,6 +2,7 @@
 
 mod arrays;
 mod error;
+mod fractional;
 mod loss_sum;
 mod operations;
 mod options;
@@ -10,6 +11,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::fractional::{PyFit, PyModel, PySolver, PyState, PyTask, linear_logits};
     #[pymodule_export]
     use super::loss_sum::PyLossSum;
     #[pymodule_export]
@@ -23,6 +26,11 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("COVARIANCES", super::fractional::COVARIANCES.map(|of| of.0))
+    }
 
     /// The names of the backends of this machine, the fastest first.
     ///
