@@ -6,7 +6,7 @@ use std::hint::black_box;
 use crate::cases::corpus::Random;
 use crate::cases::{BACKENDS, Buffers, Operation, Std, Task};
 use crate::measure::{Case, measure};
-use crate::render::{Cell, Table};
+use crate::render::{Table, number};
 use soft_bce::{Backend, Bce};
 
 const N: usize = 16 << 10;
@@ -131,12 +131,12 @@ fn rows<T: Std>(rounds: usize, table: &mut Table) -> Result<(), Box<dyn Error>> 
         for ((name, reference, limit), &ns) in labels.into_iter().zip(&times) {
             let ratio = ns / times[reference];
             let over = if ratio > limit { "over" } else { "" };
-            table.rows.push(vec![
+            table.push(vec![
                 T::NAME.into(),
                 backend.name().into(),
                 name.into(),
-                Cell::Number(ns, 3),
-                Cell::Number(ratio, 2),
+                number(ns, 3),
+                number(ratio, 2),
                 over.into(),
             ]);
         }

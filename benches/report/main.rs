@@ -14,6 +14,7 @@ mod cases;
 mod baselines;
 mod cliffs;
 mod measure;
+mod picture;
 mod render;
 
 use std::error::Error;
@@ -25,7 +26,8 @@ use baselines::{Base, traffic};
 use cases::{BACKENDS, Buffers, Function, Operation, Std, Task};
 use clap::Parser;
 use measure::{Case, arithmetic, gigahertz, measure, median};
-use render::{Cell, Point, Roof, Table, roofline};
+use picture::{Point, Roof, roofline};
+use render::{Table, cpu, number, output};
 use soft_bce::{Backend, Bce, scalar};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -142,7 +144,7 @@ fn work(element: &str, task: Task) -> Option<[f64; 2]> {
 
 /// What bounds a row: instructions a cycle, and how much of its time multiply-adds, divisions and traffic
 /// would take alone.
-fn bounds(row: &Row, gigahertz: f64, counts: &str) -> [Cell; 4] {
+fn bounds(row: &Row, gigahertz: f64, counts: &str) -> [String; 4] {
     let case = format!(
         "{} {} {} ",
         row.element,
@@ -155,14 +157,14 @@ fn bounds(row: &Row, gigahertz: f64, counts: &str) -> [Cell; 4] {
     let alone = arithmetic(row.element, row.backend).zip(work(row.element, row.task));
     let share = |i: usize| {
         let ns = alone.map_or(f64::NAN, |(ns, work)| ns[i] * work[i]);
-        Cell::Number(if plain { 100.0 * ns / row.ns } else { f64::NAN }, 0)
+        number(if plain { 100.0 * ns / row.ns } else { f64::NAN }, 0)
     };
     let per_cycle = count / (row.ns * gigahertz);
     [
-        Cell::Number(if plain { per_cycle } else { f64::NAN }, 1),
+        number(if plain { per_cycle } else { f64::NAN }, 1),
         share(0),
         share(1),
-        Cell::Number(100.0 * row.traffic / row.ns, 0),
+        number(100.0 * row.traffic / row.ns, 0),
     ]
 }
 
@@ -187,13 +189,13 @@ fn task_table(rows: &[Row], gigahertz: f64) -> Result<Table, Box<dyn Error>> {
             row.element.into(),
             row.backend.name().into(),
             name.trim().into(),
-            Cell::Number(row.ns, 3),
-            Cell::Number(row.ns * gigahertz, 2),
-            Cell::Number(row.std_loop / row.ns, 1),
-            Cell::Number(row.ns / row.base, 2),
+            number(row.ns, 3),
+            number(row.ns * gigahertz, 2),
+            number(row.std_loop / row.ns, 1),
+            number(row.ns / row.base, 2),
         ];
         cells.extend(bounds(row, gigahertz, &counts));
-        table.rows.push(cells);
+        table.push(cells);
     }
     Ok(table)
 }
@@ -253,14 +255,14 @@ fn long_rows<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, B
         let [first, .., last] = ours[..] else {
             return Err("long inputs: fewer than two processes, or a failed one".into());
         };
-        table.rows.push(vec![
+        table.push(vec![
             T::NAME.into(),
             name.as_str().into(),
-            Cell::Number(typical, 3),
-            Cell::Number(first, 3),
-            Cell::Number(last, 3),
-            Cell::Number(median(&mut ratios), 2),
-            Cell::Number(100.0 * least / typical, 0),
+            number(typical, 3),
+            number(first, 3),
+            number(last, 3),
+            number(median(&mut ratios), 2),
+            number(100.0 * least / typical, 0),
         ]);
         traffics.push(least);
     }
@@ -287,8 +289,8 @@ fn short<T: Std>(options: &Options, base: Option<Base>, table: &mut Table) {
         let times = measure(options.rounds, &mut Buffers::typical(RING), &cases);
         for (name, times) in ["this", "base"].iter().zip(times.chunks(SHORT.len())) {
             let mut row = vec![T::NAME.into(), task.name().into(), (*name).into()];
-            row.extend(times.iter().map(|&ns| Cell::Number(ns, 1)));
-            table.rows.push(row);
+            row.extend(times.iter().map(|&ns| number(ns, 1)));
+            table.push(row);
         }
     }
 }
@@ -314,17 +316,21 @@ fn scalars<T: Std>(options: &Options, table: &mut Table) {
     let times = measure(options.rounds, &mut Buffers::typical(RING), &cases);
     for (name, times) in ["loss", "gradient"].iter().zip(times.chunks(2)) {
         let mut row = vec![T::NAME.into(), (*name).into()];
-        row.extend(times.iter().map(|&ns| Cell::Number(ns, 1)));
-        row.push(Cell::Number(times[0] / times[1], 2));
-        table.rows.push(row);
+        row.extend(times.iter().map(|&ns| number(ns, 1)));
+        row.push(number(times[0] / times[1], 2));
+        table.push(row);
     }
 }
 
 /// In multiply-adds: points of `f32` in cache, under the roofs of the same run.
 fn picture(options: &Options, rows: &[Row], bandwidths: &[f64]) -> Result<(), Box<dyn Error>> {
-    let single = rows
-        .iter()
-        .filter(|row| row.element == "f32" && row.mode.is_empty());
+    // Without functions of a logit, which lie where others do, and backends far below.
+    let single = rows.iter().filter(|row| {
+        row.element == "f32"
+            && row.mode.is_empty()
+            && matches!(row.task, Task::Call(_))
+            && arithmetic("f32", row.backend).is_some()
+    });
     let points = single.clone().filter_map(|row| {
         let [count, _] = work("f32", row.task)?;
         Some(Point {
@@ -355,25 +361,6 @@ fn picture(options: &Options, rows: &[Row], bandwidths: &[f64]) -> Result<(), Bo
     }
     let points: Vec<Point> = points.collect();
     roofline(&options.out.join("roofline.svg"), &points, &roofs)
-}
-
-/// What a command prints, on one line; nothing where it fails.
-fn output(command: &str, arguments: &[&str]) -> String {
-    let output = Command::new(command).args(arguments).output();
-    output.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
-}
-
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = info.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split(": ").nth(1)).unwrap_or("?")
-    };
-    let [name, family, model] = ["model name", "cpu family", "model\t"].map(field);
-    format!("{name}, family {family}, model {model}")
 }
 
 const HEAD: &str = "\
