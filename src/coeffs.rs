@@ -73,27 +73,18 @@ pub(crate) mod double {
         f64::from_bits(0x3e92_8adf_7a82_c1db),
         f64::from_bits(0x3e5a_d92c_8121_229d),
     ];
-    /// log1p(e) = e - e^2/2 + e^3 LOG1P(e) on [0, 1]; relative error <= 2^-56.286.
-    pub(crate) const LOG1P: [f64; 19] = [
-        f64::from_bits(0x3fd5_5555_5555_3f1e),
-        f64::from_bits(0xbfcf_ffff_ffee_7486),
-        f64::from_bits(0x3fc9_9999_96cd_f554),
-        f64::from_bits(0xbfc5_5555_1602_24c6),
-        f64::from_bits(0x3fc2_4920_ff18_04d3),
-        f64::from_bits(0xbfbf_ffb8_a931_82a2),
-        f64::from_bits(0x3fbc_6fc2_0b86_9b07),
-        f64::from_bits(0xbfb9_8e95_4bbb_35d4),
-        f64::from_bits(0x3fb7_176a_d150_aa01),
-        f64::from_bits(0xbfb4_bb6e_0ab9_3f26),
-        f64::from_bits(0x3fb2_18d2_ba0d_b7ff),
-        f64::from_bits(0xbfad_b3cd_d0d1_afd1),
-        f64::from_bits(0x3fa5_f77d_6ac1_c66d),
-        f64::from_bits(0xbf9b_f2d0_262a_b7b3),
-        f64::from_bits(0x3f8d_1d27_b2a5_4f3a),
-        f64::from_bits(0xbf77_7a4b_a86e_9038),
-        f64::from_bits(0x3f5b_357e_4bff_f36d),
-        f64::from_bits(0xbf34_057a_d896_0c85),
-        f64::from_bits(0x3efb_f8dc_083d_b0e4),
+    /// w LOG1P(w) = (1 - u / sinh(u)) / 2 for w = 4 sinh(u/2)^2 in [0, 1/2]; absolute error <= 2^-57.855.
+    pub(crate) const LOG1P: [f64; 10] = [
+        f64::from_bits(0x3fb5_5555_5555_5500),
+        f64::from_bits(0xbf91_1111_1110_8dc1),
+        f64::from_bits(0x3f6d_41d4_1cb5_e8d5),
+        f64::from_bits(0xbf4a_019f_f50e_9d0d),
+        f64::from_bits(0x3f27_a45d_61ec_a6b8),
+        f64::from_bits(0xbf05_d249_b712_771b),
+        f64::from_bits(0x3ee4_561c_13aa_4ce0),
+        f64::from_bits(0xbec2_d85b_5697_2256),
+        f64::from_bits(0x3ea0_134b_256d_6624),
+        f64::from_bits(0xbe72_87b8_0370_98b9),
     ];
     /// ln(1 + g) = g + g^2 LN(g) for 1 + g within a factor sqrt(2) of 1; absolute error <= 2^-56.509.
     pub(crate) const LN: [f64; 19] = [

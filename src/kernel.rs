@@ -14,8 +14,8 @@
 //! e: k = round(-a log2 e) by adding a large constant; r = -a - k ln 2 by two
 //! FMAs, of which the first is exact (Cody and Waite, "Software Manual for the
 //! Elementary Functions", 1980); a minimax polynomial; scaling by 2^k.
-//! log1p(e) = e + e^2 P(e) directly on [0, 1], without division or table: the
-//! divider stays free for q.
+//! log1p(e) in `f32`: e + e^2 P(e) directly on [0, 1], without division or table: the
+//! divider stays free for q. In `f64` from q: see `log1p`.
 //!
 //! Every function exists in two forms with the same bits wherever both hold.
 //! The fast one (`FULL` = false) holds for a <= `FAST_LIMIT`: there e is far
@@ -183,6 +183,25 @@ fn polynomial<L: Lane, const ABREAST: bool>(coefficients: &[L::Real], x: L) -> L
     sum
 }
 
+/// `horner_abreast` for an even number of coefficients, by pairs of them and x^2: one
+/// multiplication more, and half the chain.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn pairs_abreast<L: Lane>(coefficients: &[L::Real], x: L, square: L) -> L {
+    let mut sum = splat::<L>(L::Real::ZERO);
+    let mut lower = coefficients;
+    while let Some((rest, &[c, d])) = lower.split_last_chunk() {
+        let pair = splat::<L>(d).fma(x, splat(c));
+        sum = if lower.len() == coefficients.len() {
+            pair
+        } else {
+            sum.fma(square, pair)
+        };
+        sum = sum.abreast();
+        lower = rest;
+    }
+    sum
+}
+
 /// e^x for x <= 0, and what its last rounding left out (0 unless `COMPENSATED`).
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
@@ -199,30 +218,30 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let k = rounded - rounder;
     let r = k.neg_fma_cancelling(splat(L::Real::LN2_HI), x);
     let r = k.neg_fma(splat(L::Real::LN2_LO), r);
-    let h = horner_abreast(L::Real::EXP, r).fma(r, one);
-    let p = h.fma(r, one);
-    let power = if FULL {
-        // `scale` would make subnormal numbers, at the cost of an assist each; so would `low`,
-        // which no one needs beyond `FAST_LIMIT`.
-        let rounded = rounded.max_or(rounder + splat(L::Real::LEAST_POWER_LOG2));
-        one.add_bits(rounded.low_bits_to_exponent())
+    let (v, p) = if L::Real::COMPENSATED {
+        let square = r * r;
+        let v = pairs_abreast(L::Real::EXP, r, square).fma(square, r);
+        (v, one + v)
     } else {
-        one.scale(rounded, k)
+        let h = horner_abreast(L::Real::EXP, r).fma(r, one);
+        (h, h.fma(r, one))
     };
+    if !FULL {
+        if !L::Real::COMPENSATED {
+            return (p.scale(rounded, k), splat(L::Real::ZERO));
+        }
+        let power = one.scale(rounded, k);
+        let e = power.fma(v, power);
+        // The whole is exact.
+        return (e, power.fma_cancelling(v, power - e));
+    }
     let low = if L::Real::COMPENSATED {
-        // 1 - p is exact, and so is the whole but for h.
-        h.fma_cancelling(r, one - p) * power
+        // Beyond `FAST_LIMIT`, where no one needs it, subnormal numbers would cost an assist each.
+        let rounded = rounded.max_or(rounder + splat(L::Real::LEAST_POWER_LOG2));
+        (v - (p - one)) * one.add_bits(rounded.low_bits_to_exponent())
     } else {
         splat(L::Real::ZERO)
     };
-    if !FULL {
-        let normal = if L::Real::COMPENSATED {
-            p * power
-        } else {
-            p.scale(rounded, k)
-        };
-        return (normal, low);
-    }
     // Subnormal e: scaled up by 2^S it is normal, and adding 2^(S + fraction
     // bits) * (smallest subnormal) rounds it, correctly, at the bit that will be
     // the last; the fraction of that sum is the pattern of e.
@@ -273,19 +292,27 @@ impl<L: Lane> Sum<L> {
     }
 }
 
-/// log1p(e) for e in [0, 1], normal or zero, where `low` is what e lacks.
+/// log1p(e) for e in [0, 1], normal or zero.
 ///
-/// Not compensated: e + e (e P(e)), whose last rounding is that of e plus less
-/// than 0.31. Compensated: e - e^2/2 as the sum of two numbers, and e^3 Q(e) and
-/// low/(1 + e) added to the smaller; 1 - e/2 is near enough to 1/(1 + e).
+/// Not compensated: e + e (e P(e)), whose last rounding is that of e plus less than 0.31.
+/// Horner's scheme, though its chain is long: split into even and odd powers the halves are
+/// larger than their sum, and softplus lost up to 2.3 ULP near z = 0.
 ///
-/// Horner's scheme, though its chain is long: split into even and odd powers the
-/// halves are larger than their sum, and softplus lost up to 4.1 ULP (f64) and
-/// 2.3 ULP (f32) near z = 0.
+/// Compensated, with q = e/(1 + e), w = e q = e - q = 4 sinh^2(u/2) and u = log1p(e):
+///
+/// ```text
+/// u = e - w/2 - w (e + q) H(w) = e - e^2/2 + w (e/2 - (e + q) H(w)),
+/// H(w) = (1 - u/sinh(u)) / (2 w)
+/// ```
+///
+/// whose only singularity is at w = -4: 10 coefficients instead of 19 of a polynomial of e. The
+/// first two terms are the sum of two numbers, and the third and what e lacks, times 1/(1 + e), are
+/// added to the smaller.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
-    let tail = horner_abreast(L::Real::LOG1P, e);
+fn log1p<L: Lane>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
+    let ExpNeg { e, low } = exp;
     if !L::Real::COMPENSATED {
+        let tail = horner_abreast(L::Real::LOG1P, e);
         return Sum {
             high: (tail * e).fma(e, e),
             low: splat(L::Real::ZERO),
@@ -296,10 +323,13 @@ fn log1p<L: Lane>(e: L, low: L) -> Sum<L> {
     let half = squared * splat(L::Real::HALF);
     let high = half.neg_fma(e, e);
     let rest = half.neg_fma_cancelling(squared, e - high);
-    let rest = (squared * squared * tail).fma(e, rest);
+    let quotient = e * logistic.c;
+    let w = e - quotient;
+    let h = pairs_abreast(L::Real::LOG1P, w, w * w);
+    let third = (e + quotient).neg_fma(h, half);
     Sum {
         high,
-        low: low.fma(splat::<L>(L::Real::ONE) - half, rest),
+        low: logistic.c.fma(low, w.fma(third, rest)),
     }
 }
 
@@ -379,9 +409,16 @@ fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L
     }
 }
 
+/// log1p(e^-|z|) by the full form.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn log1p_of<L: Lane>(minus_a: L, exp: ExpNeg<L>) -> Sum<L> {
+    let terms = ExpTerms::new::<true>(minus_a, exp);
+    terms.log1p::<true>(terms.logistic())
+}
+
 /// What follows from e = e^-|z|.
 #[derive(Clone, Copy)]
-pub(crate) struct ExpTerms<L> {
+struct ExpTerms<L> {
     minus_a: L,
     e: L,
     /// The same where results do not all round to e.
@@ -390,7 +427,7 @@ pub(crate) struct ExpTerms<L> {
 
 impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
+    fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
         let zero = splat(L::Real::ZERO);
         Self {
             minus_a,
@@ -407,9 +444,10 @@ impl<L: Lane> ExpTerms<L> {
         }
     }
 
+    /// `logistic` counts only if `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn log1p<const FULL: bool>(self) -> Sum<L> {
-        let log1p = log1p(self.ordinary.e, self.ordinary.low);
+    fn log1p<const FULL: bool>(self, logistic: Logistic<L>) -> Sum<L> {
+        let log1p = log1p(self.ordinary, logistic);
         Sum {
             high: unless_tiny::<L, FULL>(self.minus_a, self.e, log1p.high),
             low: unless_tiny::<L, FULL>(self.minus_a, splat(L::Real::ZERO), log1p.low),
@@ -419,6 +457,16 @@ impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn logistic(self) -> Logistic<L> {
         Logistic::new(self.ordinary)
+    }
+
+    /// `logistic`, if something of `wanted` follows from it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn logistic_if(self, wanted: Wanted) -> Logistic<L> {
+        if wanted.derivatives() || L::Real::COMPENSATED {
+            self.logistic()
+        } else {
+            Logistic::nothing()
+        }
     }
 
     /// e/(1 + e).
@@ -437,7 +485,15 @@ impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn hessian<const FULL: bool>(self, logistic: Logistic<L>) -> L {
         let q = logistic.q();
-        unless_tiny::<L, FULL>(self.minus_a, self.e, q.neg_fma(q, q))
+        let mut subtracted = q;
+        if !L::Real::COMPENSATED {
+            // What the rounding of 1 + e lost has to count (1 - q) (1 - 2 q) times: from 1 to 0, and
+            // where it matters most, about this. 2.62 ULP instead of 3.23.
+            let (e, one) = (self.ordinary.e, splat::<L>(L::Real::ONE));
+            let lost = e - ((one + e) - one);
+            subtracted = lost.fma(splat(L::Real::HESSIAN_CORRECTION), q);
+        }
+        unless_tiny::<L, FULL>(self.minus_a, self.e, q.neg_fma(subtracted, q))
     }
 }
 
@@ -487,24 +543,15 @@ impl<T: Float> Pointwise<T> for Plain {
         // What the loss is proportional to far out, and the gradient but for its sign.
         let near = z.select_negative(t, one - t);
         let mut point = Point::zero();
-        // The division first: what the loss needs has the time that it takes. Registers for
-        // that are left where nothing is compensated.
-        let logistic = if wanted.derivatives() && !T::COMPENSATED {
-            terms.logistic()
-        } else {
-            Logistic::nothing()
-        };
+        // The division first: what the loss needs has the time that it takes.
+        let logistic = terms.logistic_if(wanted);
         if wanted.losses() {
             let linear = t.neg_fma(z, z.max_or(zero));
             let linear = limit::<L, FULL>(minus_a, near, linear);
-            point.loss = nan_like::<L, FULL>(z, terms.log1p::<FULL>().plus::<FULL>(linear));
+            let log1p = terms.log1p::<FULL>(logistic);
+            point.loss = nan_like::<L, FULL>(z, log1p.plus::<FULL>(linear));
         }
         if wanted.derivatives() {
-            let logistic = if T::COMPENSATED {
-                terms.logistic()
-            } else {
-                logistic
-            };
             // What the rounding of `near` lost.
             let near_low = z.select_negative(zero, (one - near) - t);
             let gradient = terms
@@ -613,11 +660,12 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
             near,
             below_one,
         } = Coefficients::new(z, t, pos_weight, *self);
+        let logistic = terms.logistic_if(wanted);
         let mut point = Point::zero();
         if wanted.losses() {
             // |z| before the factor that could make the product subnormal.
             let linear = near * -minus_a * below_one;
-            let loss = total.fma(terms.log1p::<FULL>().rounded(), linear);
+            let loss = total.fma(terms.log1p::<FULL>(logistic).rounded(), linear);
             // Whether the factor is 0 is for the inputs to say.
             let factor = if self.smoothing > T::ZERO {
                 one
@@ -628,7 +676,6 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
             point.loss = nan_like::<L, FULL>(z, loss);
         }
         if wanted.derivatives() {
-            let logistic = terms.logistic();
             let gradient = total.neg_fma(terms.q::<FULL>(logistic), near * below_one);
             // Not -0.
             let gradient = gradient.xor_bits(z.and_bits(sign_bit)) + splat(T::ZERO);

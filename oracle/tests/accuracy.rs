@@ -134,7 +134,7 @@ fn f32_parts() {
     let worst = worst.map(|error| error * 2.0_f64.powi(24));
     println!("log1p, sigmoid, Hessian: {worst:?}");
     let [log, tail, hessian] = worst;
-    assert!(log < 2.2 && tail < 3.0 && hessian < 3.85);
+    assert!(log < 2.2 && tail < 3.0 && hessian < 3.3);
 }
 
 /// The same of f64, in units of 2^-53, on a sample.
@@ -162,7 +162,7 @@ fn f64_parts() {
     let worst = worst.map(|error| error * 2.0_f64.powi(53));
     println!("log1p, sigmoid, Hessian: {worst:?}");
     let [log, tail, hessian] = worst;
-    assert!(log < 2.0 && tail < 1.5 && hessian < 2.1);
+    assert!(log < 2.0 && tail < 1.7 && hessian < 2.1);
 }
 
 /// With weights and none, one or both of the options that change the formula: the usual, the least

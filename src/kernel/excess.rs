@@ -21,8 +21,8 @@
 
 use crate::coeffs::double;
 use crate::kernel::double::two_sum;
-use crate::kernel::{ExpNeg, ExpTerms, Plain, Point, Pointwise, Sum, Wanted};
-use crate::kernel::{horner, limit, nan_like, splat, split};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Sum, Wanted};
+use crate::kernel::{horner, limit, log1p_of, nan_like, splat, split};
 use crate::lane::{Float, Lane};
 
 /// The polynomial of ln(1 + r) holds for |r| up to here: 1 - sqrt(1/2) is larger.
@@ -49,7 +49,7 @@ fn excess<W: Lane<Real = f64>>(z: W, t: W) -> W {
     let (zero, one, sign_bit) = (splat::<W>(0.0), splat::<W>(1.0), splat::<W>(-0.0));
     let minus_a = z.or_bits(sign_bit);
     let exp = ExpNeg::of::<true>(z);
-    let log1p = ExpTerms::new::<true>(minus_a, exp).log1p::<true>();
+    let log1p = log1p_of(minus_a, exp);
     let wanted = Wanted::LOSS.and(Wanted::GRADIENT);
     let plain = Plain.finish::<W, true>(z, t, exp, wanted);
     let minus_d = plain.gradient.xor_bits(z.and_bits(sign_bit));
