@@ -35,8 +35,6 @@ mod pass;
 mod penalty;
 mod solve;
 mod solver;
-#[cfg(feature = "program")]
-mod table;
 
 pub use data::{Data, Value, WeightKind};
 pub use error::{Error, Place};
@@ -44,5 +42,3 @@ pub use model::{Covariance, Effect, Fit, Model, Prediction};
 pub use pass::{State, Task};
 pub use soft_bce::linear::Features;
 pub use solver::{Solver, Step};
-#[cfg(feature = "program")]
-pub use table::{Problem, Table};

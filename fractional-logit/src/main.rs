@@ -4,15 +4,26 @@
 //! Without arguments it fits 401(k) plan participation rates, checks the result against published
 //! values, and fails where they differ. `--data` takes any other CSV file.
 
+mod input;
+mod output;
 mod picture;
 
 use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-use fractional_logit::{Covariance, Fit, Model, Table};
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand, ValueEnum};
+use fractional_logit::{Covariance, Fit, Model, WeightKind};
+use indicatif::ProgressBar;
 use serde_json::Value;
+
+use input::{Format, Input, Roles};
+use output::{
+    ERRORS, Report, Saved, VERSION, covariance_of, digits, hash, name_of, quality, quantile,
+};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/401k.csv");
 const REFERENCE: &str = include_str!("../data/401k-reference.json");
@@ -31,26 +42,152 @@ const AGREEMENT: f64 = 5e-7;
 
 /// Fits a logistic model of a target that is a fraction, by cross-entropy.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// CSV file with a header line [default: the 401(k) data, with the published values beside]
-    #[arg(long, value_name = "FILE", requires_all = ["target", "features"])]
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    fit: FitArguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Predicts the rows of a file with a saved model
+    Predict(PredictArguments),
+}
+
+#[derive(clap::Args)]
+struct FitArguments {
+    /// CSV file with a header line, - for standard input [default: the 401(k) data, with the published values beside]
+    #[arg(long, value_name = "FILE", requires = "target")]
     data: Option<PathBuf>,
-    /// Column with the targets, in [0, 1]
+    /// Column with the targets, in [0, 1], or counts with --trials or --failures
     #[arg(long, value_name = "COLUMN", requires = "data")]
     target: Option<String>,
-    /// Regressors beside the constant: NAME, ln(NAME), NAME^N or ln(NAME)^N
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "data")]
-    features: Vec<String>,
+    /// Regressors beside the constant: NAME, ln(NAME), sqrt(NAME), NAME^N, A:B, A*B or C(NAME) for categories
+    #[arg(long, value_name = "A,B,C", requires = "data")]
+    features: Option<String>,
     /// Column with the weights of the rows, finite and not negative
     #[arg(long, value_name = "COLUMN", requires = "data")]
     weight: Option<String>,
+    /// What the weights say: a row stands for so many of the population, was seen so many times, or is the mean of
+    /// so many observations. Errors depend on it
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Kind::Sampling)]
+    weight_kind: Kind,
+    /// Column with the number of trials, of which the target counts the successes
+    #[arg(long, value_name = "COLUMN", conflicts_with = "failures")]
+    trials: Option<String>,
+    /// Column with the number of failures, where the target counts the successes
+    #[arg(long, value_name = "COLUMN")]
+    failures: Option<String>,
+    /// Column that is added to the logit
+    #[arg(long, value_name = "COLUMN")]
+    offset: Option<String>,
+    /// Column that names the cluster of a row: errors are then clustered
+    #[arg(long, value_name = "COLUMN")]
+    cluster: Option<String>,
+    /// Without a constant
+    #[arg(long)]
+    no_constant: bool,
+    /// Adds L/2 times the squared coefficients to the mean loss
+    #[arg(long, value_name = "L", group = "penalty")]
+    ridge: Option<f64>,
+    /// Adds L times the absolute coefficients to the mean loss
+    #[arg(long, value_name = "L", group = "penalty")]
+    lasso: Option<f64>,
+    /// With --lasso: the share of L that goes to absolute coefficients, the rest to half their squares
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, requires = "lasso")]
+    lasso_share: f64,
+    /// Firth's correction: less bias in small data, finite where features separate the targets
+    #[arg(long, group = "penalty")]
+    firth: bool,
+    /// Standard errors [default: hc0, or clustered with --cluster]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(ERRORS.map(|of| of.0)))]
+    errors: Option<String>,
+    /// Of the intervals
+    #[arg(long, value_name = "LEVEL", default_value_t = 0.95)]
+    level: f64,
+    #[command(flatten)]
+    format: Format,
+    /// Files of more MiB are read once for each pass instead of kept in memory
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 1024,
+        help_heading = "Input"
+    )]
+    memory: u64,
+    /// Threads; the result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Evaluates the rows in so many parts, and prints a hash of coefficients and errors, which is the same for all
+    #[arg(long, value_name = "N")]
+    partitions: Option<usize>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    /// Writes the model, for `predict`
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Draws the calibration
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
     /// Where to draw why soft targets work [default: target/soft_targets.svg; none with --data]
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct PredictArguments {
+    /// What a fit wrote with --save
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// CSV file with the columns of the features, - for standard input
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where the predictions go, as CSV [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Column with targets: says on standard error how well the predictions meet them
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// Column with weights, for that
+    #[arg(long, value_name = "COLUMN")]
+    weight: Option<String>,
+    /// Draws the calibration
+    #[arg(long, value_name = "FILE", requires = "target")]
+    calibration: Option<PathBuf>,
+    /// Of the intervals
+    #[arg(long, value_name = "LEVEL", default_value_t = 0.95)]
+    level: f64,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Sampling,
+    Frequency,
+    Analytic,
+}
+
+impl From<Kind> for WeightKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Sampling => Self::Sampling,
+            Kind::Frequency => Self::Frequency,
+            Kind::Analytic => Self::Analytic,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        Some(Command::Predict(arguments)) => predict(arguments),
+        None => run(&arguments.fit),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -59,41 +196,205 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let defaults = TERMS.map(|(_, term)| term.to_owned());
-    let (path, target, features) = match (&arguments.data, &arguments.target) {
-        (Some(path), Some(target)) => (path.clone(), target.as_str(), &arguments.features[..]),
-        _ => (from_here(Path::new(DATA)), TARGET, &defaults[..]),
-    };
-    let table = Table::read(&path, target, features, arguments.weight.as_deref())?;
-    let fit = table.fit(&Model::new())?;
-
-    print!("{}: {} rows", path.display(), table.targets.len());
-    if table.unweighted_rows > 0 {
-        print!(" ({} more have weight 0)", table.unweighted_rows);
+/// Writes to standard output. Who closed it has seen enough.
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
-    println!(", target {target}, {} Newton steps", fit.steps());
-    println!();
-    let reference = match arguments.data {
-        None => Some(serde_json::from_str::<Value>(REFERENCE)?),
-        Some(_) => None,
-    };
-    match &reference {
-        Some(reference) => print_beside_reference(&table, &fit, reference)?,
-        None => print_coefficients(&table, &fit),
-    }
-    print_loss(&fit);
-    print_calibration(&table, &fit)?;
+}
 
-    let svg = match (&arguments.svg, &arguments.data) {
-        (Some(svg), _) => Some(svg.clone()),
-        (None, None) => Some(PathBuf::from("target/soft_targets.svg")),
-        (None, Some(_)) => None,
+fn write(path: &Path, contents: &str) -> Result<(), String> {
+    std::fs::write(path, contents).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
+    let level = arguments.level;
+    if !(level > 0.0 && level < 1.0) {
+        return Err(format!("--level is {level} and must be between 0 and 1").into());
+    }
+    let example = arguments.data.is_none();
+    let path = arguments
+        .data
+        .clone()
+        .unwrap_or_else(|| from_here(Path::new(DATA)));
+    let target = arguments.target.as_deref().unwrap_or(TARGET);
+    let formula = match &arguments.features {
+        Some(features) => features.clone(),
+        None if example => TERMS.map(|(_, term)| term).join(","),
+        None => String::new(),
+    };
+    let roles = Roles {
+        target: Some(target.to_owned()),
+        formula,
+        features: Vec::new(),
+        trials: arguments.trials.clone(),
+        failures: arguments.failures.clone(),
+        weight: arguments.weight.clone(),
+        offset: arguments.offset.clone(),
+        cluster: arguments.cluster.clone(),
+    };
+    let mut model = Model::new()
+        .intercept(!arguments.no_constant)
+        .weight_kind(arguments.weight_kind.into())
+        .threads(arguments.threads);
+    if let Some(ridge) = arguments.ridge {
+        model = model.ridge(ridge);
+    }
+    if let Some(lasso) = arguments.lasso {
+        model = model.elastic_net(lasso, arguments.lasso_share);
+    }
+    if arguments.firth {
+        model = model.firth();
+    }
+
+    let mut input = Input::open(
+        &path,
+        arguments.format.clone(),
+        roles,
+        arguments.memory << 20,
+    )?;
+    // Shown on a terminal only.
+    let progress = ProgressBar::new_spinner();
+    let fit = input.fit(&model, arguments.partitions.unwrap_or(1), &mut |pass| {
+        progress.set_message(format!("pass {pass} over the rows"));
+        progress.tick();
+    });
+    progress.finish_and_clear();
+    let fit = fit?;
+    let covariance = match &arguments.errors {
+        Some(name) => covariance_of(name),
+        None if arguments.cluster.is_some() => Covariance::Clustered,
+        None => Covariance::Hc0,
+    };
+    if fit.standard_errors(covariance).is_none() {
+        let needs = "clustered errors need --cluster, the others more rows than coefficients";
+        return Err(format!("no {} errors: {needs}", name_of(covariance)).into());
+    }
+    let quality = quality(&mut input, &fit)?;
+    if let Some(path) = &arguments.save {
+        let saved = Saved {
+            version: VERSION,
+            target: target.to_owned(),
+            features: input.features().to_vec(),
+            offset: arguments.offset.clone(),
+            errors: name_of(covariance).to_owned(),
+            fit: fit.clone(),
+        };
+        write(path, &serde_json::to_string(&saved)?)?;
+    }
+    if let Some(path) = &arguments.calibration {
+        picture::draw_calibration(path, &quality.deciles)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let report = Report {
+        input: &input,
+        target,
+        fit: &fit,
+        covariance,
+        kind: arguments
+            .weight
+            .as_ref()
+            .map(|_| arguments.weight_kind.into()),
+        level,
+        quality: &quality,
+    };
+    if arguments.json {
+        return print(&format!("{:#}\n", report.json()));
+    }
+    let mut text = report.head();
+    text.push('\n');
+    if example {
+        let reference: Value = serde_json::from_str(REFERENCE)?;
+        text += &beside_reference(&input.names(), &fit, &reference)?;
+        text.push('\n');
+    }
+    text += &report.coefficients();
+    text += &report.effects();
+    text += &quality.text();
+    if arguments.partitions.is_some() {
+        text += &format!(
+            "\nHash of coefficients and errors: {:016x}\n",
+            hash(&fit, covariance)
+        );
+    }
+    let svg = match &arguments.svg {
+        None if example => Some(PathBuf::from("target/soft_targets.svg")),
+        svg => svg.clone(),
     };
     if let Some(svg) = svg {
         picture::draw(&svg).map_err(|error| format!("{}: {error}", svg.display()))?;
-        print_soft_targets()?;
-        println!("\nPicture: {}", svg.display());
+        text += &soft_targets()?;
+        text += &format!("\nPicture: {}\n", svg.display());
+    }
+    print(&text)
+}
+
+fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
+    let at = |path: &Path, message: String| format!("{}: {message}", path.display());
+    let text = std::fs::read_to_string(&arguments.model)
+        .map_err(|error| at(&arguments.model, error.to_string()))?;
+    let saved: Saved = serde_json::from_str(&text).map_err(|error| {
+        at(
+            &arguments.model,
+            format!("not a model that --save wrote: {error}"),
+        )
+    })?;
+    if saved.version != VERSION {
+        let message = format!(
+            "a model of version {}, and this program reads {VERSION}",
+            saved.version
+        );
+        return Err(at(&arguments.model, message).into());
+    }
+    let roles = Roles {
+        target: arguments.target.clone(),
+        features: saved.features,
+        weight: arguments.weight.clone(),
+        offset: saved.offset,
+        ..Roles::default()
+    };
+    let mut input = Input::open(&arguments.data, arguments.format.clone(), roles, u64::MAX)?;
+    let covariance = covariance_of(&saved.errors);
+    let times = quantile(arguments.level);
+    let mut rows = csv::Writer::from_writer(Vec::new());
+    rows.write_record(["line", "prediction", "lower", "upper", "logit", "logit_se"])?;
+    input.pass(&mut |chunk| -> Result<(), Box<dyn Error>> {
+        let predictions =
+            chunk.with_features(|x| saved.fit.predict(&x, chunk.offset(), covariance))??;
+        for (row, prediction) in predictions.iter().enumerate() {
+            let (lower, upper) = prediction.interval(times);
+            let numbers = [
+                prediction.mean(),
+                lower,
+                upper,
+                prediction.logit,
+                prediction.standard_error,
+            ];
+            let line = [chunk.line(row).to_string()].into_iter();
+            rows.write_record(line.chain(numbers.map(|x| x.to_string())))?;
+        }
+        Ok(())
+    })?;
+    let rows = String::from_utf8(rows.into_inner()?)?;
+    match &arguments.out {
+        Some(path) => write(path, &rows)?,
+        None => print(&rows)?,
+    }
+    if input.missing_rows > 0 {
+        eprintln!(
+            "{} rows with missing values are left out",
+            input.missing_rows
+        );
+    }
+    if arguments.target.is_some() {
+        let quality = quality(&mut input, &saved.fit)?;
+        eprint!("{}", quality.text());
+        if let Some(path) = &arguments.calibration {
+            picture::draw_calibration(path, &quality.deciles)
+                .map_err(|error| at(path, error.to_string()))?;
+        }
     }
     Ok(())
 }
@@ -107,34 +408,16 @@ fn from_here(path: &Path) -> PathBuf {
         .to_owned()
 }
 
-fn print_coefficients(table: &Table, fit: &Fit) {
-    let width = table
-        .names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    println!(
-        "{:width$}  {:>12}  {:>12}  {:>12}",
-        "", "coefficient", "robust SE", "nonrobust SE"
-    );
-    let [robust, nonrobust] = errors(fit);
-    for (term, name) in table.names.iter().enumerate() {
-        println!(
-            "{name:width$}  {:>12}  {:>12}  {:>12}",
-            digits(fit.coefficients()[term]),
-            digits(robust[term]),
-            digits(nonrobust[term]),
-        );
-    }
-}
-
-/// Prints the estimates, each with the published value below it, and fails where they differ.
-fn print_beside_reference(
-    table: &Table,
+/// The estimates, each with the published value beside it.
+///
+/// # Errors
+/// Where they differ.
+fn beside_reference(
+    names: &[String],
     fit: &Fit,
     reference: &Value,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
     let published = |path: &[&str]| -> Result<f64, String> {
         path.iter()
             .try_fold(reference, |value, key| value.get(key))
@@ -151,35 +434,37 @@ fn print_beside_reference(
         }
     };
 
-    println!(
-        "{:12}  {:^26}  {:^26}  {:>19}",
-        "", "coefficient", "robust SE (HC0)", "nonrobust SE"
-    );
-    println!(
-        "{:12}{}",
+    let _ = writeln!(
+        text,
+        "{:12}  {:^26}  {:^26}  {:>19}\n{:12}{}",
+        "",
+        "coefficient",
+        "robust SE (HC0)",
+        "nonrobust SE",
         "",
         format!("  {:>12}  {:>12}", "here", "published").repeat(3)
     );
     let [robust, nonrobust] = errors(fit);
     let keys = std::iter::once("const").chain(TERMS.map(|(key, _)| key));
     for (term, key) in keys.enumerate() {
-        let name = &table.names[term];
-        print!("{name:12}");
+        let name = term
+            .checked_sub(1)
+            .map_or("const", |feature| &names[feature]);
+        let _ = write!(text, "{name:12}");
         for (quantity, ours) in [
             ("coef", fit.coefficients()[term]),
             ("se_robust_hc0", robust[term]),
             ("se_nonrobust", nonrobust[term]),
         ] {
             let theirs = published(&[quantity, key])?;
-            print!("  {:>12}  {:>12}", digits(ours), digits(theirs));
+            let _ = write!(text, "  {:>12}  {:>12}", digits(ours), digits(theirs));
             compare(format!("{quantity} of {name}"), ours, theirs);
         }
-        println!();
+        text.push('\n');
     }
-    let rows = table.targets.len() as f64;
     compare(
         "mean loss".to_owned(),
-        fit.sum_loss() / rows,
+        fit.mean_loss(),
         published(&["mean_loss"])?,
     );
     compare(
@@ -195,79 +480,28 @@ fn print_beside_reference(
         )
         .into());
     }
-    println!("Largest relative difference from the published values: {worst:.1e}");
-    Ok(())
+    let _ = writeln!(
+        text,
+        "Largest relative difference from the published values: {worst:.1e}"
+    );
+    Ok(text)
 }
 
 fn errors(fit: &Fit) -> [Vec<f64>; 2] {
     [Covariance::Hc0, Covariance::Nonrobust].map(|of| fit.standard_errors(of).unwrap_or_default())
 }
 
-fn print_loss(fit: &Fit) {
-    let (mean, excess) = (fit.mean_loss(), fit.mean_excess());
-    println!();
-    println!("Mean loss                {mean:.6} nats");
-    println!(
-        "  entropy of the targets {:.6}  the least that any prediction can reach",
-        mean - excess
-    );
-    println!("  excess over it         {excess:.6}  what the model leaves unexplained");
-}
-
-/// Rows in ten groups by prediction: where the model is right on average, the means agree.
-fn print_calibration(table: &Table, fit: &Fit) -> Result<(), Box<dyn Error>> {
-    let predictions: Vec<f64> = table.predict(fit)?.iter().map(|row| row.mean()).collect();
-    let mut order: Vec<usize> = (0..predictions.len()).collect();
-    order.sort_by(|&a, &b| predictions[a].total_cmp(&predictions[b]));
-
-    println!();
-    println!("Calibration by decile of the prediction");
-    println!("decile     n  mean predicted  mean target  difference");
-    let rows = order.len();
-    for decile in 0..10 {
-        let group = &order[decile * rows / 10..(decile + 1) * rows / 10];
-        if group.is_empty() {
-            continue;
-        }
-        let weight: f64 = group.iter().map(|&row| table.weights[row]).sum();
-        let mean = |values: &[f64]| {
-            group
-                .iter()
-                .map(|&row| table.weights[row] * values[row])
-                .sum::<f64>()
-                / weight
-        };
-        let (predicted, observed) = (mean(&predictions), mean(&table.targets));
-        println!(
-            "{:6} {:5}  {predicted:14.4}  {observed:11.4}  {:+10.4}",
-            decile + 1,
-            group.len(),
-            observed - predicted
-        );
-    }
-    Ok(())
-}
-
 /// The same error twice: cross-entropy sees that 0.99 for 0.89 is the worse one.
-fn print_soft_targets() -> Result<(), soft_bce::Error> {
-    println!();
-    println!("An error of 0.1         squared  cross-entropy above its minimum");
+fn soft_targets() -> Result<String, soft_bce::Error> {
+    let mut text =
+        "\nAn error of 0.1         squared  cross-entropy above its minimum\n".to_owned();
     for [target, prediction] in picture::ERRORS {
-        println!(
+        let _ = writeln!(
+            text,
             "target {target:.2}, said {prediction:.2}  {:.4}  {:.4}",
             picture::squared_error(prediction, target),
             picture::excess(prediction, target)?,
         );
     }
-    Ok(())
-}
-
-/// Seven significant digits.
-fn digits(value: f64) -> String {
-    let magnitude = value.abs().log10().floor();
-    if (-5.0..7.0).contains(&magnitude) {
-        format!("{value:.*}", (6 - magnitude as i32) as usize)
-    } else {
-        format!("{value:.6e}")
-    }
+    Ok(text)
 }

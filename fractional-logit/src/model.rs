@@ -5,7 +5,7 @@ use soft_bce::linear::Features;
 
 use crate::data::{Data, Value, WeightKind};
 use crate::error::Error;
-use crate::pass::{Basis, MEASURES, Places, Point, State, of_units};
+use crate::pass::{Basis, MEASURES, Places, Point, State, Task, of_units};
 use crate::solve::{Double, Symmetric};
 use crate::solver::{Scanned, Solver, Step, counts_rows};
 
@@ -110,42 +110,40 @@ impl Model {
     /// # Errors
     /// See [`Error`].
     pub fn fit<T: Value>(&self, data: &Data<'_, T>) -> Result<Fit, Error> {
-        let threads = self.threads.clamp(1, 1024);
-        let part = data.row_count().div_ceil(threads).max(1);
         let mut solver = self.solver(data.features.column_count())?;
         loop {
-            let task = solver.task();
-            let mut state = task.start();
-            if threads == 1 {
-                state.merge(&task.evaluate(data)?)?;
-            } else {
-                if let Some((argument, found)) = data.wrong_length() {
-                    return Err(Error::LengthMismatch {
-                        argument,
-                        expected: data.row_count(),
-                        found,
-                    });
-                }
-                let parts = std::thread::scope(|scope| {
-                    let workers: Vec<_> = (0..threads)
-                        .map(|index| data.part(index * part..(index + 1) * part))
-                        .map(|part| scope.spawn(move || task.evaluate(&part)))
-                        .collect();
-                    // The error of the first part counts, as in one thread.
-                    workers
-                        .into_iter()
-                        .map(|worker| worker.join())
-                        .collect::<Vec<_>>()
-                });
-                for part in parts {
-                    let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    state.merge(&part?)?;
-                }
-            }
+            let state = self.evaluate(solver.task(), data)?;
             if let Step::Done(fit) = solver.step(&state)? {
                 return Ok(*fit);
             }
         }
+    }
+
+    /// [`Task::evaluate`] in as many threads as the model has: what [`fit`](Self::fit) does with each task.
+    ///
+    /// # Errors
+    /// As [`Task::evaluate`].
+    pub fn evaluate<T: Value>(&self, task: &Task, data: &Data<'_, T>) -> Result<State, Error> {
+        let threads = self.threads.clamp(1, 1024);
+        if threads == 1 || data.wrong_length().is_some() {
+            return task.evaluate(data);
+        }
+        let length = data.row_count().div_ceil(threads).max(1);
+        let parts = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|index| data.part(index * length..(index + 1) * length))
+                .map(|part| scope.spawn(move || task.evaluate(&part)))
+                .collect();
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined.collect::<Vec<_>>()
+        });
+        let mut state = task.start();
+        for part in parts {
+            // The error of the first part counts, as in one thread.
+            let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            state.merge(&part?)?;
+        }
+        Ok(state)
     }
 
     /// What fits the model in passes over parts of the rows, for features of this many columns.
@@ -251,6 +249,8 @@ pub struct Fit {
     measures: [f64; MEASURES],
     slope: f64,
     bends: Vec<f64>,
+    /// Of each indicator: its column, the sum of its changes, and their derivatives by the basis.
+    changes: Vec<(usize, Vec<f64>)>,
 }
 
 impl Fit {
@@ -264,6 +264,7 @@ impl Fit {
         meat: &Symmetric,
         state: &State,
         places: Places,
+        indicators: &[usize],
     ) -> Self {
         let sum = |index: usize| state.sums[index].to_f64();
         let robust = meat.conjugate(&bread.rows());
@@ -288,6 +289,15 @@ impl Fit {
             slope: sum(places.slopes()),
             bends: (0..=places.columns)
                 .map(|index| sum(places.slopes() + 1 + index))
+                .collect(),
+            changes: indicators
+                .iter()
+                .enumerate()
+                .map(|(index, column)| {
+                    let length = 1 + places.width;
+                    let start = places.changes() + index * length;
+                    (*column, (start..start + length).map(sum).collect())
+                })
                 .collect(),
         };
         let raw = fit.raw_rows();
@@ -432,6 +442,38 @@ impl Fit {
         Some(effects.collect())
     }
 
+    /// By how much the mean prediction rises if a column of nothing but 0 and 1 is 1 instead of 0 in every row. None for
+    /// other columns, and where [`standard_errors`](Self::standard_errors) has none.
+    #[must_use]
+    pub fn change_effect(&self, column: usize, covariance: Covariance) -> Option<Effect> {
+        let (matrix, factor) = self.of_basis(covariance)?;
+        let sums = &self.changes.iter().find(|of| of.0 == column)?.1;
+        let (change, slopes) = sums.split_first()?;
+        let slopes: Vec<Double> = slopes
+            .iter()
+            .map(|x| Double::new(x / self.weight))
+            .collect();
+        let variance = matrix.conjugate(&[slopes]).get(0, 0) * Double::new(factor);
+        Some(Effect {
+            effect: change / self.weight,
+            standard_error: variance.sqrt().to_f64(),
+        })
+    }
+
+    /// The logits of rows of features, with offsets if there are any.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] and [`Error::OutOfRange`].
+    pub fn logits<T: Value>(
+        &self,
+        features: &Features<'_, T>,
+        offset: Option<&[T]>,
+    ) -> Result<Vec<f64>, Error> {
+        let mut logits = Vec::with_capacity(features.row_count());
+        self.visit_rows(features, offset, &mut |logit, _| logits.push(logit))?;
+        Ok(logits)
+    }
+
     /// Predicts rows of features, with offsets if there are any.
     ///
     /// # Errors
@@ -442,14 +484,33 @@ impl Fit {
         offset: Option<&[T]>,
         covariance: Covariance,
     ) -> Result<Vec<Prediction>, Error> {
+        let of_basis = self.of_basis(covariance);
+        let mut predictions = Vec::with_capacity(features.row_count());
+        self.visit_rows(features, offset, &mut |logit, x| {
+            let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
+                let variance = matrix.conjugate(&[x.to_vec()]).get(0, 0) * Double::new(factor);
+                variance.sqrt().to_f64()
+            });
+            predictions.push(Prediction {
+                logit,
+                standard_error,
+            });
+        })?;
+        Ok(predictions)
+    }
+
+    /// Calls `visit` with each row's logit and its place in the basis.
+    fn visit_rows<T: Value>(
+        &self,
+        features: &Features<'_, T>,
+        offset: Option<&[T]>,
+        visit: &mut dyn FnMut(f64, &[Double]),
+    ) -> Result<(), Error> {
         let Basis { centers, powers } = &self.at.basis;
+        let rows = features.row_count();
         for (argument, expected, found) in [
             ("columns", centers.len(), features.column_count()),
-            (
-                "offset",
-                features.row_count(),
-                offset.map_or(features.row_count(), <[T]>::len),
-            ),
+            ("offset", rows, offset.map_or(rows, <[T]>::len)),
         ] {
             if expected != found {
                 return Err(Error::LengthMismatch {
@@ -459,15 +520,13 @@ impl Fit {
                 });
             }
         }
-        let of_basis = self.of_basis(covariance);
         let constant = usize::from(self.intercept);
-        let mut predictions = Vec::with_capacity(features.row_count());
-        for row in 0..features.row_count() {
+        let mut x = vec![Double::ONE; constant + centers.len()];
+        for row in 0..rows {
             let mut logit = Double::new(offset.map_or(0.0, |offset| offset[row].into()));
-            let mut x = vec![Double::ONE; constant];
             for (column, (center, power)) in centers.iter().zip(powers).enumerate() {
                 let value: f64 = features.get(row, column).map_or(f64::NAN, T::into);
-                x.push((Double::new(value) - Double::new(*center)).scaled(*power));
+                x[constant + column] = (Double::new(value) - Double::new(*center)).scaled(*power);
             }
             for (x, coefficient) in x.iter().zip(&self.at.coefficients) {
                 logit = logit + *x * *coefficient;
@@ -475,16 +534,9 @@ impl Fit {
             if !logit.high.is_finite() {
                 return Err(Error::OutOfRange);
             }
-            let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
-                let variance = matrix.conjugate(&[x]).get(0, 0) * Double::new(factor);
-                variance.sqrt().to_f64()
-            });
-            predictions.push(Prediction {
-                logit: logit.to_f64(),
-                standard_error,
-            });
+            visit(logit.to_f64(), &x);
         }
-        Ok(predictions)
+        Ok(())
     }
 
     /// n: rows of positive weight, or their total weight if it counts rows.

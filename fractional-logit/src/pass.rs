@@ -68,8 +68,16 @@ pub(crate) struct Moments {
     pub(crate) step: Vec<f64>,
     /// The inverse of the Hessian, a whole square: the gradient is Firth's.
     pub(crate) leverage: Vec<f64>,
-    /// Everything that is reported of a fit, with the logit of the mean target.
-    pub(crate) report: Option<f64>,
+    /// Everything that is reported of a fit.
+    pub(crate) report: Option<Reported>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reported {
+    /// The logit of the mean target.
+    pub(crate) of_mean: f64,
+    /// Columns of nothing but 0 and 1.
+    pub(crate) indicators: Vec<usize>,
 }
 
 /// What a part of the rows, or several, contribute to a [`Task`].
@@ -130,11 +138,15 @@ impl Places {
         self.measures() + MEASURES
     }
 
-    const fn length(self, report: bool) -> usize {
-        if report {
-            self.slopes() + 2 + self.columns
-        } else {
-            self.meat()
+    /// Of each indicator, the sum of what it changes of the predictions, and its derivatives by the coefficients.
+    pub(crate) const fn changes(self) -> usize {
+        self.slopes() + 2 + self.columns
+    }
+
+    fn length(self, report: Option<&Reported>) -> usize {
+        match report {
+            Some(report) => self.changes() + report.indicators.len() * (1 + self.width),
+            None => self.meat(),
         }
     }
 }
@@ -178,11 +190,11 @@ impl Task {
     pub fn start(&self) -> State {
         let (counts, maxima, sums) = match &self.work {
             Work::Scan => (scan::COUNTS, 0, scan::SUMS),
-            Work::Center => (0, 2 * self.columns, 2 * self.columns),
+            Work::Center => (self.columns, 2 * self.columns, 2 * self.columns),
             Work::Moments(moments) => (
                 0,
                 1 + self.width(),
-                self.places().length(moments.report.is_some()),
+                self.places().length(moments.report.as_ref()),
             ),
             Work::Clusters { .. } => (0, 0, 0),
             Work::Direction { .. } => (2, 1, 0),
@@ -494,7 +506,7 @@ impl Block {
         }
     }
 
-    /// Of each column: sums of w x and w x^2, and the largest of x and -x.
+    /// Of each column: sums of w x and w x^2, the largest of x and -x, and how many are neither 0 nor 1.
     fn center(&mut self, state: &mut State) {
         for (column, x) in self.columns.iter().enumerate() {
             self.high.clear();
@@ -504,6 +516,8 @@ impl Block {
             let squares = self.high.iter_mut().zip(x);
             squares.for_each(|(product, x)| *product *= x);
             state.sums[2 * column + 1].add_slice(&self.high);
+            let other = x.iter().filter(|x| **x != 0.0 && **x != 1.0).count();
+            state.counts[column] += other as u64;
             for x in x {
                 state.see(2 * column, *x);
                 state.see(2 * column + 1, -x);
@@ -583,8 +597,9 @@ impl Block {
                 largest_move(&self.columns, &moments.step, self.rows.len()),
             );
         }
-        if let Some(of_mean) = moments.report {
-            self.report(places, of_mean, state)?;
+        if let Some(report) = &moments.report {
+            self.report(places, report, state)?;
+            self.changes(places, &moments.at, &report.indicators, state)?;
         }
         // From here on with the weights.
         let scale = |of: &mut [f64], by: &[f64]| of.iter_mut().zip(by).for_each(|(x, w)| *x *= w);
@@ -628,11 +643,16 @@ impl Block {
     }
 
     /// What is reported of a fit, beside its coefficients.
-    fn report(&mut self, places: Places, of_mean: f64, state: &mut State) -> Result<(), Error> {
+    fn report(
+        &mut self,
+        places: Places,
+        report: &Reported,
+        state: &mut State,
+    ) -> Result<(), Error> {
         let measures = places.measures();
         let excess = Bce::new().weights(&self.weights).excess();
         excess.accumulate(&self.logits, &self.targets, &mut state.sums[measures])?;
-        let of_mean = vec![of_mean; self.rows.len()];
+        let of_mean = vec![report.of_mean; self.rows.len()];
         excess.accumulate(&of_mean, &self.targets, &mut state.sums[measures + 1])?;
         let mut predictions = vec![0.0; self.rows.len()];
         soft_bce::sigmoid(&self.logits, &mut predictions)?;
@@ -652,6 +672,45 @@ impl Block {
             let columns = self.columns[has_constant..].iter();
             for (column, sum) in columns.zip(&mut state.sums[slopes + 2..]) {
                 sum.add(bend * column[row]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What each indicator changes: predictions where it is 1, less those where it is 0.
+    fn changes(
+        &self,
+        places: Places,
+        at: &Point,
+        indicators: &[usize],
+        state: &mut State,
+    ) -> Result<(), Error> {
+        let rows = self.rows.len();
+        let constant = places.width - places.columns;
+        let (mut logits, mut predictions) = (vec![0.0; rows], vec![0.0; rows]);
+        for (index, &indicator) in indicators.iter().enumerate() {
+            let start = places.changes() + index * (1 + places.width);
+            let own = &self.columns[constant + indicator];
+            let coefficient = at.coefficients[constant + indicator].high;
+            for (value, sign) in [(1.0, 1.0), (0.0, -1.0)] {
+                let to = (value - at.basis.centers[indicator]) * at.basis.powers[indicator];
+                for ((logit, z), x) in logits.iter_mut().zip(&self.logits).zip(own) {
+                    *logit = z + coefficient * (to - x);
+                }
+                soft_bce::sigmoid(&logits, &mut predictions)?;
+                for (row, s) in predictions.iter().enumerate() {
+                    let weight = sign * self.weights[row];
+                    state.sums[start].add(weight * s);
+                    let slope = weight * soft_bce::scalar::hessian(logits[row]);
+                    for (of, column) in self.columns.iter().enumerate() {
+                        let x = if of == constant + indicator {
+                            to
+                        } else {
+                            column[row]
+                        };
+                        state.sums[start + 1 + of].add(slope * x);
+                    }
+                }
             }
         }
         Ok(())

@@ -8,6 +8,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::output::Decile;
+
 /// Target and prediction: the same distance apart, not the same mistake.
 pub const ERRORS: [[f64; 2]; 2] = [[0.4, 0.5], [0.89, 0.99]];
 
@@ -59,6 +61,44 @@ pub fn draw(path: &Path) -> Drawn {
     let drawn = format!("width=\"{}\" height=\"{}\"", SIZE.0 * SCALE, SIZE.1 * SCALE);
     let shown = format!("width=\"{}\" height=\"{}\"", SIZE.0, SIZE.1);
     std::fs::write(path, svg.replacen(&drawn, &shown, 1))?;
+    Ok(())
+}
+
+/// Mean target over mean prediction, a point a decile: on the diagonal the model is right on average.
+pub fn draw_calibration(path: &Path, deciles: &[Decile]) -> Drawn {
+    let places = deciles.iter().flat_map(|of| [of.predicted, of.observed]);
+    let top = places.fold(0.0, f64::max) * 1.05;
+    if top <= 0.0 {
+        return Err("every prediction and every target is 0".into());
+    }
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (560, 560)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .margin(20)
+            .caption(
+                "Calibration by decile of the prediction",
+                ("sans-serif", 20),
+            )
+            .x_label_area_size(50)
+            .y_label_area_size(70)
+            .build_cartesian_2d(0.0..top, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .x_desc("mean prediction")
+            .y_desc("mean target")
+            .draw()?;
+        chart.draw_series(LineSeries::new([(0.0, 0.0), (top, top)], INK))?;
+        let points = deciles
+            .iter()
+            .map(|of| Circle::new((of.predicted, of.observed), 5, BLUE.filled()));
+        chart.draw_series(points)?;
+        root.present()?;
+    }
+    std::fs::write(path, svg)?;
     Ok(())
 }
 

@@ -311,7 +311,7 @@ impl Factors {
     /// ln det.
     pub(crate) fn log_determinant(&self) -> f64 {
         (0..self.order)
-            .map(|row| self.lower[at(row, row)].high.ln())
+            .map(|row| libm::log(self.lower[at(row, row)].high))
             .sum()
     }
 }

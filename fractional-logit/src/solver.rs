@@ -3,7 +3,7 @@
 use crate::data::WeightKind;
 use crate::error::Error;
 use crate::model::{Fit, Model, Penalty};
-use crate::pass::{Basis, Moments, Places, Point, State, Task, Work, power, scan};
+use crate::pass::{Basis, Moments, Places, Point, Reported, State, Task, Work, power, scan};
 use crate::penalty;
 use crate::solve::{Double, Factors, Singular, Symmetric};
 
@@ -63,6 +63,7 @@ pub struct Solver {
     moved: f64,
     phase: Phase,
     report: Option<Box<Fit>>,
+    indicators: Vec<usize>,
     /// The Hessian where Firth's gradient is asked for.
     hessian: Option<Symmetric>,
 }
@@ -128,6 +129,7 @@ impl Solver {
             phase: Phase::Scan,
             report: None,
             hessian: None,
+            indicators: Vec::new(),
         }
     }
 
@@ -215,6 +217,9 @@ impl Solver {
     fn centered(&mut self, state: &State) {
         let scan = self.scanned_rows();
         let mut basis = Basis::default();
+        self.indicators = (0..self.task.columns)
+            .filter(|column| state.counts[*column] == 0)
+            .collect();
         for column in 0..self.task.columns {
             let mean = state.sums[2 * column].to_f64() / scan.weight;
             let square = state.sums[2 * column + 1].to_f64() / scan.weight;
@@ -462,7 +467,10 @@ impl Solver {
         let _ = soft_bce::logit(&mean, &mut logit);
         self.task.work = Work::Moments(Moments {
             at: self.base.point.clone(),
-            report: Some(logit[0]),
+            report: Some(Reported {
+                of_mean: logit[0],
+                indicators: self.indicators.clone(),
+            }),
             ..Moments::default()
         });
         self.phase = Phase::Report;
@@ -483,6 +491,7 @@ impl Solver {
             &meat,
             state,
             places,
+            &self.indicators,
         )))
     }
 

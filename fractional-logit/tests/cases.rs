@@ -161,6 +161,10 @@ fn all_numbers_are_right() {
         let errors = |covariance| fit.standard_errors(covariance).unwrap_or_default();
         let of_counts = case.fit(&case.model().weight_kind(WeightKind::Frequency));
         let effects = fit.marginal_effects(Covariance::Hc0).unwrap();
+        let columns = 0..case.columns.len();
+        let changes: Vec<_> = columns
+            .filter_map(|column| fit.change_effect(column, Covariance::Hc0))
+            .collect();
         let of = |list: Option<f64>| list.into_iter().collect::<Vec<_>>();
         for (key, ours) in [
             ("coef", fit.coefficients().to_vec()),
@@ -177,6 +181,11 @@ fn all_numbers_are_right() {
             ("brier", vec![fit.brier_score()]),
             ("dispersion", of(fit.dispersion())),
             ("effects", effects.iter().map(|of| of.effect).collect()),
+            ("changes", changes.iter().map(|of| of.effect).collect()),
+            (
+                "change_errors",
+                changes.iter().map(|of| of.standard_error).collect(),
+            ),
             (
                 "effect_errors",
                 effects.iter().map(|of| of.standard_error).collect(),
@@ -273,4 +282,49 @@ fn the_bits_depend_on_no_order_and_no_partition() {
         let threads = model.clone().threads(2).fit(&data).unwrap();
         assert_eq!(bits(&threads), expected, "two threads, {}", case.name);
     }
+}
+
+/// At the minimum of an elastic net the mean gradient of a coefficient that is not 0 is the penalty's, and that of one
+/// that is 0 does not exceed it.
+#[test]
+fn an_elastic_net_is_at_its_minimum() {
+    let cases = cases();
+    let mut zeros = 0;
+    for (file, lambda, share) in [
+        ("anes96.csv", 0.05, 1.0),
+        ("anes96.csv", 0.01, 0.5),
+        ("modechoice.csv", 0.5, 1.0),
+        ("complete_separation.csv", 0.3, 0.9),
+    ] {
+        let case = cases
+            .iter()
+            .find(|case| case.name.starts_with(file))
+            .unwrap();
+        let fit = case.fit(&Model::new().elastic_net(lambda, share));
+        let (constant, slopes) = fit.coefficients().split_first().unwrap();
+        let rows = case.targets.len();
+        let residuals: Vec<f64> = (0..rows)
+            .map(|row| {
+                let products = case.columns.iter().zip(slopes).map(|(x, b)| x[row] * b);
+                let z = constant + products.sum::<f64>();
+                soft_bce::scalar::gradient(z, case.targets[row]).unwrap()
+            })
+            .collect();
+        let mean = |x: &dyn Fn(usize) -> f64| {
+            (0..rows).map(|row| residuals[row] * x(row)).sum::<f64>() / rows as f64
+        };
+        assert!(mean(&|_| 1.0).abs() < 1e-13);
+        for (x, &slope) in case.columns.iter().zip(slopes) {
+            let gradient = mean(&|row| x[row]) + lambda * (1.0 - share) * slope;
+            let largest = x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            if slope == 0.0 {
+                zeros += 1;
+                assert!(gradient.abs() <= lambda * share, "{file}: {gradient}");
+            } else {
+                let off = gradient + lambda * share * slope.signum();
+                assert!(off.abs() < 1e-13 * largest, "{file}: {off}");
+            }
+        }
+    }
+    assert!(zeros >= 4, "{zeros}");
 }

@@ -1,8 +1,9 @@
 //! The program as its user meets it: what it prints, and what it says of
 //! data that it cannot use.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -113,7 +114,18 @@ fn weights_count_rows() {
     let common = ["--target", "t", "--features", "x,x^2"];
     let weighted = stdout(&run(
         &directory,
-        &[&["--data", "weighted.csv", "--weight", "w"], &common[..]].concat(),
+        &[
+            &[
+                "--data",
+                "weighted.csv",
+                "--weight",
+                "w",
+                "--weight-kind",
+                "frequency",
+            ],
+            &common[..],
+        ]
+        .concat(),
     ));
     let repeated = stdout(&run(
         &directory,
@@ -125,9 +137,8 @@ fn weights_count_rows() {
     );
     for name in ["const", "x", "x^2"] {
         let (ours, theirs) = (numbers(&weighted, name), numbers(&repeated, name));
-        assert_eq!(ours.len(), 3);
-        agree(ours[0], theirs[0]);
-        agree(ours[2], theirs[2]);
+        assert_eq!(ours, theirs);
+        assert_eq!(ours.len(), 7);
     }
     let loss = |text: &str| {
         text.lines()
@@ -161,7 +172,7 @@ fn reads_what_spreadsheets_write() {
         "a/b.svg",
     ];
     let text = stdout(&run(&directory, &arguments));
-    assert_eq!(numbers(&text, "ln(x)").len(), 3, "{text}");
+    assert_eq!(numbers(&text, "ln(x)").len(), 7, "{text}");
     assert!(directory.join("a/b.svg").exists());
 }
 
@@ -340,22 +351,415 @@ fn says_where_data_is_unusable() {
     wrong(
         "encoding.csv",
         b"t,a\n0.5,1\n0.5,\xff\n",
-        &[":3: field 2 is not valid UTF-8"],
+        &[":3: column `a`: field 2 is not valid UTF-8"],
     );
     wrong("empty.csv", b"", &["column `t`: not in the header"]);
 
     let arguments = ["--data", "none.csv", "--target", "t", "--features", "a"];
     refused(&directory, &arguments, &["none.csv: "]);
-    refused(
-        &directory,
-        &["--data", "none.csv"],
-        &["--target", "--features"],
-    );
+    refused(&directory, &["--data", "none.csv"], &["--target"]);
     refused(
         &directory,
         &["--svg", "collinear.csv/a.svg"],
         &["collinear.csv/a.svg: "],
     );
+}
+
+fn case(name: &str) -> String {
+    source("tests/cases").join(name).display().to_string()
+}
+
+fn json(directory: &Path, arguments: &[&str]) -> Value {
+    let text = stdout(&run(directory, &[arguments, &["--json"]].concat()));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn coefficients(fit: &Value) -> Vec<f64> {
+    let rows = fit["coefficients"].as_array().expect("coefficients");
+    rows.iter()
+        .map(|row| row["coefficient"].as_f64().expect("a number"))
+        .collect()
+}
+
+/// The example's model, saved, predicts; and says what no table says.
+#[test]
+fn saves_and_predicts() {
+    let directory = directory("predict");
+    let data = source("data/401k.csv").display().to_string();
+    let features = "mrate,ln(totemp),ln(totemp)^2,age,age^2,sole";
+    let fit = [
+        "--data",
+        &data,
+        "--target",
+        "prate",
+        "--features",
+        features,
+        "--save",
+        "model.json",
+        "--calibration",
+        "calibration.svg",
+    ];
+    let fit = json(&directory, &fit);
+    let effects = fit["marginal_effects"].as_array().unwrap();
+    agree(effects[0]["effect"].as_f64().unwrap(), 0.093_339_600);
+    agree(effects[5]["effect"].as_f64().unwrap(), 0.011_919_647_1);
+    agree(fit["coefficients"][6]["p"].as_f64().unwrap(), 0.175_022_29);
+
+    std::fs::write(
+        directory.join("new.csv"),
+        "sole,age,totemp,mrate\n0,10,1000,0.5\n1,10,1000,NA\n",
+    )
+    .unwrap();
+    let predict = [
+        "predict",
+        "--model",
+        "model.json",
+        "--data",
+        "new.csv",
+        "--na",
+        "NA",
+        "--out",
+        "out.csv",
+    ];
+    let output = run(&directory, &predict);
+    assert!(stdout(&output).is_empty());
+    let rows = std::fs::read_to_string(directory.join("out.csv")).unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let numbers: Vec<f64> = rows[1].split(',').map(|of| of.parse().unwrap()).collect();
+    assert_eq!(numbers[0], 2.0);
+    agree(numbers[1], 0.840_176_9);
+    assert!(numbers[2] < numbers[1] && numbers[1] < numbers[3]);
+
+    // With targets: how well they are met, which is what the fit said of its own rows.
+    let predict = [
+        "predict",
+        "--model",
+        "model.json",
+        "--data",
+        &data,
+        "--target",
+        "prate",
+        "--out",
+        "out.csv",
+    ];
+    let said = String::from_utf8(run(&directory, &predict).stderr).unwrap();
+    assert!(
+        said.contains("Mean loss                0.354183 nats"),
+        "{said}"
+    );
+
+    refused(
+        &directory,
+        &["predict", "--model", "out.csv", "--data", "new.csv"],
+        &["out.csv: not a model that --save wrote"],
+    );
+    refused(&directory, &predict[..3], &["--data"]);
+    let names = std::fs::read_dir(&directory).unwrap().count();
+    assert_eq!(names, 4, "nothing is created where nobody asked");
+}
+
+/// Counts as targets, of trials or beside failures.
+#[test]
+fn takes_counts() {
+    let directory = directory("counts");
+    let beetles = case("beetles.csv");
+    let fit = [
+        "--data",
+        &beetles,
+        "--target",
+        "killed",
+        "--trials",
+        "n",
+        "--features",
+        "dose",
+    ];
+    let by_hand = [
+        "--data",
+        &beetles,
+        "--target",
+        "rate",
+        "--weight",
+        "n",
+        "--features",
+        "dose",
+    ];
+    let (fit, by_hand) = (
+        coefficients(&json(&directory, &fit)),
+        coefficients(&json(&directory, &by_hand)),
+    );
+    agree(fit[0], -60.717_454_561_6);
+    agree(fit[1], by_hand[1]);
+    let successes = case("successes.csv");
+    let fit = [
+        "--data",
+        &successes,
+        "--target",
+        "suc",
+        "--failures",
+        "fail",
+        "--features",
+        "x",
+    ];
+    agree(
+        coefficients(&json(&directory, &fit))[1],
+        0.072_171_369_470_7,
+    );
+    let fit = ["--data", &successes, "--target", "suc", "--features", "x"];
+    refused(
+        &directory,
+        &fit,
+        &["column `suc`: target 10 is outside [0, 1]", "--failures"],
+    );
+}
+
+/// Rows of weight 0 may hold anything; other rows nothing but numbers and the words for missing ones.
+#[test]
+fn leaves_rows_out_where_it_may() {
+    let directory = directory("left_out");
+    for (name, target, feature, weight) in [
+        ("weight_zero.csv", "rate", "match", "count"),
+        ("no_trials.csv", "y", "x", "n"),
+    ] {
+        let fit = [
+            "--data",
+            &case(name),
+            "--target",
+            target,
+            "--features",
+            feature,
+            "--weight",
+            weight,
+        ];
+        let fit = json(&directory, &fit);
+        assert!(fit["rows_of_weight_0"].as_u64() >= Some(1), "{fit}");
+    }
+    std::fs::write(
+        directory.join("na.csv"),
+        b"y,x,z\n0.2,1,\xff\n0.4,.,\n0.3,3,\n0.6,4,\n",
+    )
+    .unwrap();
+    let fit = [
+        "--data",
+        "na.csv",
+        "--target",
+        "y",
+        "--features",
+        "x",
+        "--na",
+        ".,NA",
+    ];
+    assert_eq!(json(&directory, &fit)["rows_with_missing_values"], 1);
+    refused(
+        &directory,
+        &fit[..6],
+        &["na.csv:3: column `x`: `.` is not a number", "--na ."],
+    );
+}
+
+/// Whatever a spreadsheet of another country writes.
+#[test]
+fn reads_other_forms() {
+    let directory = directory("forms");
+    let mut bytes =
+        b"# a remark\n\"share, in %\";size;note\n20%;1,5;\xff\n40 %;2,5;\n30;3,5;\n90;4,25;\n"
+            .to_vec();
+    std::fs::write(directory.join("a.csv"), &bytes).unwrap();
+    let options = [
+        "--target",
+        "share, in %",
+        "--features",
+        "size",
+        "--separator",
+        ";",
+        "--decimal-comma",
+        "--comment",
+        "#",
+        "--percent",
+        "share, in %",
+    ];
+    let fit = coefficients(&json(
+        &directory,
+        &[&["--data", "a.csv"], &options[..]].concat(),
+    ));
+    std::fs::write(
+        directory.join("b.csv"),
+        "y,x\n.2,1.5\n.4,2.5\n.3,3.5\n.9,4.25\n",
+    )
+    .unwrap();
+    let plain = ["--data", "b.csv", "--target", "y", "--features", "x"];
+    let plain = coefficients(&json(&directory, &plain));
+    agree(fit[1], plain[1]);
+
+    // From standard input.
+    bytes.extend(b"10;1,0;\n");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
+        .args([&["--data", "-", "--json"], &options[..]].concat())
+        .current_dir(&directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let fit: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(fit["rows"], 5);
+
+    let wrong = ["--data", "a.csv", "--target", "size", "--comment", "#"];
+    refused(&directory, &wrong, &["it has `;`: --separator ';'"]);
+    let wrong = ["--data", "b.csv", "--target", "y", "--features", "exp(x)"];
+    refused(
+        &directory,
+        &wrong,
+        &["a feature is NAME, ln(NAME), sqrt(NAME)"],
+    );
+    let wrong = ["--data", "b.csv", "--target", "y", "--features", "ln(x"];
+    refused(&directory, &wrong, &["not closed"]);
+    let wrong = [
+        "--data",
+        "a.csv",
+        "--target",
+        "share, in %",
+        "--separator",
+        ";",
+        "--comment",
+        "#",
+    ];
+    refused(
+        &directory,
+        &wrong,
+        &[
+            "a.csv:3: column `share, in %`: `20%` is not a number",
+            "--percent",
+        ],
+    );
+}
+
+/// Categories and interactions are the columns that one would make by hand.
+#[test]
+fn categories_and_interactions() {
+    let directory = directory("categories");
+    let mut text = "y,x,region,north,west,\"a,b\"\n".to_owned();
+    for row in 0..60_u32 {
+        let region = ["south", "north", "west"][(row * row % 7 % 3) as usize];
+        let (north, west) = (u8::from(region == "north"), u8::from(region == "west"));
+        let y = f64::from(row * 37 % 11) / 10.0;
+        text += &format!("{y},{},{region},{north},{west},{}\n", row % 13, 1 + row % 5);
+    }
+    std::fs::write(directory.join("a.csv"), text).unwrap();
+    let fit = |features: &str| {
+        let arguments = ["--data", "a.csv", "--target", "y", "--features", features];
+        coefficients(&json(&directory, &arguments))
+    };
+    for (categories, by_hand) in [
+        ("x,C(region, south)", "x,north,west"),
+        ("x*C(region, south)", "x,north,west,x:north,x:west"),
+        ("x * `a,b`", "x,`a,b`,x:\"a,b\""),
+        ("sqrt(`a,b`)", "sqrt(`a,b`)"),
+    ] {
+        let (ours, by_hand) = (fit(categories), fit(by_hand));
+        assert_eq!(ours.len(), by_hand.len());
+        for (ours, by_hand) in ours.into_iter().zip(by_hand) {
+            agree(ours, by_hand);
+        }
+    }
+    let wrong = ["--data", "a.csv", "--target", "y", "--features", "region"];
+    refused(
+        &directory,
+        &wrong,
+        &["`south` is not a number", "C(region)"],
+    );
+    let wrong = [
+        "--data",
+        "a.csv",
+        "--target",
+        "y",
+        "--features",
+        "C(region, east)",
+    ];
+    refused(
+        &directory,
+        &wrong,
+        &["no level `east`, but `north`, `south`, `west`"],
+    );
+}
+
+/// Parts, threads, passes over a file instead of memory: one hash.
+#[test]
+fn one_hash() {
+    let directory = directory("hash");
+    let data = case("cluster.csv");
+    let mut hashes = Vec::new();
+    for options in [
+        &["--partitions", "1"][..],
+        &["--partitions", "8", "--threads", "2"],
+        &["--partitions", "3", "--memory", "0"],
+    ] {
+        let fit = [
+            "--data",
+            &data,
+            "--target",
+            "y",
+            "--features",
+            "x",
+            "--cluster",
+            "firm",
+            "--offset",
+            "off",
+        ];
+        let text = stdout(&run(&directory, &[&fit[..], options].concat()));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("Hash"))
+            .expect("a hash");
+        hashes.push(line.to_owned());
+    }
+    assert_eq!(hashes[0], hashes[1]);
+    assert_eq!(hashes[0], hashes[2]);
+}
+
+/// Separation is refused with a remedy, which works.
+#[test]
+fn separation_has_a_remedy() {
+    let directory = directory("separation");
+    let data = case("complete_separation.csv");
+    let fit = ["--data", &data, "--target", "Y", "--features", "X1,X2"];
+    refused(
+        &directory,
+        &fit,
+        &[".csv:2: column `X1`: separation", "--ridge", "--firth"],
+    );
+    let ridge = coefficients(&json(
+        &directory,
+        &[&fit[..], &["--ridge", "0.125"]].concat(),
+    ));
+    agree(ridge[1], 1.006_972_350_435_685_6);
+    let firth = coefficients(&json(&directory, &[&fit[..], &["--firth"]].concat()));
+    agree(firth[0], -2.974_889_709_102_052);
+    let lasso = coefficients(&json(&directory, &[&fit[..], &["--lasso", "0.3"]].concat()));
+    assert_eq!(lasso[2], 0.0);
+}
+
+/// Who reads no further than the first lines has seen enough.
+#[test]
+fn a_broken_pipe_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
+        .args([
+            "--data",
+            &case("beetles.csv"),
+            "--target",
+            "rate",
+            "--features",
+            "dose",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 fn refused(directory: &Path, arguments: &[&str], expected: &[&str]) {
@@ -372,4 +776,38 @@ fn refused(directory: &Path, arguments: &[&str], expected: &[&str]) {
             "{arguments:?}: no `{fragment}` in: {message}"
         );
     }
+}
+
+/// The README's commands print what it says: `WRITE_README=1` writes it.
+#[test]
+fn the_readme_is_what_is_printed() {
+    let directory = directory("readme");
+    let readme = std::fs::read_to_string(source("README.md")).unwrap();
+    let (mut written, mut rest) = (String::new(), readme.as_str());
+    while let Some((before, block)) = rest.split_once("```console\n$ fractional-logit ") {
+        let (block, after) = block.split_once("```\n").unwrap();
+        let command = block.lines().next().unwrap();
+        let arguments: Vec<String> = command
+            .split(' ')
+            .map(|word| word.trim_matches('\''))
+            .map(|word| match word.strip_prefix("tests/cases/") {
+                Some(name) => case(name),
+                None => word.to_owned(),
+            })
+            .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let printed = stdout(&run(&directory, &arguments));
+        let printed = printed.replace(&case(""), "tests/cases/");
+        written += &format!("{before}```console\n$ fractional-logit {command}\n{printed}```\n");
+        rest = after;
+    }
+    written += rest;
+    assert!(directory.join("predictions.csv").exists());
+    if std::env::var_os("WRITE_README").is_some() {
+        std::fs::write(source("README.md"), &written).unwrap();
+    }
+    assert!(
+        written == readme || std::env::var_os("WRITE_README").is_some(),
+        "{written}"
+    );
 }

@@ -185,6 +185,24 @@ def fit(case):
         effects.append(coefficients[j] * slope)
         of_effects.append(sqrt(sum(g[i] * covariance[i, k] * g[k] for i in range(p) for k in range(p))))
     result["effects"], result["effect_errors"] = effects, of_effects
+    # What a column of nothing but 0 and 1 changes.
+    changes, of_changes = [], []
+    for j in range(first, p):
+        if any(x[j] not in (0, 1) for x, *_ in raw):
+            continue
+        g, total_change = [mpf(0)] * p, mpf(0)
+        for x, _, w, offset, _ in raw:
+            for value, sign in ((1, 1), (0, -1)):
+                y = list(x)
+                y[j] = mpf(value)
+                q = 1 / (1 + exp(-(sum(c * d for c, d in zip(y, coefficients)) + offset)))
+                total_change += sign * w * q
+                for k in range(p):
+                    g[k] += sign * w * q * (1 - q) * y[k]
+        g = [v / total for v in g]
+        changes.append(total_change / total)
+        of_changes.append(sqrt(sum(g[i] * covariance[i, k] * g[k] for i in range(p) for k in range(p))))
+    result["changes"], result["change_errors"] = changes, of_changes
     return dict(case, rows=len(rows), **{key: [mp.nstr(v, 20) for v in values] for key, values in result.items()})
 
 

@@ -1,0 +1,1092 @@
+//! A CSV file as features, targets and what else a row has, in chunks; and where whatever it cannot use stands.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, ReaderBuilder, Trim};
+use fractional_logit::{Data, Error, Features, Fit, Model, Place, Step};
+use serde::{Deserialize, Serialize};
+
+/// Rows of a chunk.
+const CHUNK: usize = 1 << 16;
+const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, an interaction A:B, A*B for A,B,A:B, or \
+    C(NAME) for categories (C(NAME, LEVEL) names the one to compare with); `NAME` or \"NAME\" where a name has commas or \
+    signs";
+
+/// What is wrong with the data, and where.
+#[derive(Debug)]
+pub struct Problem {
+    file: PathBuf,
+    line: Option<u64>,
+    column: Option<String>,
+    message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ": column `{column}`")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// How the file is written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Format {
+    /// The character between fields; `tab` for a tab
+    #[arg(long, value_name = "CHARACTER", value_parser = character, default_value = ",", help_heading = "Input")]
+    separator: Character,
+    /// Numbers have a comma before their fraction: 0,75
+    #[arg(long, help_heading = "Input")]
+    decimal_comma: bool,
+    /// Words for a missing value: a row with one in a column that is used is left out, and counted. An empty word
+    /// stands for an empty field
+    #[arg(
+        long,
+        value_name = "WORD,...",
+        value_delimiter = ',',
+        help_heading = "Input"
+    )]
+    na: Vec<String>,
+    /// Column of percentages, with or without the sign: 85 or 85% is 0.85; may be given more than once
+    #[arg(long, value_name = "COLUMN", help_heading = "Input")]
+    percent: Vec<String>,
+    /// Lines that start with this character are left out
+    #[arg(long, value_name = "CHARACTER", value_parser = character, help_heading = "Input")]
+    comment: Option<Character>,
+}
+
+/// One byte of text.
+#[derive(Clone, Copy, Debug)]
+struct Character(u8);
+
+impl Default for Character {
+    fn default() -> Self {
+        Self(b',')
+    }
+}
+
+fn character(text: &str) -> Result<Character, String> {
+    match text.as_bytes() {
+        _ if text == "tab" || text == "\\t" => Ok(Character(b'\t')),
+        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(Character(*byte)),
+        _ => Err("one ASCII sign, or `tab`".to_owned()),
+    }
+}
+
+/// The columns of the file that are used, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Roles {
+    pub target: Option<String>,
+    /// As they were asked for; or known already.
+    pub formula: String,
+    pub features: Vec<Feature>,
+    pub trials: Option<String>,
+    pub failures: Option<String>,
+    pub weight: Option<String>,
+    pub offset: Option<String>,
+    pub cluster: Option<String>,
+}
+
+/// A feature as it was asked for: a product of factors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    factors: Vec<Factor>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Factor {
+    name: String,
+    column: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Kind {
+    Power {
+        function: Function,
+        power: i32,
+    },
+    /// An indicator of each level but the first; found in the file where there are none yet.
+    Category {
+        reference: Option<String>,
+        levels: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Function {
+    Identity,
+    Ln,
+    Sqrt,
+}
+
+impl Function {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "",
+            Self::Ln => "ln",
+            Self::Sqrt => "sqrt",
+        }
+    }
+}
+
+/// Some rows of the file, of positive weight.
+#[derive(Default)]
+pub struct Chunk {
+    first_row: u64,
+    lines: Vec<u64>,
+    columns: Vec<Vec<f64>>,
+    pub targets: Vec<f64>,
+    trials: Vec<f64>,
+    pub weights: Vec<f64>,
+    offset: Vec<f64>,
+    clusters: Vec<u64>,
+}
+
+impl Chunk {
+    pub fn rows(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn line(&self, row: usize) -> u64 {
+        self.lines[row]
+    }
+
+    /// The fraction and the weight of a row, trials included.
+    pub fn fraction(&self, row: usize) -> (f64, f64) {
+        let trials = self.trials.get(row).copied().unwrap_or(1.0);
+        let weight = self.weights.get(row).copied().unwrap_or(1.0);
+        (self.targets[row] / trials, weight * trials)
+    }
+
+    pub fn offset(&self) -> Option<&[f64]> {
+        (!self.offset.is_empty()).then_some(&self.offset)
+    }
+
+    /// `visit` with the features.
+    pub fn with_features<R>(
+        &self,
+        visit: impl FnOnce(Features<'_, f64>) -> R,
+    ) -> Result<R, soft_bce::Error> {
+        let columns: Vec<&[f64]> = self.columns.iter().map(Vec::as_slice).collect();
+        Ok(visit(Features::columns(&columns, self.rows())?))
+    }
+}
+
+/// The file, and what is used of it.
+pub struct Input {
+    path: PathBuf,
+    format: Format,
+    roles: Roles,
+    /// What was read from standard input.
+    bytes: Option<Vec<u8>>,
+    /// Everything, unless the file is too large.
+    chunks: Option<Vec<Chunk>>,
+    pub unweighted_rows: u64,
+    pub missing_rows: u64,
+}
+
+/// Where the columns are in a record.
+struct Places {
+    target: Option<usize>,
+    trials: Option<usize>,
+    failures: Option<usize>,
+    weight: Option<usize>,
+    offset: Option<usize>,
+    cluster: Option<usize>,
+    /// Of each factor of each feature.
+    features: Vec<Vec<usize>>,
+    percent: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl Input {
+    /// Reads the file once: all of it if it has at most `in_memory` bytes, or the levels of categories alone.
+    pub fn open(
+        path: &Path,
+        format: Format,
+        roles: Roles,
+        in_memory: u64,
+    ) -> Result<Self, Problem> {
+        let mut input = Self {
+            path: path.to_owned(),
+            format,
+            roles,
+            bytes: None,
+            chunks: None,
+            unweighted_rows: 0,
+            missing_rows: 0,
+        };
+        let mut length = 0;
+        if path == Path::new("-") {
+            input.path = PathBuf::from("standard input");
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().lock().read_to_end(&mut bytes);
+            read.map_err(|error| input.problem(None, None, error.to_string()))?;
+            input.bytes = Some(bytes);
+        } else if let Ok(metadata) = std::fs::metadata(path) {
+            length = metadata.len();
+        }
+        if !input.roles.formula.is_empty() {
+            let names = input.header()?;
+            let features = parse_features(&input.roles.formula, &names);
+            let at_header = |message| input.problem(Some(1), None, message);
+            input.roles.features = features.map_err(at_header)?;
+        }
+        input.find_levels()?;
+        if length <= in_memory {
+            let mut chunks = Vec::new();
+            input.read(&mut |chunk| -> Result<(), Problem> {
+                chunks.push(chunk);
+                Ok(())
+            })?;
+            input.chunks = Some(chunks);
+        }
+        Ok(input)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn features(&self) -> &[Feature] {
+        &self.roles.features
+    }
+
+    pub fn problem(&self, line: Option<u64>, column: Option<&str>, message: String) -> Problem {
+        Problem {
+            file: self.path.clone(),
+            line,
+            column: column.map(str::to_owned),
+            message,
+        }
+    }
+
+    /// Calls `visit` with every chunk of rows, from memory or from the file.
+    pub fn pass<E: From<Problem>>(
+        &mut self,
+        visit: &mut dyn FnMut(&Chunk) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.chunks {
+            Some(chunks) => chunks.iter().try_for_each(visit),
+            None => self.read(&mut |chunk| visit(&chunk)),
+        }
+    }
+
+    /// Names of the columns of the design: of the features, their levels and products.
+    pub fn names(&self) -> Vec<String> {
+        self.roles
+            .features
+            .iter()
+            .flat_map(Feature::names)
+            .collect()
+    }
+
+    /// The column of the file that a column of the design comes from.
+    fn column_of(&self, design: usize) -> Option<&str> {
+        let features = self.roles.features.iter();
+        let columns = features
+            .flat_map(|of| std::iter::repeat_n(of.factors[0].column.as_str(), of.names().len()));
+        columns.into_iter().nth(design)
+    }
+
+    fn reader(&self) -> Result<csv::Reader<Box<dyn Read + '_>>, Problem> {
+        let source: Box<dyn Read> = match &self.bytes {
+            Some(bytes) => Box::new(Cursor::new(bytes)),
+            None => {
+                let file = std::fs::File::open(&self.path);
+                Box::new(file.map_err(|error| self.problem(None, None, error.to_string()))?)
+            }
+        };
+        Ok(ReaderBuilder::new()
+            .trim(Trim::All)
+            .delimiter(self.format.separator.0)
+            .comment(self.format.comment.map(|of| of.0))
+            .from_reader(source))
+    }
+
+    fn header(&self) -> Result<Vec<String>, Problem> {
+        let mut reader = self.reader()?;
+        let header = reader
+            .byte_headers()
+            .map_err(|error| self.malformed(&error))?;
+        Ok(header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect())
+    }
+
+    fn malformed(&self, error: &csv::Error) -> Problem {
+        let line = error.position().map(csv::Position::line);
+        match error.kind() {
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            } => self.problem(
+                line,
+                None,
+                format!("{len} fields, but the header has {expected_len}"),
+            ),
+            csv::ErrorKind::Io(error) => self.problem(line, None, error.to_string()),
+            _ => self.problem(line, None, error.to_string()),
+        }
+    }
+
+    fn places(&self, header: &ByteRecord) -> Result<Places, Problem> {
+        let names: Vec<String> = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        let find = |name: &str| -> Result<usize, Problem> {
+            let mut places = (0..names.len()).filter(|&place| names[place] == name);
+            match (places.next(), places.next()) {
+                (Some(place), None) => Ok(place),
+                (Some(_), Some(_)) => Err(self.problem(
+                    Some(1),
+                    Some(name),
+                    "stands in the header more than once".to_owned(),
+                )),
+                (None, _) => Err(self.problem(
+                    Some(1),
+                    Some(name),
+                    format!(
+                        "not in the header, which has: {}{}",
+                        list(names.iter().map(String::as_str)),
+                        self.remedy(&names, name)
+                    ),
+                )),
+            }
+        };
+        let optional = |name: &Option<String>| name.as_deref().map(find).transpose();
+        let roles = &self.roles;
+        Ok(Places {
+            target: optional(&roles.target)?,
+            trials: optional(&roles.trials)?,
+            failures: optional(&roles.failures)?,
+            weight: optional(&roles.weight)?,
+            offset: optional(&roles.offset)?,
+            cluster: optional(&roles.cluster)?,
+            features: roles
+                .features
+                .iter()
+                .map(|feature| {
+                    feature
+                        .factors
+                        .iter()
+                        .map(|factor| find(&factor.column))
+                        .collect()
+                })
+                .collect::<Result<_, _>>()?,
+            percent: self
+                .format
+                .percent
+                .iter()
+                .map(|name| find(name))
+                .collect::<Result<_, _>>()?,
+            names,
+        })
+    }
+
+    /// What to do about a name that the header lacks.
+    fn remedy(&self, names: &[String], name: &str) -> String {
+        if let [only] = names {
+            let seen = [';', '\t', '|', ',']
+                .into_iter()
+                .find(|sign| only.contains(*sign) && *sign as u8 != self.format.separator.0);
+            match seen {
+                Some('\t') => return "; it has tabs: --separator tab".to_owned(),
+                Some(sign) => return format!("; it has `{sign}`: --separator '{sign}'"),
+                None => {}
+            }
+        }
+        if name.contains(['(', '*', ':', '^', '+']) {
+            return format!("; {GRAMMAR}");
+        }
+        String::new()
+    }
+
+    /// The levels of categories, where they are not known yet: those of rows that are used.
+    fn find_levels(&mut self) -> Result<(), Problem> {
+        let unknown = |factor: &Factor| matches!(&factor.kind, Kind::Category { levels, .. } if levels.is_empty());
+        let mut seen: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for factor in self.roles.features.iter().flat_map(|of| &of.factors) {
+            if unknown(factor) {
+                seen.insert(factor.column.clone(), BTreeSet::new());
+            }
+        }
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let mut reader = self.reader()?;
+        let header = reader
+            .byte_headers()
+            .map_err(|error| self.malformed(&error))?
+            .clone();
+        let places = self.places(&header)?;
+        let mut record = ByteRecord::new();
+        while reader
+            .read_byte_record(&mut record)
+            .map_err(|error| self.malformed(&error))?
+        {
+            let line = record.position().map_or(0, csv::Position::line);
+            let weight = places
+                .weight
+                .map_or(Ok(Some(1.0)), |at| self.number(&places, &record, line, at))?;
+            if weight.is_none_or(|weight| weight == 0.0) {
+                continue;
+            }
+            for (column, levels) in &mut seen {
+                let at = places
+                    .names
+                    .iter()
+                    .position(|name| name == column)
+                    .unwrap_or(0);
+                let level = self.text(&places, &record, line, at)?;
+                if !self.is_missing(level) && !levels.contains(level) {
+                    levels.insert(level.to_owned());
+                }
+            }
+        }
+        drop(reader);
+        let mut problem = None;
+        for factor in self
+            .roles
+            .features
+            .iter_mut()
+            .flat_map(|of| &mut of.factors)
+        {
+            let Kind::Category { reference, levels } = &mut factor.kind else {
+                continue;
+            };
+            let Some(seen) = seen.get(&factor.column).filter(|_| levels.is_empty()) else {
+                continue;
+            };
+            *levels = seen.iter().cloned().collect();
+            if levels.iter().all(|level| level.parse::<f64>().is_ok()) {
+                let number = |level: &String| level.parse::<f64>().unwrap_or(f64::NAN);
+                levels.sort_by(|a, b| number(a).total_cmp(&number(b)));
+            }
+            if let Some(reference) = reference {
+                match levels.iter().position(|level| level == reference) {
+                    Some(at) => levels[..=at].rotate_right(1),
+                    None => {
+                        problem = Some((
+                            factor.column.clone(),
+                            format!(
+                                "has no level `{reference}`, but {}",
+                                list(levels.iter().map(String::as_str))
+                            ),
+                        ));
+                    }
+                }
+            }
+            if levels.len() < 2 {
+                problem = Some((
+                    factor.column.clone(),
+                    format!(
+                        "has the level {} alone: nothing to compare",
+                        list(levels.iter().map(String::as_str))
+                    ),
+                ));
+            }
+        }
+        match problem {
+            Some((column, message)) => Err(self.problem(None, Some(&column), message)),
+            None => Ok(()),
+        }
+    }
+
+    fn text<'r>(
+        &self,
+        places: &Places,
+        record: &'r ByteRecord,
+        line: u64,
+        at: usize,
+    ) -> Result<&'r str, Problem> {
+        std::str::from_utf8(&record[at]).map_err(|_| {
+            let column = Some(places.names[at].as_str());
+            self.problem(
+                Some(line),
+                column,
+                format!("field {} is not valid UTF-8", at + 1),
+            )
+        })
+    }
+
+    fn is_missing(&self, text: &str) -> bool {
+        self.format.na.iter().any(|word| word == text)
+    }
+
+    /// None if it is missing.
+    fn number(
+        &self,
+        places: &Places,
+        record: &ByteRecord,
+        line: u64,
+        at: usize,
+    ) -> Result<Option<f64>, Problem> {
+        let text = self.text(places, record, line, at)?;
+        if self.is_missing(text) {
+            return Ok(None);
+        }
+        let is_percent = places.percent.contains(&at);
+        let bare = if is_percent {
+            text.strip_suffix('%').unwrap_or(text).trim_end()
+        } else {
+            text
+        };
+        let parsed = if self.format.decimal_comma {
+            bare.replacen(',', ".", 1).parse::<f64>()
+        } else {
+            bare.parse::<f64>()
+        };
+        let message = match parsed {
+            Ok(value) if value.is_finite() => {
+                return Ok(Some(if is_percent { value / 100.0 } else { value }));
+            }
+            Ok(_) => format!("`{text}` is not a finite number"),
+            Err(_) if text.is_empty() => {
+                "empty, where a number is needed; --na '' leaves such rows out".to_owned()
+            }
+            Err(_) => {
+                let mut message = format!("`{text}` is not a number");
+                let digits = |text: &str| text.chars().any(|of| of.is_ascii_digit());
+                if text.ends_with('%') {
+                    message += &format!("; --percent {} reads it as one", places.names[at]);
+                } else if text.contains(',') && digits(text) {
+                    message += "; --decimal-comma reads it as one";
+                } else if !digits(text) {
+                    message += &format!(
+                        "; --na {text} leaves such rows out, C({}) takes words as categories",
+                        places.names[at]
+                    );
+                }
+                message
+            }
+        };
+        Err(self.problem(Some(line), Some(&places.names[at]), message))
+    }
+
+    /// Reads the file in chunks.
+    fn read<E: From<Problem>>(
+        &mut self,
+        visit: &mut dyn FnMut(Chunk) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut unweighted, mut missing) = (0, 0);
+        let mut reader = self.reader()?;
+        let header = reader
+            .byte_headers()
+            .map_err(|error| self.malformed(&error))?
+            .clone();
+        let places = self.places(&header)?;
+        let width = self.names().len();
+        let new_chunk = |first_row| Chunk {
+            first_row,
+            columns: vec![Vec::new(); width],
+            ..Chunk::default()
+        };
+        let mut clusters: HashMap<Vec<u8>, u64> = HashMap::new();
+        let (mut chunk, mut used) = (new_chunk(0), 0);
+        let mut record = ByteRecord::new();
+        let mut row = Vec::new();
+        while reader
+            .read_byte_record(&mut record)
+            .map_err(|error| self.malformed(&error))?
+        {
+            let line = record.position().map_or(0, csv::Position::line);
+            let number = |at: usize| self.number(&places, &record, line, at);
+            let optional = |at: Option<usize>, none: f64| at.map_or(Ok(Some(none)), number);
+            let wrong = |at: Option<usize>, message: String| {
+                let column = at.map(|at| places.names[at].as_str());
+                Err(E::from(self.problem(Some(line), column, message)))
+            };
+            let weight = optional(places.weight, 1.0)?;
+            if weight == Some(0.0) {
+                unweighted += 1;
+                continue;
+            }
+            if weight.is_some_and(|weight| weight < 0.0) {
+                let weight = weight.unwrap_or_default();
+                return wrong(places.weight, format!("weight {weight} is negative"));
+            }
+            let trials = optional(places.trials, 1.0)?;
+            if trials == Some(0.0) {
+                unweighted += 1;
+                continue;
+            }
+            let (target, failures) = (
+                optional(places.target, 0.0)?,
+                optional(places.failures, 0.0)?,
+            );
+            let offset = optional(places.offset, 0.0)?;
+            row.clear();
+            let complete = self.design_row(&places, &record, line, &mut row)?;
+            let (Some(weight), Some(mut trials), Some(target), Some(failures), Some(offset), true) =
+                (weight, trials, target, failures, offset, complete)
+            else {
+                missing += 1;
+                continue;
+            };
+            if places.failures.is_some() {
+                if failures < 0.0 {
+                    return wrong(places.failures, format!("count {failures} is negative"));
+                }
+                trials = target + failures;
+                if trials == 0.0 {
+                    unweighted += 1;
+                    continue;
+                }
+            }
+            let counted = places.trials.is_some() || places.failures.is_some();
+            if trials < 0.0 {
+                return wrong(
+                    places.trials,
+                    format!("number of trials {trials} is negative"),
+                );
+            }
+            if !(0.0..=trials).contains(&target) {
+                let message = if counted {
+                    format!("count {target} is outside [0, {trials}], the number of trials")
+                } else {
+                    let remedy = if target > 1.0 && target <= 100.0 {
+                        "; --percent reads percentages, --trials or --failures counts"
+                    } else {
+                        ""
+                    };
+                    format!("target {target} is outside [0, 1]{remedy}")
+                };
+                return wrong(places.target, message);
+            }
+            chunk.lines.push(line);
+            chunk.targets.push(target);
+            chunk.weights.push(weight);
+            if counted {
+                chunk.trials.push(trials);
+            }
+            if places.offset.is_some() {
+                chunk.offset.push(offset);
+            }
+            if let Some(at) = places.cluster {
+                let next = clusters.len() as u64;
+                chunk.clusters.push(match clusters.get(&record[at]) {
+                    Some(cluster) => *cluster,
+                    None => *clusters.entry(record[at].to_vec()).or_insert(next),
+                });
+            }
+            for (column, value) in chunk.columns.iter_mut().zip(&row) {
+                column.push(*value);
+            }
+            used += 1;
+            if chunk.rows() == CHUNK {
+                visit(std::mem::replace(&mut chunk, new_chunk(used)))?;
+            }
+        }
+        if chunk.rows() > 0 {
+            visit(chunk)?;
+        }
+        drop(reader);
+        (self.unweighted_rows, self.missing_rows) = (unweighted, missing);
+        Ok(())
+    }
+
+    /// The row of the design; whether nothing is missing.
+    fn design_row(
+        &self,
+        places: &Places,
+        record: &ByteRecord,
+        line: u64,
+        row: &mut Vec<f64>,
+    ) -> Result<bool, Problem> {
+        for (feature, columns) in self.roles.features.iter().zip(&places.features) {
+            let start = row.len();
+            row.push(1.0);
+            for (factor, &at) in feature.factors.iter().zip(columns) {
+                let wrong = |message| self.problem(Some(line), Some(&places.names[at]), message);
+                match &factor.kind {
+                    Kind::Power { function, power } => {
+                        let Some(value) = self.number(places, record, line, at)? else {
+                            return Ok(false);
+                        };
+                        let undefined = match function {
+                            Function::Identity => false,
+                            Function::Ln => value <= 0.0,
+                            Function::Sqrt => value < 0.0,
+                        };
+                        if undefined {
+                            let of = function.name();
+                            return Err(wrong(format!(
+                                "{of}({value}) is undefined, in `{}`",
+                                factor.name
+                            )));
+                        }
+                        let base = match function {
+                            Function::Identity => value,
+                            // Not the platform's: the same bits everywhere.
+                            Function::Ln => libm::log(value),
+                            Function::Sqrt => value.sqrt(),
+                        };
+                        let result = (1..*power).fold(base, |product, _| product * base);
+                        if !result.is_finite() {
+                            return Err(wrong(format!("`{}` overflows at {value}", factor.name)));
+                        }
+                        row[start..].iter_mut().for_each(|x| *x *= result);
+                    }
+                    Kind::Category { levels, .. } => {
+                        let level = self.text(places, record, line, at)?;
+                        if self.is_missing(level) {
+                            return Ok(false);
+                        }
+                        let Some(found) = levels.iter().position(|of| of == level) else {
+                            let known = list(levels.iter().map(String::as_str));
+                            return Err(wrong(format!(
+                                "level `{level}` is new: the model has {known}"
+                            )));
+                        };
+                        let before: Vec<f64> = row.drain(start..).collect();
+                        for x in before {
+                            row.extend(
+                                (1..levels.len()).map(|of| if of == found { x } else { 0.0 }),
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fits the model, in as many passes as it needs; `before` is told of each pass.
+    pub fn fit(
+        &mut self,
+        model: &Model,
+        partitions: usize,
+        before: &mut dyn FnMut(usize),
+    ) -> Result<Fit, Problem> {
+        let mut solver = model
+            .solver(self.names().len())
+            .map_err(|error| self.problem(None, None, error.to_string()))?;
+        let mut number = 0;
+        loop {
+            number += 1;
+            before(number);
+            let task = solver.task().clone();
+            let mut state = task.start();
+            let evaluated = self.pass(&mut |chunk| {
+                let parts = partitions.clamp(1, chunk.rows().max(1));
+                let length = chunk.rows().div_ceil(parts);
+                let of_chunk = chunk.with_data(|data| {
+                    // The last part first: their order is no matter.
+                    (0..parts).rev().try_for_each(|part| {
+                        let rows = part * length..(part + 1) * length;
+                        state.merge(&model.evaluate(&task, &data.part(rows))?)
+                    })
+                });
+                of_chunk.map_err(Error::from).flatten().map_err(|error| {
+                    let line = match error {
+                        Error::Value { row, .. } => chunk.line_of(row),
+                        _ => None,
+                    };
+                    Refusal::Fit(error, line)
+                })
+            });
+            match evaluated {
+                Ok(()) => {}
+                Err(Refusal::File(problem)) => return Err(problem),
+                Err(Refusal::Fit(error, line)) => return Err(self.explain(&error, line)),
+            }
+            match solver.step(&state) {
+                Ok(Step::Done(fit)) => return Ok(*fit),
+                Ok(Step::Continue) => {}
+                Err(error) => {
+                    let line = match error {
+                        Error::Separation { first_row, .. } => self.line_of(first_row)?,
+                        _ => None,
+                    };
+                    return Err(self.explain(&error, line));
+                }
+            }
+        }
+    }
+
+    fn line_of(&mut self, row: u64) -> Result<Option<u64>, Problem> {
+        let mut found = None;
+        self.pass(&mut |chunk| -> Result<(), Problem> {
+            found = chunk.line_of(row).or(found);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The error in the words of the file.
+    fn explain(&self, error: &Error, line: Option<u64>) -> Problem {
+        let names = self.names();
+        let column = |design: usize| self.column_of(design);
+        match error {
+            Error::Collinear {
+                column: of,
+                constant,
+                combination,
+            } => {
+                let mut terms = Vec::new();
+                if *constant != 0.0 {
+                    terms.push(format!("{constant:.6} * const"));
+                }
+                let products = combination.iter();
+                terms.extend(products.map(|(of, share)| format!("{share:.6} * {}", names[*of])));
+                if terms.is_empty() {
+                    terms.push("0".to_owned());
+                }
+                let message = format!(
+                    "singular design: in every row `{}` = {}; leave one of them out",
+                    names[*of],
+                    terms.join(" + ")
+                );
+                self.problem(None, column(*of), message)
+            }
+            Error::Separation { columns, rows, .. } => {
+                let growing = list(columns.iter().map(|of| names[*of].as_str()));
+                let message = format!(
+                    "separation: the features predict the targets of {rows} rows, this one first, as exactly 0 or 1, so \
+                     that the coefficients of {growing} grow without limit and no finite fit exists; --ridge 0.01 or \
+                     --firth gives one, or leave the feature out"
+                );
+                self.problem(line, columns.first().and_then(|of| column(*of)), message)
+            }
+            Error::NoConvergence { column: of, .. } => {
+                let message = match of {
+                    Some(of) => format!("{error} (`{}`)", names[*of]),
+                    None => error.to_string(),
+                };
+                self.problem(None, of.and_then(column), message)
+            }
+            Error::OneClass { .. } => {
+                let message = format!("{error}; --firth gives one");
+                self.problem(None, self.roles.target.as_deref(), message)
+            }
+            Error::Value {
+                of,
+                value,
+                expected,
+                ..
+            } => {
+                let name = match of {
+                    Place::Feature(of) => column(*of),
+                    Place::Target => self.roles.target.as_deref(),
+                    Place::Weight => self.roles.weight.as_deref(),
+                    _ => None,
+                };
+                self.problem(line, name, format!("{of} {value} is not {expected}"))
+            }
+            other => self.problem(line, None, other.to_string()),
+        }
+    }
+}
+
+/// Why a pass ended early: the file, or the fit, with the line.
+enum Refusal {
+    File(Problem),
+    Fit(Error, Option<u64>),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::File(problem)
+    }
+}
+
+impl Chunk {
+    /// Of a row of the data set, if it is one of these.
+    fn line_of(&self, row: u64) -> Option<u64> {
+        let row = row.checked_sub(self.first_row)?;
+        self.lines.get(row as usize).copied()
+    }
+
+    /// `visit` with the rows as the library takes them.
+    fn with_data<R>(&self, visit: impl FnOnce(Data<'_, f64>) -> R) -> Result<R, soft_bce::Error> {
+        self.with_features(|features| {
+            let mut data = Data::new(features, &self.targets)
+                .weights(&self.weights)
+                .first_row(self.first_row);
+            if !self.trials.is_empty() {
+                data = data.trials(&self.trials);
+            }
+            if !self.offset.is_empty() {
+                data = data.offset(&self.offset);
+            }
+            if !self.clusters.is_empty() {
+                data = data.clusters(&self.clusters);
+            }
+            visit(data)
+        })
+    }
+}
+
+impl Feature {
+    /// One, or one for each level, or for each pair of levels.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![String::new()];
+        for factor in &self.factors {
+            let of_factor: Vec<String> = match &factor.kind {
+                Kind::Power { .. } => vec![factor.name.clone()],
+                Kind::Category { levels, .. } => {
+                    let levels = levels.iter().skip(1);
+                    levels
+                        .map(|level| format!("{}={level}", factor.column))
+                        .collect()
+                }
+            };
+            names = names
+                .iter()
+                .flat_map(|before| {
+                    let joint = if before.is_empty() { "" } else { ":" };
+                    of_factor
+                        .iter()
+                        .map(move |name| format!("{before}{joint}{name}"))
+                })
+                .collect();
+        }
+        names
+    }
+}
+
+/// The features of a list: a column of exactly that name comes first.
+///
+/// # Errors
+/// What is wrong with it, in words.
+fn parse_features(text: &str, header: &[String]) -> Result<Vec<Feature>, String> {
+    let mut features = Vec::new();
+    for item in split(text, ',')? {
+        if header.iter().any(|name| name == item) {
+            features.push(Feature {
+                factors: vec![parse_factor(item, header)?],
+            });
+            continue;
+        }
+        let crossed = split(item, '*')?;
+        // Each set of them: a*b is a, b and a:b.
+        for set in 1..1_usize << crossed.len().min(8) {
+            let mut factors = Vec::new();
+            for (at, of) in crossed.iter().enumerate() {
+                if set >> at & 1 == 1 {
+                    for factor in split(of, ':')? {
+                        factors.push(parse_factor(factor, header)?);
+                    }
+                }
+            }
+            features.push(Feature { factors });
+        }
+    }
+    Ok(features)
+}
+
+/// The items between separators that are neither quoted nor in parentheses.
+fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
+    let (mut items, mut start, mut depth, mut quote) = (Vec::new(), 0, 0, None);
+    for (at, of) in text.char_indices() {
+        match (quote, of) {
+            (Some(open), _) if of == open => quote = None,
+            (Some(_), _) => {}
+            (None, '`' | '"') => quote = Some(of),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            _ if of == separator && depth == 0 => {
+                items.push(text[start..at].trim());
+                start = at + of.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    if quote.is_some() || depth != 0 {
+        return Err(format!(
+            "`{text}`: a quote or a parenthesis is not closed; {GRAMMAR}"
+        ));
+    }
+    items.push(text[start..].trim());
+    if items.iter().any(|item| item.is_empty()) {
+        return Err(format!("`{text}`: a name is missing; {GRAMMAR}"));
+    }
+    Ok(items)
+}
+
+fn parse_factor(text: &str, header: &[String]) -> Result<Factor, String> {
+    let is_column = |name: &str| header.iter().any(|column| column == name);
+    let plain = |column: &str, function, power| Factor {
+        name: text.to_owned(),
+        column: unquoted(column).to_owned(),
+        kind: Kind::Power { function, power },
+    };
+    if is_column(text) {
+        return Ok(plain(text, Function::Identity, 1));
+    }
+    let inner = |text: &str, function: &str| -> Option<String> {
+        let rest = text.strip_prefix(function)?.strip_prefix('(')?;
+        Some(rest.strip_suffix(')')?.trim().to_owned())
+    };
+    if let Some(inner) = inner(text, "C") {
+        let parts = split(&inner, ',')?;
+        let (column, reference) = match parts[..] {
+            [column] => (column, None),
+            [column, reference] => (column, Some(unquoted(reference).to_owned())),
+            _ => return Err(format!("`{text}`: C(NAME) or C(NAME, LEVEL)")),
+        };
+        return Ok(Factor {
+            name: text.to_owned(),
+            column: unquoted(column).to_owned(),
+            kind: Kind::Category {
+                reference,
+                levels: Vec::new(),
+            },
+        });
+    }
+    let (base, power) = match text.rsplit_once('^') {
+        Some((base, power)) if !text.ends_with(['`', '"']) => match power.trim().parse::<u8>() {
+            Ok(power) if power > 0 => (base.trim(), i32::from(power)),
+            _ => {
+                return Err(format!(
+                    "`{text}`: a power is a number from 1 to 255; {GRAMMAR}"
+                ));
+            }
+        },
+        _ => (text, 1),
+    };
+    if !is_column(base) {
+        for (name, function) in [
+            ("ln", Function::Ln),
+            ("log", Function::Ln),
+            ("sqrt", Function::Sqrt),
+        ] {
+            if let Some(column) = inner(base, name) {
+                return Ok(plain(&column, function, power));
+            }
+        }
+    }
+    Ok(plain(base, Function::Identity, power))
+}
+
+fn unquoted(name: &str) -> &str {
+    for quote in ['`', '"'] {
+        if let Some(inner) = name
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+        {
+            return inner;
+        }
+    }
+    name
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
