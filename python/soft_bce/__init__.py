@@ -24,10 +24,13 @@ Arrays
 Options of every operation
     weights             multiply loss, gradient and Hessian; finite and >= 0. 0 removes an element: neither its
                         logit nor its target is looked at
+    row_weights         of the first axes' shape: one for each row of rows x classes. Multiplies weights
     pos_weight          multiplies the positive term: -p t ln s - (1 - t) ln(1 - s); > 0
+    pos_weights         of the last axes' shape: a pos_weight for each class. Excludes pos_weight
     label_smoothing     t' = (1 - a) t + a/2, with a in [0, 1]
     target_tolerance    targets outside [0, 1] by at most this are taken for 0 or 1
-    exact               every result correctly rounded; float32 alone, and none of the three options above
+    exact               every result correctly rounded; float32 alone; excludes weights, pos_weight and
+                        label_smoothing
     excess              losses above the least that the target admits, its entropy: the Kullback-Leibler
                         divergence of s from t; without pos_weight, label_smoothing and exact
     backend             one of backends() instead of the fastest: the same bits

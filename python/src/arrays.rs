@@ -76,17 +76,6 @@ pub fn input<'py, T: Real>(
     }
 }
 
-/// The same, refused unless it has this shape.
-pub fn input_shaped<'py, T: Real>(
-    name: &str,
-    value: &Bound<'py, PyAny>,
-    shape: &[usize],
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    let array = input(name, value)?;
-    check_shape(name, array.shape(), shape)?;
-    Ok(array)
-}
-
 pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> PyResult<()> {
     if found == expected {
         return Ok(());
@@ -95,6 +84,13 @@ pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> PyResult<
     Err(PyValueError::new_err(format!(
         "{name} has the shape {found}, not {expected} as the logits"
     )))
+}
+
+pub fn wrong_shape(name: &str, found: &[usize], which: &str, logits: &[usize]) -> PyErr {
+    let (found, logits) = (Shape(found), Shape(logits));
+    PyValueError::new_err(format!(
+        "{name} has the shape {found}, and must have that of {which} axes of the logits, whose shape is {logits}"
+    ))
 }
 
 /// Not of subclasses: a masked array is one.

@@ -14,6 +14,16 @@ pub fn value_error(py: Python<'_>, error: Error, shape: &[usize], targets: &str)
         Error::InvalidWeight { index, value } => ("weights", index, value, "finite and >= 0"),
         other => return PyValueError::new_err(other.to_string()),
     };
+    element_error(py, (argument, index, value), shape, must)
+}
+
+/// Of the element at this index, in C order, of an argument of this shape.
+pub fn element_error(
+    py: Python<'_>,
+    (argument, index, value): (&str, usize, f64),
+    shape: &[usize],
+    must: &str,
+) -> PyErr {
     let index = unravelled(index, shape);
     let printed = match &index[..] {
         [] => String::new(),

@@ -1,6 +1,9 @@
 //! The operations of `Bce`, and the functions of one argument.
 
-use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -8,9 +11,10 @@ use rayon::prelude::*;
 use soft_bce::{Bce, Error, LossSum};
 
 use crate::arrays::{
-    Output, Real, Typed, check_apart, extent, in_order, input_shaped, overlap, writeable,
+    Output, Real, Typed, check_apart, check_shape, extent, in_order, input, overlap, writeable,
+    wrong_shape,
 };
-use crate::error::value_error;
+use crate::error::{element_error, value_error};
 use crate::loss_sum::PyLossSum;
 use crate::options::{self, Options};
 
@@ -58,6 +62,8 @@ struct Call<'c, 'py> {
     z: &'c Bound<'py, PyAny>,
     t: &'c Bound<'py, PyAny>,
     weights: Option<&'c Bound<'py, PyAny>>,
+    row_weights: Option<&'c Bound<'py, PyAny>>,
+    pos_weights: Option<&'c Bound<'py, PyAny>>,
     options: Options,
     threads: usize,
     sum: Option<&'c Bound<'py, PyLossSum>>,
@@ -73,19 +79,11 @@ impl<'py> Call<'_, 'py> {
         operation: Operation,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, shape) = (z.py(), z.shape());
-        let t = input_shaped::<T>("t", self.t, shape)?;
-        let weights = match self.weights {
-            Some(weights) => Some(input_shaped::<T>("weights", weights, shape)?),
-            None => None,
-        };
-        let mut outputs = self.outputs(z, &t, weights.as_ref(), operation)?;
+        let inputs = Inputs::new(self, shape, &|_| false)?;
+        let mut outputs = self.outputs(z, &inputs, operation)?;
 
-        let (z, t) = (z.as_slice()?, t.as_slice()?);
-        let weights = weights
-            .as_ref()
-            .map(|weights| weights.as_slice())
-            .transpose()?;
-        let bce = self.options.bce(weights)?;
+        let (z, t) = (z.as_slice()?, inputs.t.as_slice()?);
+        let bce = inputs.bce(&self.options)?;
         let mut slices = outputs.iter_mut().map(Output::as_slice);
         let mut next = || slices.next().transpose().map(Option::unwrap_or_default);
         let arrays = [next()?, next()?, next()?];
@@ -103,7 +101,7 @@ impl<'py> Call<'_, 'py> {
             .map(|output| output.finish(failed))
             .collect();
         let mut results = arrays?;
-        let value = result.map_err(|error| value_error(py, error, shape, "t"))?;
+        let value = result.map_err(|error| inputs.value_error(py, error, shape))?;
         if let Some(sum) = self.sum {
             sum.borrow_mut().0.merge(&added);
         }
@@ -127,8 +125,7 @@ impl<'py> Call<'_, 'py> {
     fn outputs<T: Real>(
         &self,
         z: &PyReadonlyArrayDyn<'py, T>,
-        t: &PyReadonlyArrayDyn<'py, T>,
-        weights: Option<&PyReadonlyArrayDyn<'py, T>>,
+        inputs: &Inputs<'py, T>,
         operation: Operation,
     ) -> PyResult<Vec<Output<'py, T>>> {
         let names = if self.in_place {
@@ -137,14 +134,15 @@ impl<'py> Call<'_, 'py> {
             operation.outputs()
         };
         // What the caller passed, and the copies of it.
-        let inputs = [
+        let passed = [
             Some(self.z),
             Some(self.t),
             self.weights,
-            Some(z.as_any()),
-            Some(t.as_any()),
-            weights.map(|weights| weights.as_any()),
+            self.row_weights,
+            self.pos_weights,
         ];
+        let copies = [Some(z.as_any())].into_iter().chain(inputs.arrays());
+        let inputs: Vec<_> = passed.into_iter().chain(copies).collect();
         let output = |name: &str, out| Output::new(name, out, z.shape(), &inputs, z.py());
         let out = match self.out {
             Some(out) if names.len() == 1 => vec![Some(out.clone())],
@@ -178,23 +176,116 @@ impl<'py> Call<'_, 'py> {
     fn in_place<T: Real>(&self, array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<()> {
         let (py, shape) = (array.py(), array.shape());
         let own = extent(array.as_untyped());
-        let apart = |value: &Bound<'py, PyAny>, name| -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-            let input = input_shaped::<T>(name, value, shape)?;
-            if overlap(&extent(input.as_untyped()), &own) {
-                // A copy, which ends the borrow of the caller's array.
-                return Ok(input.to_owned_array().into_pyarray(py).try_readonly()?);
-            }
-            Ok(input)
-        };
-        let t = apart(self.t, "t")?;
-        let weights = self.weights.map(|weights| apart(weights, "weights"));
-        let weights = weights.transpose()?;
+        let inputs = Inputs::new(self, shape, &|input| overlap(&extent(input), &own))?;
         let mut z = writeable("z", array)?;
-        let (z, t) = (z.as_slice_mut()?, t.as_slice()?);
-        let weights = weights.as_ref().map(|weights| weights.as_slice());
-        let bce = self.options.bce(weights.transpose()?)?;
+        let (z, t) = (z.as_slice_mut()?, inputs.t.as_slice()?);
+        let bce = inputs.bce(&self.options)?;
         options::run(py, z.len(), 1, || bce.gradient_in_place(z, t))?
-            .map_err(|error| value_error(py, error, shape, "t"))
+            .map_err(|error| inputs.value_error(py, error, shape))
+    }
+}
+
+/// All arrays of a call but the logits, as elements of their type in C order.
+struct Inputs<'py, T: Real> {
+    t: PyReadonlyArrayDyn<'py, T>,
+    weights: Option<PyReadonlyArrayDyn<'py, T>>,
+    row_weights: Option<PyReadonlyArrayDyn<'py, T>>,
+    pos_weights: Option<PyReadonlyArrayDyn<'py, T>>,
+}
+
+impl<'py, T: Real> Inputs<'py, T> {
+    /// For logits of this shape; those that are `written` are copied.
+    fn new(
+        call: &Call<'_, 'py>,
+        shape: &[usize],
+        written: &dyn Fn(&Bound<'py, PyUntypedArray>) -> bool,
+    ) -> PyResult<Self> {
+        let array = |name, value: &Bound<'py, PyAny>| {
+            let array = input::<T>(name, value)?;
+            if !written(array.as_untyped()) {
+                return Ok(array);
+            }
+            // The borrow of the caller's array ends here.
+            Ok::<_, PyErr>(
+                array
+                    .to_owned_array()
+                    .into_pyarray(value.py())
+                    .try_readonly()?,
+            )
+        };
+        let given = |name, value: Option<_>| value.map(|value| array(name, value)).transpose();
+        let inputs = Self {
+            t: array("t", call.t)?,
+            weights: given("weights", call.weights)?,
+            row_weights: given("row_weights", call.row_weights)?,
+            pos_weights: given("pos_weights", call.pos_weights)?,
+        };
+        check_shape("t", inputs.t.shape(), shape)?;
+        if let Some(weights) = &inputs.weights {
+            check_shape("weights", weights.shape(), shape)?;
+        }
+        if let Some(weights) = &inputs.row_weights
+            && !shape.starts_with(weights.shape())
+        {
+            return Err(wrong_shape(
+                "row_weights",
+                weights.shape(),
+                "the first",
+                shape,
+            ));
+        }
+        if let Some(weights) = &inputs.pos_weights
+            && !shape.ends_with(weights.shape())
+        {
+            return Err(wrong_shape(
+                "pos_weights",
+                weights.shape(),
+                "the last",
+                shape,
+            ));
+        }
+        Ok(inputs)
+    }
+
+    fn arrays(&self) -> impl Iterator<Item = Option<&Bound<'py, PyAny>>> {
+        let weights = [&self.weights, &self.row_weights, &self.pos_weights];
+        let weights = weights
+            .into_iter()
+            .map(|array| array.as_ref().map(|array| array.as_any()));
+        [Some(self.t.as_any())].into_iter().chain(weights)
+    }
+
+    fn bce(&self, options: &Options) -> PyResult<Bce<'_, T>> {
+        let mut bce = options.bce()?;
+        if let Some(weights) = &self.weights {
+            bce = bce.weights(weights.as_slice()?);
+        }
+        if let Some(weights) = &self.row_weights {
+            bce = bce.row_weights(weights.as_slice()?);
+        }
+        if let Some(weights) = &self.pos_weights {
+            bce = bce.pos_weights(weights.as_slice()?);
+        }
+        Ok(bce)
+    }
+
+    fn value_error(&self, py: Python<'_>, error: Error, shape: &[usize]) -> PyErr {
+        let of = |array: &Option<PyReadonlyArrayDyn<'_, T>>| {
+            array
+                .as_ref()
+                .map_or(vec![], |array| array.shape().to_vec())
+        };
+        match error {
+            Error::InvalidRowWeight { row, value } => {
+                let shape = of(&self.row_weights);
+                element_error(py, ("row_weights", row, value), &shape, "finite and >= 0")
+            }
+            Error::InvalidPosWeight { class, value } => {
+                let shape = of(&self.pos_weights);
+                element_error(py, ("pos_weights", class, value), &shape, "finite and > 0")
+            }
+            error => value_error(py, error, shape, "t"),
+        }
     }
 }
 
@@ -284,7 +375,7 @@ macro_rules! operation {
         $(#[$doc])*
         #[pyfunction]
         #[pyo3(signature = (
-            z, t, $($sum,)? *, weights=None, pos_weight=1.0, label_smoothing=0.0, target_tolerance=0.0,
+            z, t, $($sum,)? *, weights=None, row_weights=None, pos_weight=1.0, pos_weights=None, label_smoothing=0.0, target_tolerance=0.0,
             exact=false, excess=false, backend=None, threads=1 $(, $out=None)?
         ))]
         #[allow(clippy::too_many_arguments)]
@@ -293,7 +384,9 @@ macro_rules! operation {
             t: &Bound<'py, PyAny>,
             $($sum: &Bound<'py, PyLossSum>,)?
             weights: Option<&Bound<'py, PyAny>>,
+            row_weights: Option<&Bound<'py, PyAny>>,
             pos_weight: f64,
+            pos_weights: Option<&Bound<'py, PyAny>>,
             label_smoothing: f64,
             target_tolerance: f64,
             exact: bool,
@@ -308,6 +401,8 @@ macro_rules! operation {
                 z,
                 t,
                 weights,
+                row_weights,
+                pos_weights,
                 options: Options { pos_weight, label_smoothing, target_tolerance, exact, excess, backend },
                 threads,
                 sum: None,
@@ -464,7 +559,7 @@ operation! {
 /// array([ 0.25, -0.5 ])
 #[pyfunction]
 #[pyo3(signature = (
-    z, t, *, weights=None, pos_weight=1.0, label_smoothing=0.0, target_tolerance=0.0, exact=false,
+    z, t, *, weights=None, row_weights=None, pos_weight=1.0, pos_weights=None, label_smoothing=0.0, target_tolerance=0.0, exact=false,
     excess=false, backend=None, threads=1
 ))]
 #[allow(clippy::too_many_arguments)]
@@ -472,7 +567,9 @@ pub fn gradient_in_place(
     z: &Bound<'_, PyAny>,
     t: &Bound<'_, PyAny>,
     weights: Option<&Bound<'_, PyAny>>,
+    row_weights: Option<&Bound<'_, PyAny>>,
     pos_weight: f64,
+    pos_weights: Option<&Bound<'_, PyAny>>,
     label_smoothing: f64,
     target_tolerance: f64,
     exact: bool,
@@ -493,6 +590,8 @@ pub fn gradient_in_place(
         z,
         t,
         weights,
+        row_weights,
+        pos_weights,
         options,
         threads,
         sum: None,

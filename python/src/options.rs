@@ -21,13 +21,13 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn bce<'a, T: Real>(&self, weights: Option<&'a [T]>) -> PyResult<Bce<'a, T>> {
+    pub fn bce<'a, T: Real>(&self) -> PyResult<Bce<'a, T>> {
         let mut bce = Bce::new()
-            .pos_weight(T::rounded(self.pos_weight))
             .label_smoothing(T::rounded(self.label_smoothing))
             .target_tolerance(T::rounded(self.target_tolerance));
-        if let Some(weights) = weights {
-            bce = bce.weights(weights);
+        // Both it and pos_weights are an error.
+        if self.pos_weight != 1.0 {
+            bce = bce.pos_weight(T::rounded(self.pos_weight));
         }
         if self.excess {
             bce = bce.excess();

@@ -164,6 +164,60 @@ def test_functions_are_right(rng, dtype):
             np.testing.assert_array_equal(found, exact)
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_of_rows_and_classes(rng, name, dtype):
+    z, t, weights = example(rng, (5, 4, 3), dtype)
+    rows, classes = weights[:, :, 0], rng.random(3).astype(dtype) + dtype(0.5)
+    # Rows: the product with the elements' weights.
+    found = call(name, z, t, weights=weights, row_weights=rows)
+    assert_same_bits(found, call(name, z, t, weights=weights * rows[:, :, None]))
+    assert_same_bits(found, call(name, z, t, weights=weights, row_weights=fortran(rows)))
+    flat = call(name, z.reshape(20, 3), t.reshape(20, 3), row_weights=rows.ravel())
+    assert flat[0] == call(name, z, t, row_weights=rows)[0]
+    # Classes: one call for each.
+    number, arrays = call(name, z, t, pos_weights=classes)
+    for k, pos_weight in enumerate(classes):
+        of_class, right = call(name, z[..., k], t[..., k], pos_weight=float(pos_weight))
+        for array, of_array in zip(arrays, right):
+            if name.startswith("mean"):
+                np.testing.assert_allclose(array[..., k], of_array / 3, rtol=1e-6)
+            else:
+                np.testing.assert_array_equal(array[..., k], of_array)
+    two_axes = np.broadcast_to(classes, (4, 3))
+    assert_same_bits((number, arrays), call(name, z, t, pos_weights=two_axes))
+    for bad in (np.ones(4), np.ones((1, 3)), np.ones((5, 4, 3, 1))):
+        with pytest.raises(ValueError, match="^pos_weights has the shape .* the last axes of the logits"):
+            call(name, z, t, pos_weights=bad)
+        with pytest.raises(ValueError, match="^row_weights has the shape .* the first axes of the logits"):
+            call(name, z, t, row_weights=bad)
+    with pytest.raises(ValueError, match="exclude"):
+        call(name, z, t, pos_weights=classes, pos_weight=2.0)
+    for argument, array, index, must in (
+        ("row_weights", rows, (4, 2), "finite and >= 0"),
+        ("pos_weights", classes, (1,), "finite and > 0"),
+    ):
+        bad = array.copy()
+        bad[index] = -2
+        with pytest.raises(ValueError) as caught:
+            call(name, z, t, **{argument: bad})
+        shown = ", ".join(map(str, index))
+        assert str(caught.value) == f"{argument}[{shown}] is -2.0 and must be {must}"
+    # An output may be one of them.
+    if name in WRITING and OPERATIONS[name][1] == 1:
+        everything = z.copy()
+        whole = call(name, z, t, row_weights=everything.copy() ** 2)
+        everything **= 2
+        assert_same_bits(whole, call(name, z, t, row_weights=everything, out=everything))
+
+
+def test_pos_weights_as_torch_has_them():
+    """PyTorch's value for a weight of each class."""
+    z = [[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]]
+    t = [[1.0, 0.0], [0.3, 1.0], [0.0, 0.9]]
+    assert soft_bce.mean(z, t, pos_weights=[3.0, 10.0]) == pytest.approx(1.911283915379, rel=1e-12)
+
+
 def test_excess_exact_and_tolerance():
     z, t = np.float32([0.0, 1.0]), np.float32([0.5, 0.7310586])
     assert soft_bce.loss(z, t, excess=True)[0] == 0
@@ -339,6 +393,12 @@ def test_out_may_be_an_input(rng, name):
 def test_in_place(rng):
     for dtype, layout, threads in itertools.product(DTYPES, LAYOUTS, (1, 2)):
         z, t, weights = example(rng, (6, 11), dtype)
+        right = soft_bce.gradient(z, t, weights=weights)
+        right = soft_bce.gradient(z, t, weights=weights, row_weights=weights[:, 0], pos_weights=t[0] + 1)
+        array = layout(z)
+        options = {"row_weights": weights[:, 0], "pos_weights": t[0] + 1}
+        soft_bce.gradient_in_place(array, t, weights=weights, threads=threads, **options)
+        np.testing.assert_array_equal(array, right)
         right = soft_bce.gradient(z, t, weights=weights)
         array = layout(z)
         assert soft_bce.gradient_in_place(array, t, weights=weights, threads=threads) is None
