@@ -5,7 +5,7 @@
 //! `target/against/base.so` (c573f7e unless it was told another).
 //!
 //! All cases of a table are measured in turn, round after round, together with what they are compared
-//! with; the median over the rounds counts. Long inputs are measured in several processes, one after
+//! with; the lower quartile of the rounds counts. Long inputs are measured in several processes, one after
 //! the other, since where the system has put the memory may make a difference.
 
 #[path = "../cases/mod.rs"]
@@ -85,17 +85,16 @@ fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, B
             let exact = T::exact(bce).filter(|_| matches!(task, Task::Call(_)));
             for (mode, bce) in [("", Some(bce)), ("exact", exact)] {
                 let Some(bce) = bce else { continue };
-                labels.push((backend, mode, task));
+                let label = (backend, mode, task);
+                labels.push(label);
                 cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
                     black_box(buffers.call(task, &bce, 0, n));
                 }));
+                cases.extend(base.map(|base| base.case(label, n, n)));
             }
         }
     }
-    let bases = labels
-        .iter()
-        .filter_map(|&label| Some(base?.case(label, n, n)));
-    cases.extend(bases.collect::<Vec<_>>());
+    let each = cases.len() / labels.len();
     cases.extend(Task::ALL.map(|task| traffic(task, n)));
     cases.extend(Task::ALL.map(|task| {
         Case::new(n, move |buffers: &mut Buffers<T>| {
@@ -103,41 +102,43 @@ fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, B
         })
     }));
     let times = measure(options.rounds, &mut Buffers::typical(n), &cases);
-    let (ours, others) = times.split_at(labels.len());
-    let (bases, others) = others.split_at(others.len() - 2 * Task::ALL.len());
+    let (pairs, others) = times.split_at(each * labels.len());
     let (traffics, std_loops) = others.split_at(Task::ALL.len());
-    let row = |(i, (backend, mode, task)): (usize, (Backend, _, Task))| {
-        let index = Task::ALL.iter().position(|&other| other == task);
-        let of = |times: &[f64], i: Option<usize>| i.and_then(|i| times.get(i)).copied();
+    let rows = labels.into_iter().zip(pairs.chunks(each));
+    let row = |((backend, mode, task), times): ((Backend, _, Task), &[f64])| {
+        let base = times[1..].first().filter(|&&ns| ns > 0.0);
+        let of = |times: &[f64]| {
+            let mut named = Task::ALL.iter().zip(times).filter(|of| *of.0 == task);
+            named.next().map_or(f64::NAN, |of| *of.1)
+        };
         Row {
             element: T::NAME,
             backend,
             mode,
             task,
-            ns: ours[i],
-            traffic: of(traffics, index).unwrap_or(f64::NAN),
-            std_loop: of(std_loops, index).unwrap_or(f64::NAN),
-            base: of(bases, Some(i))
-                .filter(|&ns| ns > 0.0)
-                .unwrap_or(f64::NAN),
+            ns: times[0],
+            traffic: of(traffics),
+            std_loop: of(std_loops),
+            base: base.copied().unwrap_or(f64::NAN),
         }
     };
-    Ok(labels.into_iter().enumerate().map(row).collect())
+    Ok(rows.map(row).collect())
 }
 
 /// Multiply-adds (and multiplications) and divisions an element, counted in `src/kernel.rs`.
 fn work(element: &str, task: Task) -> Option<[f64; 2]> {
-    let [exp, log1p, logistic, hessian] = match element {
-        "f32" => [9.0, 11.0, 0.0, 1.0],
-        _ => [17.0, 26.0, 4.0, 3.0],
+    // Of e^-|z|; of the loss from it; of the gradient; of the Hessian besides.
+    let ([exp, loss, gradient, hessian], divided_loss) = match element {
+        "f32" => ([9.0, 11.0, 0.0, 2.0], 0.0),
+        _ => ([17.0, 18.0, 4.0, 3.0], 1.0),
     };
     Some(match task {
-        Task::Call(Operation::Loss | Operation::Sum) => [exp + log1p, 0.0],
-        Task::Call(Operation::Gradient) | Task::Map(Function::Sigmoid) => [exp + logistic, 1.0],
-        Task::Call(Operation::SumGradient) => [exp + log1p + logistic, 1.0],
-        Task::Call(Operation::GradientHessian) => [exp + logistic + hessian, 1.0],
-        Task::Call(Operation::SumGradientHessian) => [exp + log1p + logistic + hessian, 1.0],
-        Task::Map(Function::Softplus | Function::LogSigmoid) => [exp + log1p - 1.0, 0.0],
+        Task::Call(Operation::Loss | Operation::Sum) => [exp + loss, divided_loss],
+        Task::Call(Operation::Gradient) | Task::Map(Function::Sigmoid) => [exp + gradient, 1.0],
+        Task::Call(Operation::SumGradient) => [exp + loss + gradient, 1.0],
+        Task::Call(Operation::GradientHessian) => [exp + gradient + hessian, 1.0],
+        Task::Call(Operation::SumGradientHessian) => [exp + loss + gradient + hessian, 1.0],
+        Task::Map(Function::Softplus | Function::LogSigmoid) => [exp + loss - 1.0, divided_loss],
         _ => return None,
     })
 }
@@ -216,12 +217,8 @@ fn long<T: Std>(base: Option<Base>) {
     }
     let times = measure(3, &mut Buffers::<T>::typical(LONG), &cases);
     for (task, times) in tasks.iter().zip(times.chunks(cases.len() / tasks.len())) {
-        let base = if let [_, base, _] = times {
-            *base
-        } else {
-            f64::NAN
-        };
         let (ours, traffic) = (times[0], times[times.len() - 1]);
+        let base = if times.len() > 2 { times[1] } else { f64::NAN };
         println!("{} {ours} {base} {traffic}", task.name());
     }
 }
@@ -236,7 +233,11 @@ fn long_rows<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, B
         if let Some(base) = &options.base {
             child.arg("--base").arg(base);
         }
-        for line in String::from_utf8(child.output()?.stdout)?.lines() {
+        let output = child.output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        for line in String::from_utf8(output.stdout)?.lines() {
             let mut words = line.split(' ');
             let name = words.next().unwrap_or_default();
             if !times.iter().any(|(other, _)| other == name) {
@@ -253,7 +254,7 @@ fn long_rows<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, B
         let mut ratios: Vec<f64> = ours.iter().zip(&*base).map(|(a, b)| a / b).collect();
         let (typical, least) = (median(ours), median(traffic));
         let [first, .., last] = ours[..] else {
-            return Err("long inputs: fewer than two processes, or a failed one".into());
+            return Err("--processes is at least 2, or 0".into());
         };
         table.push(vec![
             T::NAME.into(),
@@ -365,7 +366,7 @@ fn picture(options: &Options, rows: &[Row], bandwidths: &[f64]) -> Result<(), Bo
 
 const HEAD: &str = "\
 Made by `cargo run --release -p soft-bce-report --bin report`. One thread; times in nanoseconds an element
-unless a head says otherwise, medians of rounds in which everything in a table is measured in turn. Logits of
+unless a head says otherwise, lower quartiles of rounds in which everything in a table is measured in turn. Logits of
 standard deviation 3, targets uniform in [0, 1).";
 
 const IN_CACHE_TEXT: &str = "\
@@ -380,7 +381,7 @@ the bound; what is far from all of them waits for the order of its operations, o
 const LONG_TEXT: &str = "\
 ## Beyond the caches: 16,777,216 elements
 
-Each process has its own memory, and rows show the median, least and greatest of the processes' medians.
+Each process has its own memory, and rows show the median, least and greatest of the processes.
 Traffic is that of a loop with ordinary stores; those past the caches, which the library takes where they
 win, move less.";
 
