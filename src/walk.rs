@@ -912,7 +912,9 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
             && inputs.weights.is_none()
             && inputs.pos_weights.is_none()
             && outputs.divisor.is_none()
-            && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS));
+            && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS))
+            // What the linear head asks for.
+            && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
         let seen;
         let mut windowed = false;
         if LOSSES {
