@@ -982,6 +982,7 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// `run` on copies of the targets, clamped where they are within the tolerance.
+    #[inline(never)]
     fn run_clamped(
         &self,
         length: usize,
@@ -996,11 +997,12 @@ impl<'a, T: Real> Bce<'a, T> {
             target_tolerance: T::ZERO,
             ..*self
         };
+        let mut clamped = T::ROWS;
+        let clamped = clamped.as_mut();
         let mut start = 0;
         while !inputs.z.is_empty() {
-            let chunk = inputs.take(COPIED);
+            let chunk = inputs.take(clamped.len());
             let Targets::Each(t) = chunk.t else { break };
-            let mut clamped = [T::ZERO; COPIED];
             for (to, &from) in clamped.iter_mut().zip(t) {
                 // Both differences are exact where they are near the tolerance, or not near it.
                 let value = from.as_f64();
@@ -1017,9 +1019,9 @@ impl<'a, T: Real> Bce<'a, T> {
                 ..chunk
             };
             strict
-                .run_part(length, wanted, options, chunk, outputs.take(COPIED), sum)
+                .run_part(length, wanted, options, chunk, outputs.take(t.len()), sum)
                 .map_err(|error| error.shifted(start))?;
-            start += COPIED;
+            start += t.len();
         }
         Ok(())
     }
