@@ -1,5 +1,7 @@
 //! [`Bce`]: the options, and the entry points over arrays.
 
+use std::slice;
+
 use ndarray::{ArrayRef, ArrayView1, ArrayViewD, Axis, Dimension};
 use soft_bce::LossSum;
 
@@ -275,6 +277,37 @@ impl<'a, T: Real> Bce<'a, T> {
             .map(drop)
     }
 
+    /// See [`soft_bce::Bce::loss_gradient`].
+    ///
+    /// # Errors
+    /// As [for every method](crate#what-every-method-does).
+    pub fn loss_gradient<D: Dimension>(
+        &self,
+        z: &ArrayRef<T, D>,
+        t: &ArrayRef<T, D>,
+        loss: &mut ArrayRef<T, D>,
+        gradient: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        self.run(z, t, [Some(loss), Some(gradient), None], Reduction::None)
+            .map(drop)
+    }
+
+    /// See [`soft_bce::Bce::loss_gradient_hessian`].
+    ///
+    /// # Errors
+    /// As [for every method](crate#what-every-method-does).
+    pub fn loss_gradient_hessian<D: Dimension>(
+        &self,
+        z: &ArrayRef<T, D>,
+        t: &ArrayRef<T, D>,
+        loss: &mut ArrayRef<T, D>,
+        gradient: &mut ArrayRef<T, D>,
+        hessian: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        let outputs = [Some(loss), Some(gradient), Some(hessian)];
+        self.run(z, t, outputs, Reduction::None).map(drop)
+    }
+
     /// See [`soft_bce::Bce::sum_gradient_hessian`].
     ///
     /// # Errors
@@ -301,6 +334,37 @@ impl<'a, T: Real> Bce<'a, T> {
     ) -> Result<(), Error> {
         self.run(z, t, [None, None, None], Reduction::Into(sum))
             .map(drop)
+    }
+
+    /// See [`soft_bce::Bce::accumulate_gradient`].
+    ///
+    /// # Errors
+    /// As [for every method](crate#what-every-method-does).
+    pub fn accumulate_gradient<D: Dimension>(
+        &self,
+        z: &ArrayRef<T, D>,
+        t: &ArrayRef<T, D>,
+        sum: &mut LossSum,
+        gradient: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        self.run(z, t, [None, Some(gradient), None], Reduction::Into(sum))
+            .map(drop)
+    }
+
+    /// See [`soft_bce::Bce::accumulate_gradient_hessian`].
+    ///
+    /// # Errors
+    /// As [for every method](crate#what-every-method-does).
+    pub fn accumulate_gradient_hessian<D: Dimension>(
+        &self,
+        z: &ArrayRef<T, D>,
+        t: &ArrayRef<T, D>,
+        sum: &mut LossSum,
+        gradient: &mut ArrayRef<T, D>,
+        hessian: &mut ArrayRef<T, D>,
+    ) -> Result<(), Error> {
+        let outputs = [None, Some(gradient), Some(hessian)];
+        self.run(z, t, outputs, Reduction::Into(sum)).map(drop)
     }
 
     fn run<D: Dimension>(
@@ -448,7 +512,8 @@ impl<'a, T: Real> Bce<'a, T> {
         })
     }
 
-    /// Runs the job on everything or, with a `pos_weight` for each class, on class after class.
+    /// Runs the job on everything or, with a `pos_weight` for each class, on class after class unless
+    /// the classes of each row lie side by side.
     fn each_class(
         &self,
         arrays: &mut Arrays<'_, T>,
@@ -457,9 +522,13 @@ impl<'a, T: Real> Bce<'a, T> {
         let Some((axis, pos_weights)) = self.pos_weights else {
             return job(&self.kernel, arrays.reborrow());
         };
-        for (class, &pos_weight) in pos_weights.iter().enumerate() {
+        if !self.parallel && arrays.are_rows(axis) {
+            return job(&self.kernel.pos_weights(pos_weights), arrays.reborrow());
+        }
+        // Of one class, which has the same bits.
+        for (class, pos_weight) in pos_weights.iter().enumerate() {
             job(
-                &self.kernel.pos_weight(pos_weight),
+                &self.kernel.pos_weights(slice::from_ref(pos_weight)),
                 arrays.at(axis, class).normalised(),
             )?;
         }
@@ -495,7 +564,9 @@ impl<'a, T: Real> Bce<'a, T> {
         arrays.each_block(&mut |[z, t, w], [l, g, h]| {
             let bce = with(kernel, weighted, w);
             match (&mut sum, loss, gradient, hessian) {
-                (None, true, ..) => bce.loss(z, t, l),
+                (None, true, false, _) => bce.loss(z, t, l),
+                (None, true, true, false) => bce.loss_gradient(z, t, l, g),
+                (None, true, ..) => bce.loss_gradient_hessian(z, t, l, g, h),
                 (None, _, _, false) => bce.gradient(z, t, g),
                 (None, ..) => bce.gradient_hessian(z, t, g, h),
                 (Some(sum), _, false, _) => bce.accumulate(z, t, sum),

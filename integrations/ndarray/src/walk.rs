@@ -65,6 +65,20 @@ impl<T: NdFloat> Arrays<'_, T> {
         self.shape().iter().product()
     }
 
+    /// Whether all are row-major without gaps, this axis is the last, and there are elements.
+    pub(crate) fn are_rows(&self, axis: Axis) -> bool {
+        let row_major = |inputs: &[_], outputs: &[_]| -> bool {
+            inputs.iter().flatten().all(ArrayViewD::is_standard_layout)
+                && outputs
+                    .iter()
+                    .flatten()
+                    .all(ArrayViewMutD::is_standard_layout)
+        };
+        axis.index() + 1 == self.shape().len()
+            && self.len() > 0
+            && row_major(&self.inputs, &self.outputs)
+    }
+
     fn layouts(&self) -> impl Iterator<Item = &LayoutRef<T, IxDyn>> {
         let inputs = self.inputs.iter().flatten().map(AsRef::as_ref);
         inputs.chain(self.outputs.iter().flatten().map(AsRef::as_ref))

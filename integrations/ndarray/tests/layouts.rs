@@ -179,10 +179,30 @@ proptest! {
         prop_assert_eq!(bits(&gradient.view()), of(&fgradient));
         prop_assert_eq!(bits(&hessian.view()), of(&fhessian));
 
-        let (mut found, mut wanted) = (LossSum::new(), LossSum::new());
-        bce.accumulate(&z, &t, &mut found).unwrap();
+        for output in [&mut *loss, &mut *gradient, &mut *hessian] {
+            output.view_mut().fill(0.0);
+        }
+        bce.loss_gradient(&z, &t, &mut loss.view_mut(), &mut gradient.view_mut()).unwrap();
+        prop_assert_eq!((bits(&loss.view()), bits(&gradient.view())), (of(&floss), of(&fgradient)));
+        loss.view_mut().fill(0.0);
+        gradient.view_mut().fill(0.0);
+        let all = [&mut *loss, &mut *gradient, &mut *hessian].map(Laid::view_mut);
+        let [mut l, mut g, mut h] = all;
+        bce.loss_gradient_hessian(&z, &t, &mut l, &mut g, &mut h).unwrap();
+        prop_assert_eq!((bits(&l), bits(&g), bits(&h)), (of(&floss), of(&fgradient), of(&fhessian)));
+
+        let (mut found, mut wanted) = ([const { LossSum::new() }; 3], LossSum::new());
+        let [sum_alone, with_gradient, with_both] = &mut found;
+        bce.accumulate(&z, &t, sum_alone).unwrap();
+        g.fill(0.0);
+        bce.accumulate_gradient(&z, &t, with_gradient, &mut g).unwrap();
+        prop_assert_eq!(bits(&g), of(&fgradient));
+        g.fill(0.0);
+        h.fill(0.0);
+        bce.accumulate_gradient_hessian(&z, &t, with_both, &mut g, &mut h).unwrap();
+        prop_assert_eq!((bits(&g), bits(&h)), (of(&fgradient), of(&fhessian)));
         kernel.accumulate(&fz, &ft, &mut wanted).unwrap();
-        prop_assert_eq!(found.to_bytes(), wanted.to_bytes());
+        prop_assert_eq!(found.map(|sum| sum.to_bytes()), [wanted.to_bytes(); 3]);
 
         let wanted = kernel.mean(&fz, &ft).map(f64::to_bits).map_err(Error::Kernel);
         prop_assert_eq!(bce.mean(&z, &t).map(f64::to_bits), wanted);
@@ -260,13 +280,21 @@ proptest! {
         prop_assert_eq!(along.mean_gradient(&laid_z.view(), &laid_t.view(), &mut gradient.view_mut()), mean);
         prop_assert_eq!(bits(&gradient.view()), bits(&wanted));
 
-        let mut sum = LossSum::new();
-        for (class, &pos_weight) in values.iter().enumerate() {
-            let alone = Bce::new().pos_weight(pos_weight);
-            let (z, t) = (z.index_axis(Axis(axis), class), t.index_axis(Axis(axis), class));
-            alone.gradient(&z, &t, &mut wanted.index_axis_mut(Axis(axis), class)).unwrap();
-            alone.accumulate(&z, &t, &mut sum).unwrap();
+        // The kernel takes classes side by side.
+        let last = shape.len() - 1;
+        let classes_last = |array: &ArrayD<f32>| {
+            let mut swapped = array.view();
+            swapped.swap_axes(axis, last);
+            (swapped.iter().copied().collect::<Vec<_>>(), swapped.raw_dim())
+        };
+        let ((fz, dim), (ft, _)) = (classes_last(&z), classes_last(&t));
+        let (mut fgradient, mut sum) = (vec![0.0; fz.len()], LossSum::new());
+        if !fz.is_empty() {
+            let kernel = soft_bce::Bce::new().pos_weights(&values);
+            kernel.accumulate_gradient(&fz, &ft, &mut sum, &mut fgradient).unwrap();
         }
+        let mut wanted = ArrayD::from_shape_vec(dim, fgradient).unwrap();
+        wanted.swap_axes(axis, last);
         let classes = bce.pos_weights(Axis(axis), &values);
         let found = classes.sum_gradient(&laid_z.view(), &laid_t.view(), &mut gradient.view_mut());
         prop_assert_eq!(found.unwrap().to_bits(), sum.to_f64().to_bits());
