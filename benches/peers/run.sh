@@ -26,9 +26,9 @@ if [ ! -e "$target/sleef" ]; then
 fi
 sleef=$(find "$target/sleef" -name libsleef.so.3)
 
-RUSTFLAGS="-C target-cpu=native" cargo build --quiet --release -p soft-bce-peers --features vectors \
+RUSTFLAGS="-C target-cpu=native" cargo build --quiet --profile dependent-release -p soft-bce-peers --features vectors \
     --target-dir "$target"
 export LD_LIBRARY_PATH="$target/svml"
 # shellcheck disable=SC2086 # a command and its arguments
-exec ${SOFT_BCE_MEASURE:-taskset -c 1} "$target/release/peers" \
+exec ${SOFT_BCE_MEASURE:-taskset -c 1} "$target/dependent-release/peers" \
     --svml "$target/svml/libsvml.so" --sleef "$sleef" --out "${1:-$target/peers.md}"

@@ -64,7 +64,7 @@ impl Base {
         }
     }
 
-    /// The task there, in so many `units`; -1 ns where it does not have it.
+    /// The task there, in so many `units`.
     pub fn case<T: Std>(
         self,
         (backend, mode, task): (Backend, &str, Task),
@@ -73,13 +73,14 @@ impl Base {
     ) -> Case<'static, Buffers<T>> {
         let name = format!("{}/{}/{mode}/{}/{n}", T::NAME, backend.name(), task.name());
         let name = CString::new(name).unwrap_or_default();
-        Case::timed(units, move |buffers: &mut Buffers<T>, runs| {
+        Case::repeated(units, move |buffers: &mut Buffers<T>, runs| {
             let (z, t) = (buffers.z.get().as_ptr(), buffers.t.get().as_ptr());
             let g = buffers.g.get_mut().as_mut_ptr();
             let h = buffers.h.get_mut().as_mut_ptr();
             let slices = Slices([z.cast_mut(), t.cast_mut(), z.cast_mut(), g, h]);
             // SAFETY: slices of the type and at least the length that the name says; inputs are only read.
-            unsafe { (self.0)(name.as_ptr(), (&raw const slices).cast(), runs) }
+            let time = unsafe { (self.0)(name.as_ptr(), (&raw const slices).cast(), runs) };
+            assert!(time > 0.0, "the base has no {name:?}");
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The linear head's speed, on one thread and two: `cargo run --release -p soft-bce-report --bin linear`.
+//! The linear head's speed, on one thread and two: `cargo run --release -p soft-bce-report --features rayon --bin linear`.
 //!
 //! Times are divided by that of one prefetched read of the same matrix, measured in the same round; the
 //! median over the rounds counts. One thread and `f32` unless a row says otherwise. Peers:

@@ -1,4 +1,4 @@
-//! The speed report, in a minute: `cargo run --release -p soft-bce-report --bin report`.
+//! The speed report, in a minute: `cargo run --profile dependent-release -p soft-bce-report --bin report`.
 //!
 //! Prints it and writes it to `target/speed` (or `--out DIR`) as `report.md` and `roofline.svg`. One
 //! thread. `--base LIBRARY` compares with the revision that `benches/against.sh` has built as
@@ -106,7 +106,6 @@ fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, B
     let (traffics, std_loops) = others.split_at(Task::ALL.len());
     let rows = labels.into_iter().zip(pairs.chunks(each));
     let row = |((backend, mode, task), times): ((Backend, _, Task), &[f64])| {
-        let base = times[1..].first().filter(|&&ns| ns > 0.0);
         let of = |times: &[f64]| {
             let mut named = Task::ALL.iter().zip(times).filter(|of| *of.0 == task);
             named.next().map_or(f64::NAN, |of| *of.1)
@@ -119,7 +118,7 @@ fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, B
             ns: times[0],
             traffic: of(traffics),
             std_loop: of(std_loops),
-            base: base.copied().unwrap_or(f64::NAN),
+            base: times.get(1).copied().unwrap_or(f64::NAN),
         }
     };
     Ok(rows.map(row).collect())
@@ -365,7 +364,7 @@ fn picture(options: &Options, rows: &[Row], bandwidths: &[f64]) -> Result<(), Bo
 }
 
 const HEAD: &str = "\
-Made by `cargo run --release -p soft-bce-report --bin report`. One thread; times in nanoseconds an element
+Made by `cargo run --profile dependent-release -p soft-bce-report --bin report`. One thread; times of that thread in nanoseconds an element
 unless a head says otherwise, lower quartiles of rounds in which everything in a table is measured in turn. Logits of
 standard deviation 3, targets uniform in [0, 1).";
 
