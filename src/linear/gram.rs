@@ -3,13 +3,13 @@
 //! Element (j, k), k <= j, is Σ_i y_ij x_ik with y_ij = w_i x_ij as `f64`, its last bit set. A block of rows
 //! is widened to `f64` once, then tiles of accumulators take its products.
 
-use crate::lane::{Float, Isa, Job, Lane};
+use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::linear::columns::{CENTER_PER_BOUND, odd};
 use crate::linear::features::Features;
 use crate::linear::sums::{ColumnSum, power};
 
 /// Rows that are widened at a time, which is also how many products an accumulator takes.
-const ROWS: usize = 32;
+const ROWS: usize = if FIRMWARE { 4 } else { 32 };
 
 /// Vectors of columns in a tile.
 const VECTORS: usize = 2;

@@ -4,6 +4,10 @@
 //! other results is the only reason for other hashes.
 
 use super::{Element, Format, Function, Mode, Operation, Random};
+use soft_bce::linear::{
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
+    scan,
+};
 use soft_bce::{Backend, Bce, Error, LossSum};
 
 /// Elements in a call: no multiple of a vector length, so that tails are met.
@@ -195,8 +199,112 @@ fn hash_function<T: Element>(
     Ok(())
 }
 
+/// Features, offsets and coefficients; finite.
+fn finite<T: Format>(random: &mut Random) -> T {
+    match random.below(16) {
+        0 => T::from_bits(0),
+        1 => T::from_parts(random.below(2) == 1, T::MIN_EXPONENT, random.bits()),
+        _ => T::from_parts(
+            random.below(2) == 1,
+            random.below(8) as i32 - 6,
+            random.bits(),
+        ),
+    }
+}
+
+/// Columns of the linear head's features: as many rows as a chunk has room for.
+const COLUMNS: [usize; 3] = [1, 5, 19];
+const MOST_COLUMNS: usize = 19;
+/// Of the Gram matrix, with an intercept.
+const GRAM: usize = 6;
+
+/// What is hashed of the linear head.
+const LINEAR: [&str; 4] = [
+    "linear_predict",
+    "linear_gradient",
+    "linear_hessian_vector",
+    "linear_gram",
+];
+
+fn hash_sums(sums: &[ColumnSum], hash: &mut Hash) {
+    for sum in sums {
+        hash.bytes(&sum.to_bytes());
+    }
+}
+
+/// One of `LINEAR` on features made of the chunk's number: row-major, or of five columns.
+fn hash_linear<T: Element>(
+    what: &str,
+    (mode, backend): (Mode, Backend),
+    index: usize,
+    chunk: &Chunk<T>,
+    hash: &mut Hash,
+) -> Result<(), Error> {
+    let mut random = Random::new(0x6c69_6e65_6172 + index as u64);
+    let mut data = [T::from_bits(0); CHUNK];
+    data.fill_with(|| finite(&mut random));
+    let mut coefficients = [T::from_bits(0); MOST_COLUMNS + 1];
+    coefficients.fill_with(|| finite(&mut random));
+    for columns in COLUMNS {
+        let rows = CHUNK / columns;
+        let slices: [&[T]; 5] =
+            core::array::from_fn(|j| data.get(j * rows..(j + 1) * rows).unwrap_or(&[]));
+        let x = if columns == slices.len() && index % 2 == 1 {
+            Features::columns(&slices, rows)?
+        } else {
+            Features::rows(&data[..rows * columns], rows, columns)?
+        };
+        let mut scales = [ColumnScale::ZERO; MOST_COLUMNS];
+        let scales = &mut scales[..columns];
+        scan(&x, scales)?;
+        let (t, offset) = (&chunk.t[..rows], &data[CHUNK - rows..]);
+        let head = Head::new(&coefficients[..columns]).intercept(coefficients[MOST_COLUMNS]);
+        let head = head.offset(offset);
+        let bce = Bce::new().backend(backend)?;
+        let head = head.bce(mode.configure(bce, &chunk.weights[..rows]).unwrap_or(bce));
+        let mut sums = [ColumnSum::default(); MOST_COLUMNS + 1];
+        let sums = &mut sums[..=columns];
+        let mut scratch = [0.0; gradient_scratch(MOST_COLUMNS + 1)];
+        match what {
+            "linear_predict" => {
+                let mut out = [T::from_bits(0); CHUNK];
+                head.logits(&x, &mut out[..rows])?;
+                hash.values(&out);
+                head.predict(&x, &mut out[..rows])?;
+                hash.values(&out);
+            }
+            "linear_gradient" => {
+                head.start_gradient(scales, head.residual_scale()?, sums)?;
+                let mut loss = LossSum::new();
+                head.sum_gradient(&x, t, &mut loss, sums, &mut scratch)?;
+                hash.bytes(&loss.to_bytes());
+                hash_sums(sums, hash);
+            }
+            "linear_hessian_vector" => {
+                let direction = &coefficients[MOST_COLUMNS - columns..];
+                let scale = head.hessian_vector_scale(scales, direction)?;
+                head.start_gradient(scales, scale, sums)?;
+                head.hessian_vector(&x, t, direction, sums, &mut scratch)?;
+                hash_sums(sums, hash);
+            }
+            _ if columns < GRAM => {
+                let mut sums = [ColumnSum::default(); gram_length(GRAM)];
+                let sums = &mut sums[..gram_length(columns + 1)];
+                let mut scratch = [0.0; gram_scratch(GRAM)];
+                for factor in [Factor::Hessian, Factor::SquaredResidual] {
+                    head.start_gram(scales, head.factor_scale(factor)?, sums)?;
+                    head.gram(&x, t, factor, sums, &mut scratch)?;
+                    hash_sums(sums, hash);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// One operation on a chunk, hashed.
-type Run<'a, T> = &'a dyn Fn(&Chunk<T>, &mut Hash) -> Result<(), Error>;
+type Run<'a, T> = &'a dyn Fn(usize, &Chunk<T>, &mut Hash) -> Result<(), Error>;
 
 /// Hashes every operation in every mode on one backend: type, operation, mode, hash.
 pub fn hash_all<T: Element>(
@@ -206,7 +314,7 @@ pub fn hash_all<T: Element>(
     let hash_chunks = |run: Run<'_, T>| {
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
         for index in 0..CHUNKS {
-            run(&chunk(index), &mut hash)?;
+            run(index, &chunk(index), &mut hash)?;
         }
         Ok(hash.0)
     };
@@ -218,7 +326,7 @@ pub fn hash_all<T: Element>(
             if operation.is_none() && mode != Mode::Default {
                 continue;
             }
-            let hash = hash_chunks(&|chunk, hash| {
+            let hash = hash_chunks(&|_, chunk, hash| {
                 let bce = Bce::new().backend(backend)?;
                 let bce = mode.configure(bce, &chunk.weights).unwrap_or(bce);
                 hash_operation(&bce, operation, chunk, hash)
@@ -227,8 +335,16 @@ pub fn hash_all<T: Element>(
         }
     }
     for function in FUNCTIONS {
-        let hash = hash_chunks(&|chunk, hash| hash_function(function, chunk, hash))?;
+        let hash = hash_chunks(&|_, chunk, hash| hash_function(function, chunk, hash))?;
         report(T::NAME, function.name(), Mode::Default.name(), hash);
+    }
+    for mode in [Mode::Default, Mode::AllOptions] {
+        for what in LINEAR {
+            let hash = hash_chunks(&|index, chunk, hash| {
+                hash_linear(what, (mode, backend), index, chunk, hash)
+            })?;
+            report(T::NAME, what, mode.name(), hash);
+        }
     }
     Ok(())
 }
