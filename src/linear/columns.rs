@@ -58,7 +58,8 @@ impl<'a> Columns<'a> {
         let (scratch, _) = scratch
             .split_at_mut_checked(scratch_length(width))
             .unwrap_or_default();
-        let (centers, totals) = scratch.split_at_mut(scratch.len() / 2);
+        let half = scratch.len() / 2;
+        let (centers, totals) = scratch.split_at_mut_checked(half).unwrap_or_default();
         centers.fill(0.0);
         totals.fill(0.0);
         for (center, sum) in centers.iter_mut().zip(sums).take(width) {
