@@ -468,11 +468,8 @@ fn cases_of<T: Element>(cases: &mut Vec<Case>) {
             }
         }
         // The linear head has no classes.
-        let modes = T::modes();
-        for mode in modes
-            .into_iter()
-            .filter(|mode| mode.0 != "rows and classes")
-        {
+        let of_vectors = |mode: &Mode<T>| mode.0 != "rows and classes";
+        for mode in T::modes().into_iter().filter(of_vectors) {
             for operation in linear_operations() {
                 let name = format!("{of} {} {} {}", backend.name(), mode.0, operation.0);
                 let run = move |bytes| {
