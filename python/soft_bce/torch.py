@@ -63,7 +63,10 @@ def binary_cross_entropy_with_logits(
         raise NotImplementedError(f"input must be a floating-point tensor, not {input.dtype}")
     dtype = torch.promote_types(input.dtype, target.dtype)
     compute = dtype if dtype == torch.float64 else torch.float32
-    input, target = input.to(compute), target.to(compute)
+    if input.dtype != compute:
+        input = input.to(compute)
+    if target.dtype != compute:
+        target = target.to(compute)
     if weight is not None:
         weight = weight.to(compute).expand_as(input)
     if pos_weight is not None:
@@ -73,10 +76,13 @@ def binary_cross_entropy_with_logits(
                 f"pos_weight of the shape {tuple(pos_weight.shape)} does not broadcast to {tuple(input.shape)}"
             )
     if torch.is_grad_enabled() and (input.requires_grad or target.requires_grad):
-        loss, _ = _loss_gradient(input, target, weight, pos_weight, reduction)
+        # The op takes three times as long, and only compilers need one.
+        call = _loss_gradient if torch.compiler.is_compiling() else _Eager.apply
+        loss, _ = call(input, target, weight, pos_weight, reduction)
     else:
-        loss = _loss(input, target, weight, pos_weight, reduction)
-    return loss.to(dtype)
+        call = _loss if torch.compiler.is_compiling() else _loss._init_fn
+        loss = call(input, target, weight, pos_weight, reduction)
+    return loss if dtype == compute else loss.to(dtype)
 
 
 class BCEWithLogitsLoss(torch.nn.BCEWithLogitsLoss):
@@ -110,7 +116,7 @@ def _pieces(z, pos_weight):
 
 
 def _run(function, z, t, weight, pos_weight, *before, out=()):
-    """Calls function(z, t, *before) for every piece; errors are in torch's terms."""
+    """Calls function(z, t, *before) for every piece, and returns the last result; errors are in torch's terms."""
     threads = torch.get_num_threads() if z.size >= _PARALLEL else 1
     try:
         for index, options in _pieces(z, pos_weight):
@@ -119,7 +125,7 @@ def _run(function, z, t, weight, pos_weight, *before, out=()):
             if out:
                 places = tuple(array[index] for array in out)
                 options["out"] = places if len(places) > 1 else places[0]
-            function(z[index], t[index], *before, threads=threads, **options)
+            result = function(z[index], t[index], *before, threads=threads, **options)
     except ValueError as error:
         if not hasattr(error, "argument"):
             raise
@@ -127,6 +133,7 @@ def _run(function, z, t, weight, pos_weight, *before, out=()):
             # Once more for the index in the whole.
             _check(z, t, weight)
         raise _in_torchs_terms(error) from None
+    return result
 
 
 def _check(z, t, weight):
@@ -166,8 +173,10 @@ def _arrays(*tensors):
 def _reduced(total, like, reduction):
     value = total.value
     if reduction == "mean":
-        value = total.divided_by(soft_bce.LossSum([like.numel()]))
-    return like.new_tensor(value)
+        count = soft_bce.LossSum()
+        count.add(like.numel())
+        value = total.divided_by(count)
+    return torch.scalar_tensor(value, dtype=like.dtype)
 
 
 @torch.library.custom_op("soft_bce::loss", mutates_args=(), device_types="cpu")
@@ -196,21 +205,30 @@ def _(input, target, weight, pos_weight, reduction):
 def _loss_gradient(
     input: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None, reduction: str
 ) -> tuple[Tensor, Tensor]:
-    """The loss, and every element's gradient by its logit, whatever the reduction."""
+    """The loss, and its gradient by every logit: for "none", that of its own element."""
     arrays = _arrays(input, target, weight, pos_weight)
     gradient = input.new_empty(input.shape)
-    if reduction != "none" and not _negative(*arrays[2:]):
-        total = soft_bce.LossSum()
-        _run(soft_bce.accumulate_gradient, *arrays, total, out=(gradient.numpy(),))
-        return _reduced(total, input, reduction), gradient
-    loss = input.new_empty(input.shape)
-    if _negative(*arrays[2:]):
-        loss.numpy()[...], gradient.numpy()[...], _ = _by_parts(*arrays)
+    out = gradient.numpy()
+    negative = _negative(*arrays[2:])
+    if reduction == "none" or negative:
+        loss = input.new_empty(input.shape)
+        if negative:
+            loss.numpy()[...], out[...], _ = _by_parts(*arrays)
+        else:
+            _run(soft_bce.loss_gradient, *arrays, out=(loss.numpy(), out))
+        if reduction == "none":
+            return loss, gradient
+        total = soft_bce.LossSum(loss.numpy())
+    elif weight is None and pos_weight is None and out.size:
+        function = soft_bce.mean_gradient if reduction == "mean" else soft_bce.sum_gradient
+        value, _ = _run(function, *arrays, out=(out,))
+        return torch.scalar_tensor(value, dtype=input.dtype), gradient
     else:
-        _run(soft_bce.loss_gradient, *arrays, out=(loss.numpy(), gradient.numpy()))
-    if reduction != "none":
-        loss = _reduced(soft_bce.LossSum(loss.numpy()), input, reduction)
-    return loss, gradient
+        total = soft_bce.LossSum()
+        _run(soft_bce.accumulate_gradient, *arrays, total, out=(out,))
+    if reduction == "mean":
+        out /= max(out.size, 1)
+    return _reduced(total, input, reduction), gradient
 
 
 @_loss_gradient.register_fake
@@ -244,28 +262,27 @@ def _setup_context(ctx, inputs, output):
 def _backward(ctx, by_loss, by_gradient):
     """Of loss L(z, t) and gradient g(z, t) by z: dL/dz = g, dg/dz = h, and their derivatives by t."""
     z, t, weight, pos_weight, gradient = ctx.saved_tensors
-    if by_loss is not None and ctx.reduction == "mean":
-        by_loss = by_loss / z.numel()
+    scale = 1 / max(z.numel(), 1) if ctx.reduction == "mean" else 1
     by_z = by_t = None
     if ctx.needs_input_grad[0]:
-        terms = []
         if by_loss is not None:
-            terms.append(by_loss * gradient)
+            by_z = by_loss * gradient
         if by_gradient is not None:
-            terms.append(by_gradient * _hessian(z, t, weight, pos_weight))
-        by_z = sum(terms) if terms else None
+            by_z = _plus(by_z, scale * by_gradient * _hessian(z, t, weight, pos_weight))
     if ctx.needs_input_grad[1]:
-        terms = []
         if by_loss is not None:
-            terms.append(by_loss * _by_target(z, pos_weight))
+            by_t = scale * by_loss * _by_target(z, pos_weight)
         if by_gradient is not None:
             # g = (1 - t) s - p t (1 - s)
             factor = 1 if pos_weight is None else 1 + (pos_weight - 1) * torch.sigmoid(-z)
-            terms.append(-by_gradient * factor)
-        by_t = sum(terms) if terms else None
+            by_t = _plus(by_t, -scale * by_gradient * factor)
         if by_t is not None and weight is not None:
             by_t = weight * by_t
     return by_z, by_t, None, None, None
+
+
+def _plus(a, b):
+    return b if a is None else a + b
 
 
 def _by_target(z, pos_weight):
@@ -276,3 +293,15 @@ def _by_target(z, pos_weight):
 
 
 _loss_gradient.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _Eager(torch.autograd.Function):
+    """_loss_gradient without torch's machinery of custom ops."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        output = _loss_gradient._init_fn(*inputs)
+        _setup_context(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_backward)
