@@ -3,6 +3,7 @@
 use crate::dispatch::Backend;
 use crate::entry::{self, Call, Real, Run, Shaper};
 use crate::error::Error;
+use crate::kernel::general::{General, Kind};
 use crate::kernel::{SmoothedWeighted, Wanted};
 use crate::lane::{FIRMWARE, Float};
 use crate::shape::Shape;
@@ -81,6 +82,11 @@ pub struct Bce<'a, T: Real> {
     /// Pointers, so that programs that never ask for them do not contain them.
     exact: Option<Run<T>>,
     excess: Option<Run<T>>,
+    general: Option<Run<T>>,
+    kind: Kind,
+    temperature: T,
+    /// Of the focal loss.
+    exponent: T,
     /// Where there are weights of rows or classes.
     shaper: Option<&'static Shaper<T>>,
     /// Whether no option was ever set but the backend.
@@ -113,6 +119,10 @@ impl<'a, T: Real> Bce<'a, T> {
             target_tolerance: T::ZERO,
             exact: None,
             excess: None,
+            general: None,
+            kind: Kind::CrossEntropy,
+            temperature: T::ONE,
+            exponent: T::ZERO,
             shaper: None,
             plain: true,
             backend: None,
@@ -220,6 +230,77 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn label_smoothing(mut self, alpha: T) -> Self {
         self.label_smoothing = alpha;
+        self.plain = false;
+        self
+    }
+
+    /// Takes z/T for the logit, T finite and > 0, and u/T for a [teacher's](Self::logit_targets): what
+    /// calibrates a classifier, and softens a teacher. Gradient and Hessian are those by the undivided z:
+    ///
+    /// ```text
+    /// loss = L(z/T, t),  gradient = (σ(z/T) − t)/T,  Hessian = σ(z/T) (1 − σ(z/T))/T²
+    /// ```
+    ///
+    /// Accurate at the true quotient z/T, not at its rounding. `f32` is computed in `f64`; costs several
+    /// times as much. Goes with all options but [`exact`](Self::exact). `examples/temperature.rs` fits a
+    /// temperature. Minimising the distillation loss T² L(z/T, u/T) is minimising this.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let mut gradient = [0.0];
+    /// Bce::new().temperature(2.0).gradient(&[0.0_f32], &[1.0], &mut gradient)?;
+    /// assert_eq!(gradient, [-0.25]); // (1/2 − 1)/2
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn temperature(mut self, temperature: T) -> Self {
+        self.temperature = temperature;
+        self.general = Some(T::general);
+        self.plain = false;
+        self
+    }
+
+    /// Takes `t` for logits u, a teacher's: the target is σ(u), never rounded to a number near 1. For
+    /// s = σ(z) and r = σ(u):
+    ///
+    /// ```text
+    /// loss     = −r ln s − (1 − r) ln(1 − s)
+    /// gradient = s − r
+    /// Hessian  = s (1 − s)
+    /// excess   = r ln(r/s) + (1 − r) ln((1 − r)/(1 − s)) >= 0, the divergence KL(r || s)
+    /// ```
+    ///
+    /// The gradient keeps its relative precision wherever z and u are, also far out on the same side
+    /// and next to each other, and so does the [`excess`](Self::excess); both are 0 where z = u, and
+    /// nowhere else but by underflow. u = ±∞ are the hard labels; a NaN is [`Error::TargetOutOfRange`].
+    ///
+    /// Goes with [`temperature`](Self::temperature), [`weights`](Self::weights) and
+    /// [`row_weights`](Self::row_weights). With `pos_weight`, `pos_weights`, `label_smoothing`,
+    /// `target_tolerance` or `exact` every call is [`Error::UnsupportedOptions`]: another target than the
+    /// teacher's is asked for by its logit.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// let (student, teacher) = ([18.0_f32], [20.0]); // σ(20) rounds to 1
+    /// let mut excess = [0.0];
+    /// let bce = Bce::new().logit_targets();
+    /// bce.excess().loss(&student, &teacher, &mut excess)?;
+    /// assert_eq!(excess, [9.046_519e-9]); // with the target 1 it would be 1.5e-8
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn logit_targets(mut self) -> Self {
+        self.kind = Kind::LogitTargets;
+        self.general = Some(T::general);
+        self.plain = false;
+        self
+    }
+
+    /// Another loss, with its exponent, if it has one.
+    pub(crate) const fn kind(mut self, kind: Kind, exponent: T) -> Self {
+        self.kind = kind;
+        self.exponent = exponent;
+        self.general = Some(T::general);
         self.plain = false;
         self
     }
@@ -415,7 +496,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 start,
                 ..Inputs::new(
                     copy.get(..chunk.len()).unwrap_or(&[]),
-                    Targets::Each(t.next().unwrap_or(&[])),
+                    self.targets(t.next().unwrap_or(&[])),
                     weights.as_mut().and_then(Iterator::next),
                 )
             };
@@ -724,6 +805,9 @@ impl<'a, T: Real> Bce<'a, T> {
                 reason: "exact() excludes weights, row_weights, pos_weight, pos_weights and label_smoothing",
             });
         }
+        if self.general.is_some() {
+            self.check_general(reshaped)?;
+        }
         Ok(reshaped.then_some(SmoothedWeighted {
             pos_weight,
             smoothing,
@@ -732,12 +816,96 @@ impl<'a, T: Real> Bce<'a, T> {
 
     /// The options for logits that are no rows of classes.
     pub(crate) fn options_of_vector(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
-        if self.shaper.is_some() {
+        if self.shaper.is_some() || self.general.is_some() {
             return Err(Error::UnsupportedOptions {
-                reason: "a linear head has one logit a row: weights and pos_weight instead of row_weights and pos_weights",
+                reason: "a linear head excludes row_weights, pos_weights, temperature and logit_targets",
             });
         }
         self.options()
+    }
+
+    /// The options, if there is all that is wanted.
+    fn options_for(&self, wanted: Wanted) -> Result<Option<SmoothedWeighted<T>>, Error> {
+        let options = self.options()?;
+        if wanted.has(Wanted::HESSIAN) && self.kind == Kind::Focal {
+            return Err(Error::UnsupportedOptions {
+                reason: "there is no Hessian of the focal loss",
+            });
+        }
+        Ok(options)
+    }
+
+    /// What excludes what among the losses, the forms of targets, and temperature.
+    fn check_general(&self, reshaped: bool) -> Result<(), Error> {
+        let Self {
+            temperature,
+            exponent,
+            ..
+        } = *self;
+        if !(temperature > T::ZERO && temperature <= T::MAX) {
+            return Err(Error::InvalidOption {
+                option: "temperature",
+                value: temperature.as_f64(),
+                range: "finite and > 0",
+            });
+        }
+        if !(exponent >= T::ZERO && exponent <= T::MAX) {
+            return Err(Error::InvalidOption {
+                option: "beta",
+                value: exponent.as_f64(),
+                range: "finite and >= 0",
+            });
+        }
+        let tolerant = self.target_tolerance != T::ZERO;
+        let excess = self.excess.is_some();
+        let reason = match self.kind {
+            _ if self.exact.is_some() => {
+                "exact() excludes temperature, logit_targets() and losses other than cross-entropy"
+            }
+            Kind::LogitTargets if reshaped || tolerant => {
+                "logit_targets() excludes pos_weight, pos_weights, label_smoothing and target_tolerance"
+            }
+            Kind::SquaredError | Kind::Focal | Kind::Probability if reshaped || excess => {
+                "losses other than cross-entropy exclude pos_weight, pos_weights, label_smoothing and excess()"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::UnsupportedOptions { reason })
+    }
+
+    const fn targets<'b>(&self, t: &'b [T]) -> Targets<'b, T> {
+        if matches!(self.kind, Kind::LogitTargets) {
+            Targets::Logits(t)
+        } else {
+            Targets::Each(t)
+        }
+    }
+
+    /// What computes, and its numbers for `T::general`.
+    fn function(&self, options: Option<SmoothedWeighted<T>>) -> (Run<T>, General) {
+        let Some(general) = self.general else {
+            let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
+            return (run, General::PLAIN);
+        };
+        // |s - t|^0 is 1 everywhere.
+        let none = self.kind == Kind::Focal && self.exponent == T::ZERO;
+        if none && self.temperature == T::ONE {
+            return (T::cross_entropy, General::PLAIN);
+        }
+        let mut numbers = General {
+            kind: if none { Kind::CrossEntropy } else { self.kind },
+            excess: self.excess.is_some(),
+            temperature: self.temperature.as_f64(),
+            exponent: self.exponent.as_f64(),
+            ..General::PLAIN
+        };
+        if let Some(options) = options {
+            numbers.options = SmoothedWeighted {
+                pos_weight: options.pos_weight.as_f64(),
+                smoothing: options.smoothing.as_f64(),
+            };
+        }
+        (general, numbers)
     }
 
     fn check_weights_of_shape(&self) -> Result<(), Error> {
@@ -867,10 +1035,10 @@ impl<'a, T: Real> Bce<'a, T> {
             &mut Outputs<'_, T>,
         ) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let inputs = Inputs::new(z, Targets::Each(t), self.weights);
+        let inputs = Inputs::new(z, self.targets(t), self.weights);
         let result = check_lengths(wanted, &inputs, t, &outputs)
             .and_then(|()| self.check_shape(z.len()))
-            .and_then(|()| self.options())
+            .and_then(|()| self.options_for(wanted))
             .and_then(|options| go_on(options, inputs, &mut outputs));
         if result.is_err() {
             outputs.poison();
@@ -964,10 +1132,11 @@ impl<'a, T: Real> Bce<'a, T> {
         if self.target_tolerance > T::ZERO {
             return self.run_clamped(length, wanted, options, inputs, outputs, sum);
         }
-        let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
+        let (run, general) = self.function(options);
         let call = Call {
             backend: self.backend_or_fastest(),
             options,
+            general,
             slices: Slices {
                 wanted,
                 inputs,

@@ -9,6 +9,7 @@ use crate::dispatch::Backend;
 use crate::error::Error;
 use crate::kernel::exact::Exact;
 use crate::kernel::excess::Excess;
+use crate::kernel::general::General;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
@@ -34,6 +35,8 @@ pub struct Call<'a, T> {
     pub(crate) backend: Backend,
     /// What the options make of the formulas, if anything.
     pub(crate) options: Option<SmoothedWeighted<T>>,
+    /// For `Entries::general`.
+    pub(crate) general: General,
     pub(crate) slices: Slices<'a, T>,
 }
 
@@ -98,6 +101,8 @@ pub trait Entries: Sized + 'static {
     fn single(z: Self, t: Self, loss: bool) -> Option<Self>;
     /// `cross_entropy` with the excess instead of the loss.
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
+    /// What few programs ask for, as `Call::general` says.
+    fn general(call: Call<'_, Self>) -> Result<(), Error>;
     /// The logit of the targets, as a loss.
     fn logit(call: Call<'_, Self>) -> Result<(), Error>;
     /// Adds the positive values or the magnitudes of the negative ones. NaN is both. Whether
@@ -120,12 +125,16 @@ macro_rules! entries {
             const SHAPER: &'static Shaper<Self> = &Shaper {
                 run: |shape, run, call| {
                     let Call {
-                        backend, options, ..
+                        backend,
+                        options,
+                        general,
+                        slices,
                     } = call;
-                    shape.run(backend, call.slices, |slices| {
+                    shape.run(backend, slices, |slices| {
                         run(Call {
                             backend,
                             options,
+                            general,
                             slices,
                         })
                     })
@@ -171,6 +180,10 @@ macro_rules! entries {
                 } else {
                     Self::cross_entropy(call)
                 }
+            }
+            fn general(call: Call<'_, Self>) -> Result<(), Error> {
+                let general = call.general;
+                call.apply(general)
             }
             fn logit(call: Call<'_, Self>) -> Result<(), Error> {
                 call.apply(Logit)

@@ -18,8 +18,16 @@ pub enum Error {
     },
     /// A target is NaN or outside [0, 1], by more than
     /// [`target_tolerance`](crate::Bce::target_tolerance) allows. For
-    /// [`logit`](crate::logit()), a probability is.
+    /// [`logit`](crate::logit()), a probability is; for
+    /// [`logit_targets`](crate::Bce::logit_targets), a teacher's logit is NaN.
     TargetOutOfRange {
+        /// The first such index.
+        index: usize,
+        /// The value found there, widened to `f64` (exact).
+        value: f64,
+    },
+    /// A probability is NaN or outside [0, 1].
+    ProbabilityOutOfRange {
         /// The first such index.
         index: usize,
         /// The value found there, widened to `f64` (exact).
@@ -180,6 +188,9 @@ impl fmt::Display for Error {
             },
             Self::TargetOutOfRange { index, value } => {
                 write!(f, "target {value} at index {index} is not in [0, 1]")
+            }
+            Self::ProbabilityOutOfRange { index, value } => {
+                write!(f, "probability {value} at index {index} is not in [0, 1]")
             }
             Self::InvalidWeight { index, value } => {
                 write!(f, "weight {value} at index {index} is not finite and >= 0")

@@ -28,6 +28,7 @@ pub(crate) mod double;
 pub(crate) mod exact;
 pub(crate) mod excess;
 mod fixed;
+pub(crate) mod general;
 
 use crate::lane::{Float, Lane};
 
@@ -573,7 +574,7 @@ impl<T: Float> Pointwise<T> for Plain {
 ///
 /// With w = (1 - t') + p t' and the linear factor u = 1 - t' (z >= 0) or p t'
 /// (z < 0): loss = u a + w log1p(e), gradient = +-(u - w q), Hessian = w (q - q^2).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SmoothedWeighted<T> {
     pub(crate) pos_weight: T,
     pub(crate) smoothing: T,

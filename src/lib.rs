@@ -46,8 +46,10 @@ pub mod exact;
 mod kernel;
 mod lane;
 pub mod linear;
+mod losses;
 #[cfg(feature = "rayon")]
 mod par;
+pub mod probability;
 pub mod scalar;
 mod shape;
 mod slices;
@@ -59,5 +61,6 @@ pub use bce::Bce;
 pub use dispatch::Backend;
 pub use entry::Real;
 pub use error::Error;
+pub use losses::{Focal, SquaredError};
 pub use slices::{log_sigmoid, logit, sigmoid, softplus};
 pub use sum::LossSum;

@@ -89,6 +89,7 @@ use crate::dispatch::Backend;
 use crate::entry::{Call, Real};
 use crate::error::Error;
 use crate::kernel::Wanted;
+use crate::kernel::general::General;
 use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
 use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
@@ -160,6 +161,7 @@ impl<T: Real> LogitFunction<T> for Sigmoid {
         T::cross_entropy(Call {
             backend: self.0,
             options: None,
+            general: General::PLAIN,
             slices: Slices {
                 wanted,
                 inputs,

@@ -4,6 +4,7 @@ use crate::dispatch::Backend;
 use crate::entry::{Call, Real};
 use crate::error::Error;
 use crate::kernel::Wanted;
+use crate::kernel::general::General;
 use crate::lane::Float;
 use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
@@ -126,6 +127,7 @@ fn map<T: Float>(
         function(Call {
             backend: Backend::detect(),
             options: None,
+            general: General::PLAIN,
             slices: Slices {
                 wanted,
                 inputs: Inputs::new(z, t, None),

@@ -35,13 +35,15 @@ pub(crate) const MAIN_LOOP: usize = 64;
 pub(crate) enum Targets<'a, T> {
     Each(&'a [T]),
     All(T),
+    /// Given as logits: any number.
+    Logits(&'a [T]),
 }
 
 impl<'a, T> Targets<'a, T> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn each(self) -> Option<&'a [T]> {
         match self {
-            Self::Each(t) => Some(t),
+            Self::Each(t) | Self::Logits(t) => Some(t),
             Self::All(_) => None,
         }
     }
@@ -87,6 +89,7 @@ impl<'a, T: Copy> Inputs<'a, T> {
             z: take(&mut self.z),
             t: match &mut self.t {
                 Targets::Each(t) => Targets::Each(take(t)),
+                Targets::Logits(t) => Targets::Logits(take(t)),
                 Targets::All(t) => Targets::All(*t),
             },
             weights: self.weights.as_mut().map(take),
@@ -191,9 +194,10 @@ impl<T: Float> Slices<'_, T> {
         for index in start..start + length {
             let weight = self.inputs.weights.and_then(|weights| weights.get(index));
             let weight = weight.map_or(1.0, |weight| weight.as_f64());
-            if let Targets::Each(t) = self.inputs.t
+            let logits = matches!(self.inputs.t, Targets::Logits(_));
+            if let Some(t) = self.inputs.t.each()
                 && let Some(value) = t.get(index).map(|t| t.as_f64())
-                && !(0.0..=1.0).contains(&value)
+                && !((0.0..=1.0).contains(&value) || logits && !value.is_nan())
                 && weight != 0.0
             {
                 return Err(Error::TargetOutOfRange { index, value });
@@ -324,6 +328,12 @@ fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
     }
 }
 
+/// 0 for what is a number.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn nan_alone<L: Lane>(t: L) -> L {
+    L::select(t.equal(t), L::splat(L::Real::ZERO), t)
+}
+
 /// What becomes of the losses that are to be summed.
 enum Losses<'a, T> {
     /// They are what `finish` returns.
@@ -366,6 +376,11 @@ fn finish<
         Targets::Each(t) => {
             let t = L::load(elements::<L, WHOLE>(t, at, end));
             seen.note(t, weight);
+            t
+        }
+        Targets::Logits(t) => {
+            let t = L::load(elements::<L, WHOLE>(t, at, end));
+            seen.note(nan_alone(t), weight);
             t
         }
         Targets::All(t) => L::splat(t),
@@ -1074,9 +1089,13 @@ impl<T: Float> Job for Check<'_, '_, T> {
         let Inputs { z, t, weights, .. } = self.0.inputs;
         let mut seen = Extremes::<T::Lane<I>>::nothing();
         for at in (0..z.len()).step_by(<T::Lane<I>>::WIDTH) {
-            if let Targets::Each(t) = t {
-                let t = <T::Lane<I>>::load(elements::<T::Lane<I>, false>(t, at, z.len()));
-                seen.note(t, load_some::<_, false>(weights, at, z.len()));
+            if let Some(each) = t.each() {
+                let mut target =
+                    <T::Lane<I>>::load(elements::<T::Lane<I>, false>(each, at, z.len()));
+                if matches!(t, Targets::Logits(_)) {
+                    target = nan_alone(target);
+                }
+                seen.note(target, load_some::<_, false>(weights, at, z.len()));
             }
         }
         if seen.are_suspect() {

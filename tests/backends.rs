@@ -147,17 +147,22 @@ fn compare<T: Element>() {
                 for mode in Mode::ALL {
                     let t = if mode.is_weighted() { masked } else { t };
                     let on = |backend| {
-                        let bce = Bce::new().backend(backend).expect("it is available");
-                        mode.configure(bce, &inputs.w[range.clone()])
+                        let bce = mode.configure(Bce::new(), &inputs.w[range.clone()])?;
+                        Some(bce.backend(backend).expect("it is available"))
                     };
                     let Some(scalar) = on(Backend::Scalar) else {
                         continue;
                     };
                     let expected = Operation::ALL.map(|operation| call(operation, &scalar, z, t));
-                    check_agreement(&expected);
+                    if mode != Mode::Focal {
+                        check_agreement(&expected);
+                    }
                     for &backend in &others {
                         let bce = on(backend).expect("as for Scalar");
                         for (operation, expected) in Operation::ALL.into_iter().zip(&expected) {
+                            if !mode.has(operation) {
+                                continue;
+                            }
                             let found = call(operation, &bce, z, t);
                             if let Some(difference) = difference(&found, expected) {
                                 panic!(

@@ -8,6 +8,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["lib"],
     &["linear", "linear::par"],
+    &["losses", "probability"],
     &["bce", "exact", "par", "scalar", "slices"],
     &["entry"],
     &["shape"],
@@ -27,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
         "kernel::exact",
         "kernel::excess",
         "kernel::fixed",
+        "kernel::general",
     ],
     &["span_sum"],
     &[

@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rug::Float;
-use soft_bce::{Backend, Bce, Error, LossSum};
+use soft_bce::{Backend, Bce, Error, LossSum, SquaredError};
 use soft_bce_fuzz::{
     Arrays, Elements, Function, Operation, Placed, Real, Target, Weight, bits, bits_of, exact_sum,
     function, operation,
@@ -32,6 +32,12 @@ enum Mode {
     },
     Exact,
     Excess,
+    /// Weights of rows of one element.
+    Rows,
+    Temperature(Weight),
+    /// The excess over a teacher.
+    LogitTargets(Weight),
+    SquaredError,
     /// sigmoid and so on, which run on the fastest backend.
     Slices(#[arbitrary(with = function)] Function),
 }
@@ -69,12 +75,32 @@ fn configure<'a, F: Real>(mode: Mode, weights: &'a [F]) -> Option<Bce<'a, F>> {
         }
         Mode::Exact => F::exact(bce),
         Mode::Excess => Some(bce.excess()),
+        Mode::Rows => Some(bce.row_weights(weights)),
+        Mode::Temperature(temperature) => Some(bce.temperature(positive(temperature))),
+        Mode::LogitTargets(temperature) => Some(
+            bce.logit_targets()
+                .temperature(positive(temperature))
+                .excess(),
+        ),
+        Mode::SquaredError => Some(*SquaredError::new()),
         Mode::Slices(_) => None,
     }
 }
 
+fn positive<F: Real>(weight: Weight) -> F {
+    let value: F = weight.value();
+    if value.to_f64() > 0.0 {
+        value
+    } else {
+        F::from_f64(1.0)
+    }
+}
+
 fn weighted(mode: Mode) -> bool {
-    matches!(mode, Mode::Weights | Mode::Options { weighted: true, .. })
+    matches!(
+        mode,
+        Mode::Weights | Mode::Rows | Mode::Options { weighted: true, .. }
+    )
 }
 
 fn check<F: Real>(input: &Input) {

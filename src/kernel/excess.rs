@@ -43,12 +43,11 @@ fn divergence<W: Lane<Real = f64>>(near: W::Mask, x: W, r: W, linear: W, a: W, l
     W::select(near, by_polynomial, x.fma(logarithm, linear))
 }
 
-/// The excess in `f64`.
+/// The excess in `f64`; `exp` is that of z.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn excess<W: Lane<Real = f64>>(z: W, t: W) -> W {
+pub(crate) fn excess<W: Lane<Real = f64>>(z: W, t: W, exp: ExpNeg<W>) -> W {
     let (zero, one, sign_bit) = (splat::<W>(0.0), splat::<W>(1.0), splat::<W>(-0.0));
     let minus_a = z.or_bits(sign_bit);
-    let exp = ExpNeg::of::<true>(z);
     let log1p = log1p_of(minus_a, exp);
     let wanted = Wanted::LOSS.and(Wanted::GRADIENT);
     let plain = Plain.finish::<W, true>(z, t, exp, wanted);
@@ -97,9 +96,10 @@ impl<T: Float> Pointwise<T> for Excess {
         wanted: Wanted,
     ) -> Point<L> {
         let (z_halves, t_halves) = (z.widen(), t.widen());
-        let low = excess(z_halves.0, t_halves.0);
+        let of = ExpNeg::of::<true>;
+        let low = excess(z_halves.0, t_halves.0, of(z_halves.0));
         let high = if L::HALVES == 2 {
-            excess(z_halves.1, t_halves.1)
+            excess(z_halves.1, t_halves.1, of(z_halves.1))
         } else {
             low
         };

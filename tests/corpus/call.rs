@@ -1,7 +1,7 @@
 //! What can be called, and how.
 
 use super::Format;
-use soft_bce::{Bce, Error, LossSum, Real};
+use soft_bce::{Bce, Error, Focal, LossSum, Real, SquaredError};
 
 /// An entry point of `Bce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,11 +156,16 @@ pub enum Mode {
     TinyOptions,
     /// A positive weight for each of three classes, or one, and weights of rows and elements.
     Shaped,
+    Temperature,
+    /// The excess over a teacher, with a temperature.
+    LogitTargets,
+    SquaredError,
+    Focal,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Default,
         Self::Weights,
         Self::PosWeight,
@@ -171,6 +176,10 @@ impl Mode {
         Self::WeightedExcess,
         Self::TinyOptions,
         Self::Shaped,
+        Self::Temperature,
+        Self::LogitTargets,
+        Self::SquaredError,
+        Self::Focal,
     ];
 
     /// Its name in `tests/hashes.txt` and in tables.
@@ -186,6 +195,10 @@ impl Mode {
             Self::WeightedExcess => "weighted_excess",
             Self::TinyOptions => "tiny_options",
             Self::Shaped => "shaped",
+            Self::Temperature => "temperature",
+            Self::LogitTargets => "logit_targets",
+            Self::SquaredError => "squared_error",
+            Self::Focal => "focal",
         }
     }
 
@@ -197,7 +210,13 @@ impl Mode {
         )
     }
 
-    /// The call in this mode, or `None` where the type does not have it.
+    /// Whether it has the operation: there is no Hessian of the focal loss.
+    pub fn has(self, operation: Operation) -> bool {
+        self != Self::Focal || !operation.output_names().contains(&"hessian")
+    }
+
+    /// The call in this mode, or `None` where the type does not have it. Of `bce` other losses keep
+    /// nothing.
     pub fn configure<'a, T: Element>(
         self,
         bce: Bce<'a, T>,
@@ -228,6 +247,10 @@ impl Mode {
                     .pos_weights(&T::POS_WEIGHTS[..classes])
                     .label_smoothing(eighth)
             }
+            Self::Temperature => bce.temperature(T::from_f64(1.7)),
+            Self::LogitTargets => bce.temperature(T::from_f64(0.75)).logit_targets().excess(),
+            Self::SquaredError => *SquaredError::new(),
+            Self::Focal => *Focal::new(T::from_f64(1.5)),
             Self::TinyOptions => bce.pos_weight(T::TINY).label_smoothing(T::from_f64(1e-6)),
         })
     }

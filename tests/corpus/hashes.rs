@@ -140,7 +140,7 @@ const FUNCTIONS: [Function; 4] = [
     Function::Softplus,
     Function::Logit,
 ];
-const MODES: [Mode; 8] = [
+const MODES: [Mode; 12] = [
     Mode::Default,
     Mode::Weights,
     Mode::PosWeight,
@@ -149,6 +149,10 @@ const MODES: [Mode; 8] = [
     Mode::Exact,
     Mode::Excess,
     Mode::Shaped,
+    Mode::Temperature,
+    Mode::LogitTargets,
+    Mode::SquaredError,
+    Mode::Focal,
 ];
 
 fn hash_operation<T: Element>(
@@ -323,12 +327,12 @@ pub fn hash_all<T: Element>(
             continue;
         }
         for (name, operation) in OPERATIONS {
-            if operation.is_none() && mode != Mode::Default {
+            if operation.map_or(mode != Mode::Default, |operation| !mode.has(operation)) {
                 continue;
             }
             let hash = hash_chunks(&|_, chunk, hash| {
-                let bce = Bce::new().backend(backend)?;
-                let bce = mode.configure(bce, &chunk.weights).unwrap_or(bce);
+                let bce = mode.configure(Bce::new(), &chunk.weights);
+                let bce = bce.unwrap_or_default().backend(backend)?;
                 hash_operation(&bce, operation, chunk, hash)
             })?;
             report(T::NAME, name, mode.name(), hash);

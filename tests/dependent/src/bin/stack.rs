@@ -77,6 +77,14 @@ fn modes<T: Element>() -> Vec<Mode<T>> {
                 .pos_weights(&w[..w.len().min(1)]);
             bce.label_smoothing(T::of(0.1))
         }),
+        ("temperature", |bce, w| {
+            let bce = bce.weights(w).temperature(T::of(1.7));
+            bce.label_smoothing(T::of(0.1))
+        }),
+        ("excess over a teacher", |bce, w| {
+            let bce = bce.row_weights(w).temperature(T::of(0.75));
+            bce.logit_targets().excess()
+        }),
         ("excess", |bce, _| bce.excess()),
         ("excess weighted", |bce, w| bce.excess().weights(w)),
     ]
@@ -429,7 +437,7 @@ fn call<T: Element>(
         let weights: Vec<T> = (0..*length).map(|i| T::of((i % 5) as f64)).collect();
         let bad = index == lengths.len();
         if bad {
-            arrays.t[length - 2] = T::of(1.5);
+            arrays.t[length - 2] = T::of(f64::NAN);
         }
         let bce = Bce::new().backend(backend).expect("it is available");
         let bce = mode.1(bce, &weights);
@@ -468,7 +476,8 @@ fn cases_of<T: Element>(cases: &mut Vec<Case>) {
             }
         }
         // The linear head has no classes.
-        let of_vectors = |mode: &Mode<T>| mode.0 != "rows and classes";
+        let excluded = ["rows and classes", "temperature", "excess over a teacher"];
+        let of_vectors = |mode: &Mode<T>| !excluded.contains(&mode.0);
         for mode in T::modes().into_iter().filter(of_vectors) {
             for operation in linear_operations() {
                 let name = format!("{of} {} {} {}", backend.name(), mode.0, operation.0);

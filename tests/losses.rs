@@ -1,0 +1,258 @@
+//! Temperature, targets as logits, squared error, focal loss, probabilities: known values, limits, zeros,
+//! the same bits everywhere, and errors. Accuracy is the oracle's.
+
+mod corpus;
+
+use corpus::{Element, Random, known, numbers};
+use soft_bce::{Backend, Bce, Error, Focal, SquaredError, probability};
+
+/// Student, teacher, their divergence and gradient: through a target that is rounded the first is off by 68 %.
+fn teachers<T: Element>([z, u, excess, gradient]: [f64; 4], tolerance: f64) {
+    for backend in Backend::available() {
+        let bce = Bce::new().backend(backend).unwrap().logit_targets();
+        let (z, u) = ([T::from_f64(z)], [T::from_f64(u)]);
+        let (mut loss, mut found) = ([z[0]], [z[0]]);
+        bce.excess()
+            .loss_gradient(&z, &u, &mut loss, &mut found)
+            .unwrap();
+        assert!((loss[0].to_f64() / excess - 1.0).abs() < tolerance);
+        assert!((found[0].to_f64() / gradient - 1.0).abs() < tolerance);
+    }
+}
+
+#[test]
+fn a_teacher_next_to_certainty_is_not_rounded() {
+    let [single, double] = known::TEACHERS;
+    teachers::<f32>(single, 1e-7);
+    teachers::<f64>(double, 2e-15);
+}
+
+/// Logits of every kind.
+fn logits<T: Element>() -> Vec<T> {
+    let mut random = Random::new(3);
+    let mut logits: Vec<T> = numbers::logits()
+        .flat_map(|z: T| [z, z.negated()])
+        .collect();
+    logits.extend((0..300).map(|_| numbers::random_logit::<T>(&mut random)));
+    logits.retain(|z| !z.to_f64().is_nan());
+    logits
+}
+
+fn zeros_and_signs<T: Element>() {
+    let logits = logits::<T>();
+    let bce = Bce::new().logit_targets().excess();
+    let (mut loss, mut g) = (logits.clone(), logits.clone());
+    bce.loss_gradient(&logits, &logits, &mut loss, &mut g)
+        .unwrap();
+    assert!(loss.iter().chain(&g).all(|x| x.to_bits() == 0));
+    for (i, &teacher) in logits.iter().enumerate() {
+        let u = vec![teacher; logits.len()];
+        let bce = bce.temperature(T::from_f64([1.0, 0.4, 3.0][i % 3]));
+        bce.loss_gradient(&logits, &u, &mut loss, &mut g).unwrap();
+        for ((z, loss), g) in logits.iter().zip(&loss).zip(&g) {
+            assert!(loss.to_f64() >= 0.0, "{z:?} {teacher:?}: {loss:?}");
+            let (z, u, g) = (z.to_f64(), teacher.to_f64(), g.to_f64());
+            assert!(g == 0.0 || (g > 0.0) == (z > u), "{z:?} {u:?}: {g:?}");
+            assert!(g != 0.0 || g.is_sign_positive());
+        }
+    }
+}
+
+#[test]
+fn the_divergence_is_zero_at_the_teacher_and_never_negative() {
+    zeros_and_signs::<f32>();
+    zeros_and_signs::<f64>();
+}
+
+fn no_nan<T: Element>() {
+    let mut random = Random::new(4);
+    let logits = logits::<T>();
+    let t: Vec<T> = logits
+        .iter()
+        .map(|&z| numbers::random_target(z, &mut random))
+        .collect();
+    let [mut a, mut b, mut c] = [(); 3].map(|()| logits.clone());
+    let mut all_numbers = |bce: &Bce<'_, T>, hessian: bool| {
+        for t in [
+            &t,
+            &vec![T::from_f64(0.0); t.len()],
+            &vec![T::from_f64(1.0); t.len()],
+        ] {
+            if hessian {
+                bce.loss_gradient_hessian(&logits, t, &mut a, &mut b, &mut c)
+                    .unwrap();
+                assert!(c.iter().all(|x| !x.to_f64().is_nan()));
+            } else {
+                bce.loss_gradient(&logits, t, &mut a, &mut b).unwrap();
+            }
+            assert!(a.iter().all(|x| x.to_f64() >= 0.0), "{bce:?}");
+            assert!(b.iter().all(|x| !x.to_f64().is_nan()), "{bce:?}");
+        }
+    };
+    for beta in [0.0, 0.25, 1.0, 1.5, 2.0, 40.0] {
+        all_numbers(&Focal::new(T::from_f64(beta)), false);
+    }
+    all_numbers(&SquaredError::new(), true);
+    for temperature in [1e-3, 0.5, 1.0, 30.0] {
+        let temperature = T::from_f64(temperature);
+        all_numbers(&SquaredError::new().temperature(temperature), true);
+        all_numbers(
+            &Focal::new(T::from_f64(2.0)).temperature(temperature),
+            false,
+        );
+        all_numbers(&Bce::new().temperature(temperature), true);
+        let smoothed = Bce::new()
+            .label_smoothing(T::from_f64(0.1))
+            .pos_weight(T::from_f64(3.0));
+        all_numbers(&smoothed.temperature(temperature), true);
+    }
+}
+
+#[test]
+fn no_result_is_nan_at_any_logit() {
+    no_nan::<f32>();
+    no_nan::<f64>();
+}
+
+#[test]
+fn a_focal_loss_of_exponent_zero_is_cross_entropy_to_the_bit() {
+    let z = logits::<f32>();
+    let t: Vec<f32> = (0..z.len()).map(|i| (i % 11) as f32 / 10.0).collect();
+    let [mut a, mut b, mut c, mut d] = [(); 4].map(|()| z.clone());
+    Focal::new(0.0)
+        .loss_gradient(&z, &t, &mut a, &mut b)
+        .unwrap();
+    Bce::new().loss_gradient(&z, &t, &mut c, &mut d).unwrap();
+    let bits = |of: &[f32]| of.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!((bits(&a), bits(&b)), (bits(&c), bits(&d)));
+}
+
+/// optax's `sigmoid_focal_loss` is (1 − p_t)^γ times cross-entropy: the same for hard labels.
+#[test]
+fn the_focal_loss_of_hard_labels_is_that_of_lin() {
+    let (z, t) = ([1.5_f64, -0.5, 3.0, -7.0], [1.0, 0.0, 0.0, 1.0]);
+    let mut loss = [0.0; 4];
+    Focal::new(2.0).loss(&z, &t, &mut loss).unwrap();
+    for i in 0..4 {
+        let p = 1.0 / (1.0 + (-z[i]).exp());
+        let p_t = if t[i] == 1.0 { p } else { 1.0 - p };
+        let right = (1.0 - p_t).powi(2) * -p_t.ln();
+        assert!((loss[i] / right - 1.0).abs() < 1e-13);
+    }
+}
+
+#[test]
+fn limits_at_infinite_logits() {
+    let infinity = f64::INFINITY;
+    let (z, u) = (
+        [infinity, infinity, -infinity, -infinity, infinity],
+        [infinity, 1000.0, -infinity, 0.0, -infinity],
+    );
+    let mut loss = [7.0; 5];
+    let bce = Bce::new().logit_targets();
+    for bce in [bce, bce.excess()] {
+        bce.loss(&z, &u, &mut loss).unwrap();
+        assert_eq!(loss, [0.0, infinity, 0.0, infinity, infinity]);
+    }
+    let mut g = [7.0; 5];
+    bce.gradient(&z, &u, &mut g).unwrap();
+    assert_eq!(g, [0.0, 0.0, 0.0, -0.5, 1.0]);
+    let error = bce.sum(&[0.0, 0.0], &[1.0, f64::NAN]).unwrap_err();
+    assert!(matches!(error, Error::TargetOutOfRange { index: 1, value } if value.is_nan()));
+    assert_eq!(
+        bce.weights(&[1.0, 0.0]).sum(&[0.0, 0.0], &[0.0, f64::NAN]),
+        Ok(std::f64::consts::LN_2)
+    );
+    Focal::new(2.0)
+        .gradient(&z, &[0.0, 1.0, 1.0, 0.25, 0.5], &mut g)
+        .unwrap();
+    assert_eq!(g, [1.0, 0.0, -1.0, -0.015625, 0.125]);
+    SquaredError::new()
+        .loss(&z, &[0.0, 1.0, 1.0, 0.25, 0.5], &mut loss)
+        .unwrap();
+    assert_eq!(loss, [1.0, 0.0, 1.0, 0.0625, 0.25]);
+}
+
+#[test]
+fn probabilities_have_the_limits_and_bits_of_every_backend() {
+    let infinity = f32::INFINITY;
+    let y = [0.0, 1.0, 0.5, 0.0, 1.0, 0.5, 0.25];
+    let p = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.25];
+    let [mut loss, mut g] = [[7.0_f32; 7]; 2];
+    probability::loss(&y, &p, &mut loss).unwrap();
+    probability::gradient(&y, &p, &mut g).unwrap();
+    assert_eq!(
+        loss[..6],
+        [0.0, infinity, infinity, infinity, 0.0, infinity]
+    );
+    assert_eq!(
+        g,
+        [1.0, -infinity, -infinity, infinity, -1.0, infinity, 0.0]
+    );
+    assert_eq!(probability::sum::<f64>(&[], &[]), Ok(0.0));
+    assert_eq!(probability::mean::<f64>(&[], &[]), Err(Error::Empty));
+    let error = probability::loss(&[2.0; 2], &[0.5, -0.1], &mut [7.0; 2]).unwrap_err();
+    assert_eq!(
+        error,
+        Error::ProbabilityOutOfRange {
+            index: 1,
+            value: -0.1
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "probability -0.1 at index 1 is not in [0, 1]"
+    );
+    let mut out = [7.0_f64; 2];
+    let error = probability::gradient(&[0.5, 2.0], &[0.5, 0.5], &mut out);
+    assert_eq!(
+        error,
+        Err(Error::TargetOutOfRange {
+            index: 1,
+            value: 2.0
+        })
+    );
+    assert!(out.iter().all(|x| x.is_nan()));
+    let error = probability::loss(&[0.5], &[0.5; 2], &mut out[..1]);
+    assert_eq!(
+        error,
+        Err(Error::LengthMismatch {
+            argument: "p",
+            expected: 1,
+            found: 2
+        })
+    );
+}
+
+#[test]
+fn options_that_exclude_each_other() {
+    let unsupported = |bce: Bce<'_, f32>| {
+        let error = bce.sum(&[0.0], &[0.5]).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedOptions { .. }), "{error}");
+    };
+    let teacher = Bce::new().logit_targets();
+    unsupported(teacher.pos_weight(2.0));
+    unsupported(teacher.pos_weights(&[2.0]));
+    unsupported(teacher.label_smoothing(0.1));
+    unsupported(teacher.target_tolerance(0.1));
+    unsupported(teacher.exact());
+    unsupported(Bce::new().temperature(2.0).exact());
+    unsupported(SquaredError::new().excess());
+    unsupported(SquaredError::new().label_smoothing(0.1));
+    unsupported(Focal::new(1.0).pos_weight(2.0));
+    let [mut g, mut h] = [[7.0_f32]; 2];
+    let error = Focal::new(1.0)
+        .gradient_hessian(&[0.0], &[0.5], &mut g, &mut h)
+        .unwrap_err();
+    assert!(matches!(error, Error::UnsupportedOptions { .. }));
+    assert!(g[0].is_nan() && h[0].is_nan());
+    for (bce, option) in [
+        (Bce::new().temperature(0.0), "temperature"),
+        (Bce::new().temperature(f32::INFINITY), "temperature"),
+        (*Focal::new(-1.0), "beta"),
+        (*Focal::new(f32::NAN), "beta"),
+    ] {
+        let error = bce.sum(&[0.0], &[0.5]).unwrap_err();
+        assert!(matches!(error, Error::InvalidOption { option: found, .. } if found == option));
+    }
+}
