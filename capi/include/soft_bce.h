@@ -35,7 +35,9 @@
  *     any other every element of every output array is NaN, but soft_bce_gradient_in_place leaves
  *     its buffer as it was.
  *   - `bad_index` is optional (may be null). It is written where the status is
- *     SOFT_BCE_TARGET_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the first such index.
+ *     SOFT_BCE_TARGET_OUT_OF_RANGE, SOFT_BCE_PROBABILITY_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the
+ *     first such index; and for SOFT_BCE_INVALID_ROW_WEIGHT and SOFT_BCE_INVALID_POS_WEIGHT: the first
+ *     such row or class.
  *   - The floating-point environment is C's default: rounding to nearest, subnormals not flushed
  *     to zero. (Linking with -ffast-math can change it at start-up.)
  *   - No function allocates, locks, or keeps a pointer. All may be called from any thread, at
@@ -98,6 +100,25 @@
 #define SOFT_BCE_EXCESS 2
 
 /**
+ * A flag of options: `t` holds logits u, a teacher's, and the target is 1 / (1 + exp(-u)), never
+ * rounded; +-infinity are the hard labels, NaN is SOFT_BCE_TARGET_OUT_OF_RANGE. Excludes pos_weight,
+ * pos_weights, label_smoothing, target_tolerance and SOFT_BCE_EXACT.
+ */
+#define SOFT_BCE_LOGIT_TARGETS 4
+
+/**
+ * A flag of options: the loss is (s - t)^2. Excludes pos_weight, pos_weights, label_smoothing and
+ * the other flags.
+ */
+#define SOFT_BCE_SQUARED_ERROR 8
+
+/**
+ * A flag of options: the loss is |s - t|^beta times cross-entropy. There is no Hessian of it. Excludes
+ * what SOFT_BCE_SQUARED_ERROR excludes.
+ */
+#define SOFT_BCE_FOCAL 16
+
+/**
  * What became of a call. Values keep their meaning; later versions may add more.
  */
 enum soft_bce_status
@@ -136,8 +157,8 @@ enum soft_bce_status
     SOFT_BCE_INVALID_WEIGHT = 6,
     /**
      * An option is out of its range: pos_weight finite and > 0 (0 stands for 1), label_smoothing
-     * in [0, 1], target_tolerance finite and >= 0; or an unknown bit of flags is set, or backend
-     * is unknown.
+     * in [0, 1], target_tolerance and beta finite and >= 0, temperature finite and > 0 (0 stands for
+     * 1); or an unknown bit of flags is set, or backend is unknown.
      */
     SOFT_BCE_INVALID_OPTION = 7,
     /**
@@ -160,6 +181,22 @@ enum soft_bce_status
      * A fault of the library. Please report it.
      */
     SOFT_BCE_INTERNAL_ERROR = 12,
+    /**
+     * The number of row_weights or of pos_weights does not divide `n`.
+     */
+    SOFT_BCE_LENGTH_MISMATCH = 13,
+    /**
+     * A weight of a row is NaN, infinite or negative; -0 is 0.
+     */
+    SOFT_BCE_INVALID_ROW_WEIGHT = 14,
+    /**
+     * The pos_weight of a class is NaN, infinite or not positive.
+     */
+    SOFT_BCE_INVALID_POS_WEIGHT = 15,
+    /**
+     * A probability is NaN or outside [0, 1].
+     */
+    SOFT_BCE_PROBABILITY_OUT_OF_RANGE = 16,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -228,7 +265,7 @@ typedef struct soft_bce_options_f32 {
      */
     float label_smoothing;
     /**
-     * 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
+     * 0, or some of SOFT_BCE_EXACT, SOFT_BCE_EXCESS and the other flags.
      */
     uint32_t flags;
     /**
@@ -239,6 +276,33 @@ typedef struct soft_bce_options_f32 {
      * Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
      */
     float target_tolerance;
+    /**
+     * Logits, and those of SOFT_BCE_LOGIT_TARGETS, are divided by it, finite and greater
+     * than 0; gradients and Hessians are by the undivided logit. 0 stands for 1.
+     */
+    float temperature;
+    /**
+     * The exponent of SOFT_BCE_FOCAL, finite and >= 0.
+     */
+    float beta;
+    /**
+     * The weight of each row, or null: element i has row_weights[i / (n / row_count)], finite
+     * and not negative, which multiplies `weights`. A weight of 0 removes the row.
+     */
+    const float *row_weights;
+    /**
+     * How many there are; has to divide `n`.
+     */
+    size_t row_count;
+    /**
+     * The pos_weight of each class, or null: element i has pos_weights[i % class_count],
+     * finite and greater than 0. Excludes pos_weight.
+     */
+    const float *pos_weights;
+    /**
+     * How many there are; has to divide `n`.
+     */
+    size_t class_count;
 } soft_bce_options_f32;
 
 /**
@@ -276,7 +340,7 @@ typedef struct soft_bce_options_f64 {
      */
     double label_smoothing;
     /**
-     * 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
+     * 0, or some of SOFT_BCE_EXACT, SOFT_BCE_EXCESS and the other flags.
      */
     uint32_t flags;
     /**
@@ -287,6 +351,33 @@ typedef struct soft_bce_options_f64 {
      * Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
      */
     double target_tolerance;
+    /**
+     * Logits, and those of SOFT_BCE_LOGIT_TARGETS, are divided by it, finite and greater
+     * than 0; gradients and Hessians are by the undivided logit. 0 stands for 1.
+     */
+    double temperature;
+    /**
+     * The exponent of SOFT_BCE_FOCAL, finite and >= 0.
+     */
+    double beta;
+    /**
+     * The weight of each row, or null: element i has row_weights[i / (n / row_count)], finite
+     * and not negative, which multiplies `weights`. A weight of 0 removes the row.
+     */
+    const double *row_weights;
+    /**
+     * How many there are; has to divide `n`.
+     */
+    size_t row_count;
+    /**
+     * The pos_weight of each class, or null: element i has pos_weights[i % class_count],
+     * finite and greater than 0. Excludes pos_weight.
+     */
+    const double *pos_weights;
+    /**
+     * How many there are; has to divide `n`.
+     */
+    size_t class_count;
 } soft_bce_options_f64;
 
 #ifdef __cplusplus
@@ -452,6 +543,44 @@ soft_bce_status soft_bce_accumulate_gradient_hessian_f32(const float *z,
 soft_bce_status soft_bce_loss_sum_add_slice_f32(struct soft_bce_loss_sum *sum,
                                                 const float *values,
                                                 size_t n);
+
+/**
+ * Writes -y ln p - (1 - y) ln(1 - p), where 0 ln 0 is 0: infinity at p = 0 if y > 0, and at p = 1
+ * if y < 1. A p that is NaN or outside [0, 1] is SOFT_BCE_PROBABILITY_OUT_OF_RANGE; `bad_index`
+ * has its index. Logits are better where there is a choice: a p next to 1 has lost them.
+ */
+soft_bce_status soft_bce_probability_loss_f32(const float *y,
+                                              const float *p,
+                                              size_t n,
+                                              float *loss,
+                                              size_t *bad_index);
+
+/**
+ * Stores the sum of what soft_bce_probability_loss writes, rounded once. Errors as there.
+ */
+soft_bce_status soft_bce_probability_sum_f32(const float *y,
+                                             const float *p,
+                                             size_t n,
+                                             double *sum,
+                                             size_t *bad_index);
+
+/**
+ * Stores that sum divided by `n`. Errors as there, and SOFT_BCE_EMPTY.
+ */
+soft_bce_status soft_bce_probability_mean_f32(const float *y,
+                                              const float *p,
+                                              size_t n,
+                                              double *mean,
+                                              size_t *bad_index);
+
+/**
+ * Writes the derivatives of soft_bce_probability_loss by p, (p - y) / (p (1 - p)). Errors as there.
+ */
+soft_bce_status soft_bce_probability_gradient_f32(const float *y,
+                                                  const float *p,
+                                                  size_t n,
+                                                  float *gradient,
+                                                  size_t *bad_index);
 
 /**
  * Writes 1 / (1 + exp(-z)).
@@ -633,6 +762,44 @@ soft_bce_status soft_bce_accumulate_gradient_hessian_f64(const double *z,
 soft_bce_status soft_bce_loss_sum_add_slice_f64(struct soft_bce_loss_sum *sum,
                                                 const double *values,
                                                 size_t n);
+
+/**
+ * Writes -y ln p - (1 - y) ln(1 - p), where 0 ln 0 is 0: infinity at p = 0 if y > 0, and at p = 1
+ * if y < 1. A p that is NaN or outside [0, 1] is SOFT_BCE_PROBABILITY_OUT_OF_RANGE; `bad_index`
+ * has its index. Logits are better where there is a choice: a p next to 1 has lost them.
+ */
+soft_bce_status soft_bce_probability_loss_f64(const double *y,
+                                              const double *p,
+                                              size_t n,
+                                              double *loss,
+                                              size_t *bad_index);
+
+/**
+ * Stores the sum of what soft_bce_probability_loss writes, rounded once. Errors as there.
+ */
+soft_bce_status soft_bce_probability_sum_f64(const double *y,
+                                             const double *p,
+                                             size_t n,
+                                             double *sum,
+                                             size_t *bad_index);
+
+/**
+ * Stores that sum divided by `n`. Errors as there, and SOFT_BCE_EMPTY.
+ */
+soft_bce_status soft_bce_probability_mean_f64(const double *y,
+                                              const double *p,
+                                              size_t n,
+                                              double *mean,
+                                              size_t *bad_index);
+
+/**
+ * Writes the derivatives of soft_bce_probability_loss by p, (p - y) / (p (1 - p)). Errors as there.
+ */
+soft_bce_status soft_bce_probability_gradient_f64(const double *y,
+                                                  const double *p,
+                                                  size_t n,
+                                                  double *gradient,
+                                                  size_t *bad_index);
 
 /**
  * Writes 1 / (1 + exp(-z)).

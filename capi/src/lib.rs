@@ -12,7 +12,7 @@ extern crate std;
 
 use core::ffi::{CStr, c_char};
 
-use bce::{Bce, Error};
+use bce::{Bce, Error, Focal, SquaredError, probability};
 
 /// The version of this header; soft_bce_version gives that of the library.
 pub const SOFT_BCE_VERSION_MAJOR: u32 = 0;
@@ -33,6 +33,17 @@ pub const SOFT_BCE_EXACT: u32 = 1;
 /// entropy: t ln(t/s) + (1 - t) ln((1 - t)/(1 - s)). Gradients and Hessians do not change. Excludes
 /// pos_weight, label_smoothing and SOFT_BCE_EXACT.
 pub const SOFT_BCE_EXCESS: u32 = 2;
+/// A flag of options: `t` holds logits u, a teacher's, and the target is 1 / (1 + exp(-u)), never
+/// rounded; +-infinity are the hard labels, NaN is SOFT_BCE_TARGET_OUT_OF_RANGE. Excludes pos_weight,
+/// pos_weights, label_smoothing, target_tolerance and SOFT_BCE_EXACT.
+pub const SOFT_BCE_LOGIT_TARGETS: u32 = 4;
+/// A flag of options: the loss is (s - t)^2. Excludes pos_weight, pos_weights, label_smoothing and
+/// the other flags.
+pub const SOFT_BCE_SQUARED_ERROR: u32 = 8;
+/// A flag of options: the loss is |s - t|^beta times cross-entropy. There is no Hessian of it. Excludes
+/// what SOFT_BCE_SQUARED_ERROR excludes.
+pub const SOFT_BCE_FOCAL: u32 = 16;
+const FLAGS: u32 = 31;
 
 /// What became of a call. Values keep their meaning; later versions may add more.
 #[repr(i32)]
@@ -54,8 +65,8 @@ pub enum Status {
     /// A weight is NaN, infinite or negative; -0 is 0.
     SoftBceInvalidWeight = 6,
     /// An option is out of its range: pos_weight finite and > 0 (0 stands for 1), label_smoothing
-    /// in [0, 1], target_tolerance finite and >= 0; or an unknown bit of flags is set, or backend
-    /// is unknown.
+    /// in [0, 1], target_tolerance and beta finite and >= 0, temperature finite and > 0 (0 stands for
+    /// 1); or an unknown bit of flags is set, or backend is unknown.
     SoftBceInvalidOption = 7,
     /// The options exclude each other, or this type does not offer them.
     SoftBceUnsupportedOptions = 8,
@@ -67,6 +78,14 @@ pub enum Status {
     SoftBceMalformedLossSum = 11,
     /// A fault of the library. Please report it.
     SoftBceInternalError = 12,
+    /// The number of row_weights or of pos_weights does not divide `n`.
+    SoftBceLengthMismatch = 13,
+    /// A weight of a row is NaN, infinite or negative; -0 is 0.
+    SoftBceInvalidRowWeight = 14,
+    /// The pos_weight of a class is NaN, infinite or not positive.
+    SoftBceInvalidPosWeight = 15,
+    /// A probability is NaN or outside [0, 1].
+    SoftBceProbabilityOutOfRange = 16,
 }
 use Status::*;
 
@@ -101,6 +120,10 @@ impl From<Error> for Status {
         match error {
             Error::TargetOutOfRange { .. } => SoftBceTargetOutOfRange,
             Error::InvalidWeight { .. } => SoftBceInvalidWeight,
+            Error::LengthMismatch { .. } => SoftBceLengthMismatch,
+            Error::InvalidRowWeight { .. } => SoftBceInvalidRowWeight,
+            Error::InvalidPosWeight { .. } => SoftBceInvalidPosWeight,
+            Error::ProbabilityOutOfRange { .. } => SoftBceProbabilityOutOfRange,
             Error::InvalidOption { .. } => SoftBceInvalidOption,
             Error::UnsupportedOptions { .. } => SoftBceUnsupportedOptions,
             Error::Empty => SoftBceEmpty,
@@ -209,8 +232,11 @@ unsafe fn finish<R>(outcome: Result<R, Error>, result: *mut R, bad_index: *mut u
             SoftBceOk
         }
         Err(error) => {
-            if let Error::TargetOutOfRange { index, .. } | Error::InvalidWeight { index, .. } =
-                error
+            if let Error::TargetOutOfRange { index, .. }
+            | Error::InvalidWeight { index, .. }
+            | Error::InvalidRowWeight { row: index, .. }
+            | Error::InvalidPosWeight { class: index, .. }
+            | Error::ProbabilityOutOfRange { index, .. } = error
                 && !bad_index.is_null()
             {
                 // SAFETY: the caller's promise.
@@ -268,7 +294,10 @@ impl Element for f64 {
 /// The options of one element type, as C passes them.
 trait Options: Copy {
     type Real: Element;
-    fn weights(&self) -> *const Self::Real;
+    /// Of elements, rows and classes, with the numbers of the last two.
+    fn weights(&self) -> [(*const Self::Real, usize); 3];
+    /// Of the loss that the flags name.
+    fn bce<'a>(&self) -> Bce<'a, Self::Real>;
     fn apply<'a>(&self, bce: Bce<'a, Self::Real>) -> Result<Bce<'a, Self::Real>, Status>;
 }
 
@@ -324,12 +353,17 @@ impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS
         let options_span = Span::input(options, usize::from(!options.is_null()))?;
         // SAFETY: null or aligned, and the caller's promise.
         let options = unsafe { options.as_ref() }.copied();
-        let weights = options.map_or(core::ptr::null(), |options| options.weights());
-        let weighted = if weights.is_null() { 0 } else { n };
+        let none = [(core::ptr::null(), 0); 3];
+        let given = options.map_or(none, |options| options.weights());
+        let [weights, row_weights, pos_weights] =
+            given.map(|(weights, count)| (weights, if weights.is_null() { 0 } else { count }));
+        let weights = (weights.0, if weights.0.is_null() { 0 } else { n });
 
-        let mut spans = [options_span; 9];
+        let mut spans = [options_span; 11];
         let own = [
-            Span::input(weights, weighted)?,
+            Span::input(weights.0, weights.1)?,
+            Span::input(row_weights.0, row_weights.1)?,
+            Span::input(pos_weights.0, pos_weights.1)?,
             Span::output(result, usize::from(size_of::<R>() > 0))?,
             Span::output(bad_index, usize::from(!bad_index.is_null()))?,
         ];
@@ -348,10 +382,18 @@ impl<O: Options, R, const INPUTS: usize, const OUTPUTS: usize> Call<O, R, INPUTS
         let inputs = inputs.map(|input| unsafe { slice(input, n) });
         // SAFETY: checked above; outputs overlap nothing.
         let outputs = outputs.map(|output| unsafe { slice_mut(output, n) });
-        let mut bce = Bce::<O::Real>::new();
-        if !weights.is_null() {
-            // SAFETY: checked above; no output overlaps it.
-            bce = bce.weights(unsafe { slice(weights, n) });
+        let mut bce = options.map_or(Bce::new(), |options| options.bce());
+        // SAFETY: all checked above; no output overlaps them.
+        unsafe {
+            if !weights.0.is_null() {
+                bce = bce.weights(slice(weights.0, weights.1));
+            }
+            if !row_weights.0.is_null() {
+                bce = bce.row_weights(slice(row_weights.0, row_weights.1));
+            }
+            if !pos_weights.0.is_null() {
+                bce = bce.pos_weights(slice(pos_weights.0, pos_weights.1));
+            }
         }
         if let Some(options) = options {
             bce = match options.apply(bce) {
@@ -382,6 +424,8 @@ macro_rules! operations {
         $accumulate:ident $accumulate_gradient:ident
         $accumulate_gradient_hessian:ident $add_slice:ident
         $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
+        $probability_loss:ident $probability_sum:ident $probability_mean:ident
+        $probability_gradient:ident
     ) => {
         /// What is computed. A null pointer to the options, and options that are all zero, mean the
         /// plain loss.
@@ -398,24 +442,57 @@ macro_rules! operations {
             /// Moves every target towards 1/2, before all else: t (1 - label_smoothing) +
             /// label_smoothing / 2. In [0, 1].
             pub label_smoothing: $real,
-            /// 0, SOFT_BCE_EXACT or SOFT_BCE_EXCESS.
+            /// 0, or some of SOFT_BCE_EXACT, SOFT_BCE_EXCESS and the other flags.
             pub flags: u32,
             /// A soft_bce_backend; 0, the fastest, unless you test or measure.
             pub backend: u32,
             /// Targets outside [0, 1] by at most this, finite and >= 0, count as 0 or 1.
             pub target_tolerance: $real,
+            /// Logits, and those of SOFT_BCE_LOGIT_TARGETS, are divided by it, finite and greater
+            /// than 0; gradients and Hessians are by the undivided logit. 0 stands for 1.
+            pub temperature: $real,
+            /// The exponent of SOFT_BCE_FOCAL, finite and >= 0.
+            pub beta: $real,
+            /// The weight of each row, or null: element i has row_weights[i / (n / row_count)], finite
+            /// and not negative, which multiplies `weights`. A weight of 0 removes the row.
+            pub row_weights: *const $real,
+            /// How many there are; has to divide `n`.
+            pub row_count: usize,
+            /// The pos_weight of each class, or null: element i has pos_weights[i % class_count],
+            /// finite and greater than 0. Excludes pos_weight.
+            pub pos_weights: *const $real,
+            /// How many there are; has to divide `n`.
+            pub class_count: usize,
         }
 
         impl Options for $options {
             type Real = $real;
 
-            fn weights(&self) -> *const $real {
-                self.weights
+            fn weights(&self) -> [(*const $real, usize); 3] {
+                [
+                    (self.weights, 0),
+                    (self.row_weights, self.row_count),
+                    (self.pos_weights, self.class_count),
+                ]
+            }
+
+            fn bce<'a>(&self) -> Bce<'a, $real> {
+                if self.flags & SOFT_BCE_FOCAL != 0 {
+                    *Focal::new(self.beta)
+                } else if self.flags & SOFT_BCE_SQUARED_ERROR != 0 {
+                    *SquaredError::new()
+                } else {
+                    Bce::new()
+                }
             }
 
             fn apply<'a>(&self, mut bce: Bce<'a, $real>) -> Result<Bce<'a, $real>, Status> {
-                if self.flags & !(SOFT_BCE_EXACT | SOFT_BCE_EXCESS) != 0 {
+                if self.flags & !FLAGS != 0 {
                     return Err(SoftBceInvalidOption);
+                }
+                let losses = self.flags & (SOFT_BCE_SQUARED_ERROR | SOFT_BCE_FOCAL);
+                if losses != 0 && losses != self.flags || losses.count_ones() > 1 {
+                    return Err(SoftBceUnsupportedOptions);
                 }
                 if self.flags & SOFT_BCE_EXACT != 0 {
                     bce = Element::exact(bce)?;
@@ -429,7 +506,15 @@ macro_rules! operations {
                 if self.label_smoothing != 0.0 {
                     bce = bce.label_smoothing(self.label_smoothing);
                 }
-                bce = bce.target_tolerance(self.target_tolerance);
+                if self.flags & SOFT_BCE_LOGIT_TARGETS != 0 {
+                    bce = bce.logit_targets();
+                }
+                if self.temperature != 0.0 {
+                    bce = bce.temperature(self.temperature);
+                }
+                if self.target_tolerance != 0.0 {
+                    bce = bce.target_tolerance(self.target_tolerance);
+                }
                 Ok(match backend(self.backend)? {
                     Some(backend) => bce.backend(backend)?,
                     None => bce,
@@ -851,6 +936,65 @@ macro_rules! operations {
             }))
         }
 
+        /// Writes -y ln p - (1 - y) ln(1 - p), where 0 ln 0 is 0: infinity at p = 0 if y > 0, and at p = 1
+        /// if y < 1. A p that is NaN or outside [0, 1] is SOFT_BCE_PROBABILITY_OUT_OF_RANGE; `bad_index`
+        /// has its index. Logits are better where there is a choice: a p next to 1 has lost them.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $probability_loss(
+            y: *const $real,
+            p: *const $real,
+            n: usize,
+            loss: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = of_probabilities::<$options, _, 1>([y, p], n, [loss], NOTHING, bad_index);
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|_, [y, p], [loss]| probability::loss(y, p, loss)) }
+        }
+
+        /// Stores the sum of what soft_bce_probability_loss writes, rounded once. Errors as there.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $probability_sum(
+            y: *const $real,
+            p: *const $real,
+            n: usize,
+            sum: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = of_probabilities::<$options, _, 0>([y, p], n, [], sum, bad_index);
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|_, [y, p], []| probability::sum(y, p)) }
+        }
+
+        /// Stores that sum divided by `n`. Errors as there, and SOFT_BCE_EMPTY.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $probability_mean(
+            y: *const $real,
+            p: *const $real,
+            n: usize,
+            mean: *mut f64,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call = of_probabilities::<$options, _, 0>([y, p], n, [], mean, bad_index);
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|_, [y, p], []| probability::mean(y, p)) }
+        }
+
+        /// Writes the derivatives of soft_bce_probability_loss by p, (p - y) / (p (1 - p)). Errors as there.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $probability_gradient(
+            y: *const $real,
+            p: *const $real,
+            n: usize,
+            gradient: *mut $real,
+            bad_index: *mut usize,
+        ) -> Status {
+            let call =
+                of_probabilities::<$options, _, 1>([y, p], n, [gradient], NOTHING, bad_index);
+            // SAFETY: the caller's promise.
+            unsafe { call.run(|_, [y, p], [gradient]| probability::gradient(y, p, gradient)) }
+        }
+
         /// Writes 1 / (1 + exp(-z)).
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $sigmoid(z: *const $real, n: usize, p: *mut $real) -> Status {
@@ -891,6 +1035,25 @@ macro_rules! operations {
     };
 }
 
+/// A call without options.
+fn of_probabilities<O: Options, R, const OUTPUTS: usize>(
+    inputs: [*const O::Real; 2],
+    n: usize,
+    outputs: [*mut O::Real; OUTPUTS],
+    result: *mut R,
+    bad_index: *mut usize,
+) -> Call<O, R, 2, OUTPUTS> {
+    Call {
+        n,
+        inputs,
+        options: core::ptr::null(),
+        outputs,
+        result,
+        bad_index,
+        in_place: false,
+    }
+}
+
 type SliceFunction<T> = fn(&[T], &mut [T]) -> Result<(), Error>;
 
 /// # Safety
@@ -924,6 +1087,8 @@ operations!(
     soft_bce_accumulate_gradient_f32 soft_bce_accumulate_gradient_hessian_f32
     soft_bce_loss_sum_add_slice_f32
     soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
+    soft_bce_probability_loss_f32 soft_bce_probability_sum_f32 soft_bce_probability_mean_f32
+    soft_bce_probability_gradient_f32
 );
 operations!(
     f64, OptionsF64,
@@ -934,6 +1099,8 @@ operations!(
     soft_bce_accumulate_gradient_f64 soft_bce_accumulate_gradient_hessian_f64
     soft_bce_loss_sum_add_slice_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
+    soft_bce_probability_loss_f64 soft_bce_probability_sum_f64 soft_bce_probability_mean_f64
+    soft_bce_probability_gradient_f64
 );
 
 /// soft_bce_sigmoid_f32, each result rounded correctly.
@@ -1067,7 +1234,7 @@ pub unsafe extern "C" fn soft_bce_loss_sum_value(sum: *const LossSum, value: *mu
 /// Says in English what a status means. Never null; static; any number is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
-    const MESSAGES: [(Status, &CStr); 13] = [
+    const MESSAGES: [(Status, &CStr); 17] = [
         (SoftBceOk, c"success"),
         (SoftBceNullPointer, c"a pointer is null"),
         (SoftBceMisaligned, c"a pointer is not aligned for its type"),
@@ -1089,7 +1256,7 @@ pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
         ),
         (
             SoftBceInvalidOption,
-            c"an option is unknown or out of range: pos_weight finite and > 0, label_smoothing in [0, 1], target_tolerance finite and >= 0",
+            c"an option is unknown or out of range: pos_weight finite and > 0, label_smoothing in [0, 1], target_tolerance and beta finite and >= 0, temperature finite and > 0",
         ),
         (
             SoftBceUnsupportedOptions,
@@ -1108,6 +1275,22 @@ pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
             c"the loss sum is not initialised or damaged",
         ),
         (SoftBceInternalError, c"a fault of the library"),
+        (
+            SoftBceLengthMismatch,
+            c"the number of row_weights or pos_weights does not divide that of the elements",
+        ),
+        (
+            SoftBceInvalidRowWeight,
+            c"a weight of a row is NaN, infinite or negative",
+        ),
+        (
+            SoftBceInvalidPosWeight,
+            c"the pos_weight of a class is NaN, infinite or not positive",
+        ),
+        (
+            SoftBceProbabilityOutOfRange,
+            c"a probability is NaN or outside [0, 1]",
+        ),
     ];
     let found = MESSAGES.iter().find(|(known, _)| *known as i32 == status);
     found

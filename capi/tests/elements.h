@@ -95,7 +95,7 @@ static void NAME(test_bounds)(void)
 {
     enum { LONGEST = 200 };
     REAL z[LONGEST], t[LONGEST], w[LONGEST], loss[LONGEST], g[LONGEST], h[LONGEST];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     size_t n, i;
     int at_start;
 
@@ -149,7 +149,7 @@ static void NAME(test_bounds)(void)
 static void NAME(test_options)(void)
 {
     static REAL z[COUNT], t[COUNT], w[COUNT], plain[COUNT], out[COUNT];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     double mean = 7, total = 0, sum = 0;
     size_t i;
     uint32_t backend, available = 0;
@@ -230,7 +230,7 @@ static void NAME(test_options)(void)
     options.backend = 5;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.backend = 0;
-    options.flags = 4;
+    options.flags = 32;
     REFUSED(NAME(soft_bce_sum)(z, t, COUNT, &options, &sum, NULL), SOFT_BCE_INVALID_OPTION);
     options.flags = 0;
     options.pos_weight = -1;
@@ -257,7 +257,7 @@ static void NAME(test_targets)(void)
     static const double bad_weights[] = {-1e-30, NAN, INFINITY, -INFINITY};
     enum { N = 300 };
     static REAL z[N], t[N], w[N], out[N], out2[N], out3[N], before[N];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     soft_bce_loss_sum state, state_before;
     size_t i, bad, k;
     double result;
@@ -325,7 +325,7 @@ static void NAME(test_misuse)(void)
     } memory;
     REAL *z = memory.element, *t = z + N, *g = z + 2 * N, *h = z + 3 * N, *w = z + 4 * N;
     REAL *null = NULL;
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     soft_bce_loss_sum state;
     double result = 7;
     size_t i, too_many[3];
@@ -391,6 +391,11 @@ static void NAME(test_misuse)(void)
         REFUSED(NAME(soft_bce_log_sigmoid)(z, n, p), status);                                     \
         REFUSED(NAME(soft_bce_softplus)(p, n, g), status);                                        \
         REFUSED(NAME(soft_bce_softplus)(z, n, p), status);                                        \
+        REFUSED(NAME(soft_bce_probability_loss)(p, t, n, g, NULL), status);                       \
+        REFUSED(NAME(soft_bce_probability_loss)(z, t, n, p, NULL), status);                       \
+        REFUSED(NAME(soft_bce_probability_gradient)(z, p, n, g, NULL), status);                   \
+        REFUSED(NAME(soft_bce_probability_sum)(z, p, n, &result, NULL), status);                  \
+        REFUSED(NAME(soft_bce_probability_mean)(p, t, n, &result, NULL), status);                 \
         REFUSED(NAME(soft_bce_logit)(p, n, g, NULL), status);                                     \
         REFUSED(NAME(soft_bce_logit)(z, n, p, NULL), status);                                     \
     } while (0)
@@ -468,7 +473,7 @@ static void NAME(test_errors)(void)
     size_t i, kind;
 
     for (kind = 0; kind < KINDS; kind++) {
-        NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+        NAME(soft_bce_options) options = {0};
         soft_bce_status expected = SOFT_BCE_INVALID_OPTION;
         NAME(fill)(z, t, N);
         OK(soft_bce_loss_sum_init(&state));
@@ -479,7 +484,7 @@ static void NAME(test_errors)(void)
         case 0: options.pos_weight = -1; break;
         case 1: options.label_smoothing = 2; break;
         case 2: options.target_tolerance = -1; break;
-        case 3: options.flags = 4; break;
+        case 3: options.flags = 32; break;
         case 4: options.backend = 5; break;
         case 5:
             options.flags = SOFT_BCE_EXACT | SOFT_BCE_EXCESS;
@@ -525,7 +530,7 @@ static void NAME(test_errors)(void)
     }
     /* Nothing to divide by, and no sum to add to. */
     {
-        NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+        NAME(soft_bce_options) options = {0};
         soft_bce_status expected = SOFT_BCE_EMPTY;
         NAME(fill)(z, t, N);
         memcpy(before, z, sizeof z);
@@ -555,7 +560,7 @@ static void NAME(test_contract)(void)
     static const REAL zero[N] = {0, 0, 0, 0}, half[N] = {(REAL)0.5, (REAL)0.5, (REAL)0.5, (REAL)0.5};
     REAL z[N] = {0, 0, NAN, 0}, t[N] = {(REAL)0.5, 255, NAN, (REAL)0.5}, w[N] = {1, -(REAL)0, 0, 1};
     REAL g[N], a[N], b[N], huge = sizeof(REAL) == 4 ? (REAL)1e38 : (REAL)1e308;
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     soft_bce_loss_sum state, again;
     double mean = 7, ln2 = 0.69314718055994531, sum = 7;
     size_t i;
@@ -608,6 +613,130 @@ static void NAME(test_contract)(void)
     CHECK(mean == sum);
 }
 
+/* Three rows of two classes: PyTorch's numbers, and what is wrong with weights of rows and classes. */
+static void NAME(test_shapes)(void)
+{
+    enum { N = 6 };
+    REAL z[N] = {(REAL)0.5, -1, 2, (REAL)0.25, (REAL)-0.75, (REAL)1.5};
+    REAL t[N] = {1, 0, (REAL)0.3, 1, 0, (REAL)0.9};
+    REAL rows[3] = {1, 2, 0}, classes[2] = {3, 10}, w[N] = {1, 1, 2, 2, 0, 0}, a[N], b[N];
+    NAME(soft_bce_options) options = {0}, plain = {0};
+    double mean = 7, again = 7;
+    size_t bad = N;
+
+    options.pos_weights = classes;
+    options.class_count = 2;
+    OK(NAME(soft_bce_mean)(z, t, N, &options, &mean, NULL));
+    CHECK(close_to(mean, 1.911283915379L, 1.911283915379L, EPSILON > 1e-9 ? EPSILON : 1e-12));
+
+    options.row_weights = rows;
+    options.row_count = 3;
+    plain.pos_weights = classes;
+    plain.class_count = 2;
+    plain.weights = w;
+    OK(NAME(soft_bce_mean_gradient)(z, t, N, &options, a, &mean, NULL));
+    OK(NAME(soft_bce_mean_gradient)(z, t, N, &plain, b, &again, NULL));
+    CHECK(mean == again && memcmp(a, b, sizeof a) == 0);
+
+    options.class_count = 4;
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, a, &bad), SOFT_BCE_LENGTH_MISMATCH);
+    CHECK(bad == N && NAME(all_nan)(a, N));
+    options.class_count = 2;
+    rows[1] = -1;
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, a, &bad), SOFT_BCE_INVALID_ROW_WEIGHT);
+    CHECK(bad == 1);
+    classes[0] = 0;
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, a, &bad), SOFT_BCE_INVALID_POS_WEIGHT);
+    CHECK(bad == 0);
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, rows, &bad), SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, classes, &bad), SOFT_BCE_OVERLAP);
+    options.row_count = SIZE_MAX;
+    REFUSED(NAME(soft_bce_loss)(z, t, N, &options, a, &bad), SOFT_BCE_LENGTH_OVERFLOW);
+}
+
+/* Temperature, targets as logits, other losses and probabilities, against their formulas. */
+static void NAME(test_losses)(void)
+{
+    static REAL z[COUNT], t[COUNT], u[COUNT], p[COUNT], a[COUNT], g[COUNT], h[COUNT];
+    NAME(soft_bce_options) options = {0};
+    double sum = 7, mean = 7;
+    size_t i, bad = COUNT;
+
+    NAME(fill)(z, t, COUNT);
+    options.temperature = 2;
+    OK(NAME(soft_bce_loss_gradient_hessian)(z, t, COUNT, &options, a, g, h, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double x = (long double)z[i] / 2, y = t[i], s = 1 / (1 + expl(-x));
+        CHECK(close_to(a[i], y * softplus(-x) + (1 - y) * softplus(x), fabsl(x) + 1, EPSILON));
+        CHECK(close_to(g[i], (s - y) / 2, fmaxl(s, y), EPSILON));
+        CHECK(close_to(h[i], s * (1 - s) / 4, s, EPSILON));
+    }
+    options.temperature = -1;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, a, NULL), SOFT_BCE_INVALID_OPTION);
+    options.temperature = 0;
+
+    options.flags = SOFT_BCE_LOGIT_TARGETS;
+    for (i = 0; i < COUNT; i++)
+        u[i] = (REAL)(z[i] + (REAL)(uniform() - 0.5));
+    OK(NAME(soft_bce_gradient)(z, u, COUNT, &options, g, NULL));
+    options.flags |= SOFT_BCE_EXCESS;
+    OK(NAME(soft_bce_loss)(z, u, COUNT, &options, a, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double x = z[i], v = u[i], s = 1 / (1 + expl(-x)), r = 1 / (1 + expl(-v));
+        long double far = r * (softplus(-x) - softplus(-v)) + (1 - r) * (softplus(x) - softplus(v));
+        /* The difference of the small ones. */
+        long double right = x > 0 ? 1 / (1 + expl(v)) - 1 / (1 + expl(x)) : s - r;
+        CHECK(close_to(g[i], right, 1 / (1 + expl(fabsl(x))), 4 * EPSILON));
+        CHECK(a[i] >= 0 && close_to(a[i], far, fabsl(x) + 1, EPSILON));
+    }
+    u[3] = NAN;
+    REFUSED(NAME(soft_bce_loss)(z, u, COUNT, &options, a, &bad), SOFT_BCE_TARGET_OUT_OF_RANGE);
+    CHECK(bad == 3);
+    options.pos_weight = 2;
+    REFUSED(NAME(soft_bce_loss)(z, u, COUNT, &options, a, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
+    options.pos_weight = 0;
+
+    options.flags = SOFT_BCE_SQUARED_ERROR;
+    OK(NAME(soft_bce_loss_gradient)(z, t, COUNT, &options, a, g, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double s = 1 / (1 + expl(-(long double)z[i])), d = s - t[i];
+        CHECK(close_to(a[i], d * d, fmaxl(s, t[i]), EPSILON));
+        CHECK(close_to(g[i], 2 * d * s * (1 - s), fmaxl(s, t[i]), EPSILON));
+    }
+    options.flags |= SOFT_BCE_FOCAL;
+    REFUSED(NAME(soft_bce_loss)(z, t, COUNT, &options, a, NULL), SOFT_BCE_UNSUPPORTED_OPTIONS);
+    options.flags = SOFT_BCE_FOCAL;
+    options.beta = 2;
+    OK(NAME(soft_bce_loss)(z, t, COUNT, &options, a, NULL));
+    for (i = 0; i < COUNT; i++) {
+        long double x = z[i], s = 1 / (1 + expl(-x)), d = s - t[i];
+        long double loss = t[i] * softplus(-x) + (1 - t[i]) * softplus(x);
+        CHECK(close_to(a[i], d * d * loss, loss * fmaxl(s, t[i]), 2 * EPSILON));
+    }
+    REFUSED(NAME(soft_bce_gradient_hessian)(z, t, COUNT, &options, g, h, NULL),
+            SOFT_BCE_UNSUPPORTED_OPTIONS);
+
+    for (i = 0; i < COUNT; i++)
+        p[i] = (REAL)(0.01 + 0.98 * uniform());
+    OK(NAME(soft_bce_probability_loss)(t, p, COUNT, a, NULL));
+    OK(NAME(soft_bce_probability_gradient)(t, p, COUNT, g, NULL));
+    OK(NAME(soft_bce_probability_sum)(t, p, COUNT, &sum, NULL));
+    OK(NAME(soft_bce_probability_mean)(t, p, COUNT, &mean, NULL));
+    CHECK(fabs(mean - sum / COUNT) <= 2.3e-16 * mean);
+    for (i = 0; i < COUNT; i++) {
+        long double y = t[i], q = p[i], right = -y * logl(q) - (1 - y) * log1pl(-q);
+        CHECK(close_to(a[i], right, right, EPSILON));
+        CHECK(close_to(g[i], (q - y) / (q * (1 - q)), 1 / (q * (1 - q)), EPSILON));
+        sum -= a[i];
+    }
+    CHECK(fabs(sum) < 1e-9);
+    p[5] = 2;
+    REFUSED(NAME(soft_bce_probability_loss)(t, p, COUNT, a, &bad),
+            SOFT_BCE_PROBABILITY_OUT_OF_RANGE);
+    CHECK(bad == 5 && NAME(all_nan)(a, COUNT));
+    REFUSED(NAME(soft_bce_probability_mean)(NULL, NULL, 0, &mean, NULL), SOFT_BCE_EMPTY);
+}
+
 /* Flags that a call raises besides FE_INEXACT. */
 static int NAME(raised)(const REAL *z, const REAL *t, const NAME(soft_bce_options) *options)
 {
@@ -633,7 +762,7 @@ static int NAME(raised)(const REAL *z, const REAL *t, const NAME(soft_bce_option
 static void NAME(test_flags)(void)
 {
     static REAL z[COUNT], t[COUNT], w[COUNT];
-    NAME(soft_bce_options) options = {NULL, 0, 0, 0, 0, 0};
+    NAME(soft_bce_options) options = {0};
     uint32_t backend;
     size_t i, k;
 

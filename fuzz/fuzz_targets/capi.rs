@@ -113,6 +113,12 @@ macro_rules! interface {
                     flags,
                     backend,
                     target_tolerance,
+                    temperature: 0.0,
+                    beta: 0.0,
+                    row_weights: ptr::null(),
+                    row_count: 0,
+                    pos_weights: ptr::null(),
+                    class_count: 0,
                 }
             }
 
@@ -258,7 +264,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             .map(|number| number.map_or(zero, |number| number.value()))
     });
     let (flags, backend) = input.options.map_or((0, 0), |options| {
-        let unknown = 4 << (options.flags % 30);
+        let unknown = 32 << (options.flags % 27);
         let flags = match options.flags / 16 {
             0..6 => 0,
             6..9 => EXACT,
@@ -277,7 +283,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         Backend::Avx512,
     ];
     let (exact, excess) = (flags & EXACT != 0, flags & EXCESS != 0);
-    let refused = if flags >= 4 {
+    let refused = if flags >= 32 {
         Some(Status::SoftBceInvalidOption)
     } else if exact && F::exact(Bce::new()).is_none() {
         Some(Status::SoftBceUnsupportedOptions)
