@@ -61,7 +61,16 @@ pub fn caption(function: Function, format: &str) -> Result<String, String> {
 
 /// The requirement on a function, or an error that names the row that is missing or malformed.
 pub fn requirement(function: Function, format: &str, mode: Mode) -> Result<Requirement, String> {
-    let wanted = [function.name(), format, mode.name()];
+    named_requirement(function, format, mode.name())
+}
+
+/// The same for a mode of the table that `mpfr` does not know.
+pub fn named_requirement(
+    function: Function,
+    format: &str,
+    mode: &str,
+) -> Result<Requirement, String> {
+    let wanted = [function.name(), format, mode];
     let rows: Vec<Vec<String>> = table(DOCUMENT)
         .lines()
         .map(|row| {
