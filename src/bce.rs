@@ -340,7 +340,11 @@ impl<'a, T: Real> Bce<'a, T> {
     /// s makes of it, or of its own last place (the budget is on the crate's page). `f32` is
     /// computed in `f64`. Costs several times as much as the loss.
     ///
-    /// Goes with [`weights`](Self::weights), which multiply it. With `pos_weight`,
+    /// Goes with [`weights`](Self::weights) and [`row_weights`](Self::row_weights), which multiply it, and with
+    /// [`temperature`](Self::temperature) and [`logit_targets`](Self::logit_targets). Not with a positive
+    /// weight p or smoothing: the least loss is then another function of t, at s = p t'/(1 − t' + p t'), and the
+    /// loss above it is no divergence from t. It is (1 − t' + p t') times the excess of that s as the
+    /// target: for it, call with these targets and weights. With `pos_weight`,
     /// `pos_weights`, `label_smoothing` or `exact` every call is [`Error::UnsupportedOptions`].
     ///
     /// ```
@@ -1279,6 +1283,10 @@ impl Bce<'_, f32> {
     /// Sums are then the correctly rounded sums of these losses; the gradient of a
     /// mean is divided after its rounding, and so rounded twice. Costs two to
     /// three times as much; without hardware FMA in `f64`, much more.
+    ///
+    /// A weight would be a second rounding, of a product that no longer is the one correct result; a
+    /// single rounding of w times the loss needs it to 80 bits and more, for every weight anew. Multiply the
+    /// results, or the sums of equal weights, and know that each is then within one ULP.
     ///
     /// Excludes `weights`, `row_weights`, `pos_weight`, `pos_weights` and `label_smoothing`: with them every
     /// call is [`Error::UnsupportedOptions`].
