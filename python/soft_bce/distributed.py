@@ -149,7 +149,7 @@ def polars(frame: Any, rows: int = 1 << 16) -> Rows:
 
 def dask(frame: Any) -> Rows:
     """A Dask DataFrame. Persist it, or every pass reads it anew."""
-    return _Dask([[number, part] for number, part in enumerate(frame.to_delayed())])
+    return _Dask([[number, part] for number, part in enumerate(frame.to_delayed())], frame)
 
 
 def dask_array(x: Any, **columns: Any) -> Rows:
@@ -159,7 +159,7 @@ def dask_array(x: Any, **columns: Any) -> Rows:
     parts = []
     for number, block in enumerate(x.to_delayed()[:, 0]):
         parts.append([number, block, {name: blocks[number] for name, blocks in others.items()}])
-    return _Dask(parts)
+    return _Dask(parts, (x, columns))
 
 
 def ray(dataset: Any) -> Rows:
@@ -289,8 +289,9 @@ def _dask_part(part: Part, number: int, rows: Any, others: dict[str, Any] | None
 
 
 class _Dask:
-    def __init__(self, parts: list[list[Any]]) -> None:
-        self.parts = parts
+    def __init__(self, parts: list[list[Any]], collections: Any) -> None:
+        # Persisted blocks live as long as what they were persisted as.
+        self.parts, self.collections = parts, collections
 
     def reduce(self, part: Part, columns: Sequence[Any]) -> Any:
         from dask import delayed
