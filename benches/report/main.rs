@@ -5,8 +5,8 @@
 //! `target/against/base.so` (c573f7e unless it was told another).
 //!
 //! All cases of a table are measured in turn, round after round, together with what they are compared
-//! with; the lower quartile of the rounds counts. Long inputs are measured in several processes, one after
-//! the other, since where the system has put the memory may make a difference.
+//! with; the lower quartile of the rounds counts. The first two tables are measured in several processes, one after
+//! the other, of which the median counts: where the system has put code and memory makes a difference.
 
 #[path = "../cases/mod.rs"]
 mod cases;
@@ -43,17 +43,19 @@ struct Options {
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/speed"))]
     out: PathBuf,
     /// Rounds per table.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Processes for long inputs.
-    #[arg(long, default_value_t = 7)]
-    processes: usize,
+    /// Processes for the first two tables.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    processes: u8,
     /// A library that benches/against.sh has built.
     #[arg(long)]
     base: Option<PathBuf>,
-    /// Prints one process's times of long inputs of this type, and nothing else.
+    /// Prints one process's times of this part, and nothing else.
+    #[arg(long, hide = true, requires = "element")]
+    part: Option<String>,
     #[arg(long, hide = true)]
-    long: Option<String>,
+    element: Option<String>,
 }
 
 struct Row {
@@ -73,39 +75,52 @@ fn bytes<T: Std>(task: Task) -> f64 {
     ((task.reads() + task.writes()) * size_of::<T>()) as f64
 }
 
-fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, Box<dyn Error>> {
-    let n = IN_CACHE;
-    let (mut cases, mut labels) = (Vec::new(), Vec::new());
+/// Backend, mode ("" or "exact"), what is called, and on what.
+type Label<T> = (Backend, &'static str, Task, Bce<'static, T>);
+
+/// What is measured in cache.
+fn labels<T: Std>() -> Result<Vec<Label<T>>, Box<dyn Error>> {
+    let mut labels = Vec::new();
     for backend in BACKENDS {
         for task in Task::ALL {
-            if task.obstacle(backend).is_some() {
-                continue;
-            }
-            let bce = Bce::<T>::new().backend(backend)?;
-            let exact = T::exact(bce).filter(|_| matches!(task, Task::Call(_)));
-            for (mode, bce) in [("", Some(bce)), ("exact", exact)] {
-                let Some(bce) = bce else { continue };
-                let label = (backend, mode, task);
-                labels.push(label);
-                cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
-                    black_box(buffers.call(task, &bce, 0, n));
-                }));
-                cases.extend(base.map(|base| base.case(label, n, n)));
+            if task.obstacle(backend).is_none() {
+                let bce = Bce::<T>::new().backend(backend)?;
+                labels.push((backend, "", task, bce));
+                let exact = T::exact(bce).filter(|_| matches!(task, Task::Call(_)));
+                labels.extend(exact.map(|bce| (backend, "exact", task, bce)));
             }
         }
     }
-    let each = cases.len() / labels.len();
+    Ok(labels)
+}
+
+/// One process's times in cache: of each label, with the base's after it; of traffic loops, and of loops over std.
+fn cache_part<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<f64>, Box<dyn Error>> {
+    let n = IN_CACHE;
+    let mut cases = Vec::new();
+    for (backend, mode, task, bce) in labels::<T>()? {
+        cases.push(Case::new(n, move |buffers: &mut Buffers<T>| {
+            black_box(buffers.call(task, &bce, 0, n));
+        }));
+        cases.extend(base.map(|base| base.case((backend, mode, task), n, n)));
+    }
     cases.extend(Task::ALL.map(|task| traffic(task, n)));
     cases.extend(Task::ALL.map(|task| {
         Case::new(n, move |buffers: &mut Buffers<T>| {
             black_box(buffers.std_loop(task, n));
         })
     }));
-    let times = measure(options.rounds, &mut Buffers::typical(n), &cases);
+    Ok(measure(options.rounds, &mut Buffers::typical(n), &cases))
+}
+
+fn in_cache<T: Std>(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut times = processes(options, T::NAME, "cache")?;
+    let times: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
+    let labels = labels::<T>()?;
+    let each = 1 + usize::from(options.base.is_some());
     let (pairs, others) = times.split_at(each * labels.len());
     let (traffics, std_loops) = others.split_at(Task::ALL.len());
-    let rows = labels.into_iter().zip(pairs.chunks(each));
-    let row = |((backend, mode, task), times): ((Backend, _, Task), &[f64])| {
+    let row = |((backend, mode, task, _), times): ((Backend, _, Task, _), &[f64])| {
         let of = |times: &[f64]| {
             let mut named = Task::ALL.iter().zip(times).filter(|of| *of.0 == task);
             named.next().map_or(f64::NAN, |of| *of.1)
@@ -121,7 +136,45 @@ fn in_cache<T: Std>(options: &Options, base: Option<Base>) -> Result<Vec<Row>, B
             base: times.get(1).copied().unwrap_or(f64::NAN),
         }
     };
-    Ok(rows.map(row).collect())
+    Ok(labels
+        .into_iter()
+        .zip(pairs.chunks(each))
+        .map(row)
+        .collect())
+}
+
+/// The times of a part in processes of their own: of each case, those of all processes.
+fn processes(
+    options: &Options,
+    element: &str,
+    part: &str,
+) -> Result<Vec<Vec<f64>>, Box<dyn Error>> {
+    let mut times: Vec<Vec<f64>> = Vec::new();
+    for _ in 0..options.processes {
+        let mut child = Command::new(std::env::current_exe()?);
+        child.args([
+            "--part",
+            part,
+            "--element",
+            element,
+            "--rounds",
+            &options.rounds.to_string(),
+        ]);
+        if let Some(base) = &options.base {
+            child.arg("--base").arg(base);
+        }
+        let output = child.output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        for (i, line) in String::from_utf8(output.stdout)?.lines().enumerate() {
+            if i == times.len() {
+                times.push(Vec::new());
+            }
+            times[i].push(line.parse()?);
+        }
+    }
+    Ok(times)
 }
 
 /// Multiply-adds (and multiplications) and divisions an element, counted in `src/kernel.rs`.
@@ -200,13 +253,13 @@ fn task_table(rows: &[Row], gigahertz: f64) -> Result<Table, Box<dyn Error>> {
     Ok(table)
 }
 
-/// One process's part of the long inputs: lines of an operation and its times, those of the base and
-/// of the traffic loops after it.
-fn long<T: Std>(base: Option<Base>) {
-    let tasks = &Task::ALL[..6];
+const LONG_TASKS: &[Task] = Task::ALL.split_at(6).0;
+
+/// One process's times of long inputs: of each operation, with the base's and the traffic loop's after it.
+fn long_part<T: Std>(options: &Options, base: Option<Base>) -> Vec<f64> {
     let bce = Bce::<T>::new();
     let mut cases = Vec::new();
-    for &task in tasks {
+    for &task in LONG_TASKS {
         cases.push(Case::new(LONG, move |buffers: &mut Buffers<T>| {
             black_box(buffers.call(task, &bce, 0, LONG));
         }));
@@ -214,57 +267,39 @@ fn long<T: Std>(base: Option<Base>) {
         cases.extend(base.map(|base| base.case(label, LONG, LONG)));
         cases.push(traffic(task, LONG));
     }
-    let times = measure(3, &mut Buffers::<T>::typical(LONG), &cases);
-    for (task, times) in tasks.iter().zip(times.chunks(cases.len() / tasks.len())) {
-        let (ours, traffic) = (times[0], times[times.len() - 1]);
-        let base = if times.len() > 2 { times[1] } else { f64::NAN };
-        println!("{} {ours} {base} {traffic}", task.name());
-    }
+    measure(options.rounds, &mut Buffers::<T>::typical(LONG), &cases)
 }
 
-/// Long inputs of a type in processes of their own; also the least time of each traffic loop.
-fn long_rows<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, Box<dyn Error>> {
-    // For each operation, of each process: this, base, traffic.
-    let mut times: Vec<(String, [Vec<f64>; 3])> = Vec::new();
-    for _ in 0..options.processes {
-        let mut child = Command::new(std::env::current_exe()?);
-        child.args(["--long", T::NAME]);
-        if let Some(base) = &options.base {
-            child.arg("--base").arg(base);
-        }
-        let output = child.output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into());
-        }
-        for line in String::from_utf8(output.stdout)?.lines() {
-            let mut words = line.split(' ');
-            let name = words.next().unwrap_or_default();
-            if !times.iter().any(|(other, _)| other == name) {
-                times.push((name.to_owned(), Default::default()));
-            }
-            let row = times.iter_mut().find(|(other, _)| other == name);
-            for (word, times) in words.zip(row.into_iter().flat_map(|row| &mut row.1)) {
-                times.push(word.parse()?);
-            }
-        }
-    }
+/// The rows of long inputs; the times of the traffic loops.
+fn long<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, Box<dyn Error>> {
+    let mut times = processes(options, T::NAME, "long")?;
+    let each = times.len() / LONG_TASKS.len();
     let mut traffics = Vec::new();
-    for (name, [ours, base, traffic]) in &mut times {
-        let mut ratios: Vec<f64> = ours.iter().zip(&*base).map(|(a, b)| a / b).collect();
-        let (typical, least) = (median(ours), median(traffic));
-        let [first, .., last] = ours[..] else {
-            return Err("--processes is at least 2, or 0".into());
+    for (task, times) in LONG_TASKS.iter().zip(times.chunks_mut(each)) {
+        let [typical, .., traffic] = &times
+            .iter_mut()
+            .map(|times| median(times))
+            .collect::<Vec<_>>()[..]
+        else {
+            return Err("a process printed too little".into());
+        };
+        // Sorted by now.
+        let (first, last) = (times[0][0], times[0][times[0].len() - 1]);
+        let base = if each > 2 {
+            median(&mut times[1])
+        } else {
+            f64::NAN
         };
         table.push(vec![
             T::NAME.into(),
-            name.as_str().into(),
-            number(typical, 3),
+            task.name().into(),
+            number(*typical, 3),
             number(first, 3),
             number(last, 3),
-            number(median(&mut ratios), 2),
-            number(100.0 * least / typical, 0),
+            number(typical / base, 2),
+            number(100.0 * traffic / typical, 0),
         ]);
-        traffics.push(least);
+        traffics.push(*traffic);
     }
     Ok(traffics)
 }
@@ -372,7 +407,7 @@ const IN_CACHE_TEXT: &str = "\
 ## In cache: 16,384 elements
 
 `std / this`: how many times as long the textbook formulas with std's `exp` and `ln_1p` take. `this / base`: against
-commit c573f7e in the same run. The last columns say what bounds an operation. Instructions a cycle are those that callgrind counts
+commit c573f7e in the same processes, of which the median counts. The last columns say what bounds an operation. Instructions a cycle are those that callgrind counts
 (`instructions.txt`). Multiply-adds, divisions and traffic are what the operation's own
 would take if nothing else were done, in percent of its time: each was timed alone in this run. Near 100 is
 the bound; what is far from all of them waits for the order of its operations, or is bound by those that are none of these.";
@@ -380,7 +415,7 @@ the bound; what is far from all of them waits for the order of its operations, o
 const LONG_TEXT: &str = "\
 ## Beyond the caches: 16,777,216 elements
 
-Each process has its own memory, and rows show the median, least and greatest of the processes.
+The median, least and greatest of the processes, each of which has its own memory.
 Traffic is that of a loop with ordinary stores; those past the caches, which the library takes where they
 win, move less.";
 
@@ -402,16 +437,21 @@ const CLIFFS_TEXT: &str = "\
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let base = options.base.as_deref().map(Base::load).transpose()?;
-    if let Some(element) = &options.long {
-        match element.as_str() {
-            "f32" => long::<f32>(base),
-            _ => long::<f64>(base),
+    if let (Some(part), Some(element)) = (&options.part, &options.element) {
+        let times = match (part.as_str(), element.as_str()) {
+            ("cache", "f32") => cache_part::<f32>(&options, base)?,
+            ("cache", _) => cache_part::<f64>(&options, base)?,
+            (_, "f32") => long_part::<f32>(&options, base),
+            _ => long_part::<f64>(&options, base),
+        };
+        for time in times {
+            println!("{time}");
         }
         return Ok(());
     }
     let clock = gigahertz();
-    let mut rows = in_cache::<f32>(&options, base)?;
-    rows.extend(in_cache::<f64>(&options, base)?);
+    let mut rows = in_cache::<f32>(&options)?;
+    rows.extend(in_cache::<f64>(&options)?);
     let clock = f64::midpoint(clock, gigahertz());
 
     let mut long_table = Table::new(&[
@@ -423,13 +463,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "this / base",
         "traffic %",
     ]);
-    let traffics = if options.processes > 0 {
-        let traffics = long_rows::<f32>(&options, &mut long_table)?;
-        long_rows::<f64>(&options, &mut long_table)?;
-        traffics
-    } else {
-        Vec::new()
-    };
+    let traffics = long::<f32>(&options, &mut long_table)?;
+    long::<f64>(&options, &mut long_table)?;
     let lengths = SHORT.map(|n| n.to_string());
     let mut head = vec!["type", "operation", "of"];
     head.extend(lengths.iter().map(String::as_str));
@@ -452,13 +487,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let missing: Vec<&str> = missing.map(|backend| backend.name()).collect();
     let mut text = format!(
         "# Speed\n\n{HEAD}\n\n{}, commit {}. CPU: {}, {clock:.2} GHz (dependent additions). Compiled for {} with \
-         {}, which is what `wide` uses. {} rounds.{}\n",
+         {}, which is what `wide` uses. {} rounds, {} processes.{}\n",
         output("date", &["-u", "+%-d %B %Y"]),
         output("git", &["-C", ROOT, "rev-parse", "--short", "HEAD"]),
         cpu(),
         std::env::consts::ARCH,
         compiled.join(", "),
         options.rounds,
+        options.processes,
         if missing.is_empty() {
             String::new()
         } else {
