@@ -7,9 +7,10 @@ use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::span_sum::{AddValues, SpanSum};
 use crate::walk::{Inputs, Outputs, Slices};
 
-/// Elements of a piece: few enough to stay in the first-level cache with all that is read and
-/// written beside them.
+/// Elements of a piece: few enough for the stack, and to stay in the first-level cache with all that is
+/// read and written beside them; twice as many where only rows or only classes have to be spread.
 const PIECE: usize = if FIRMWARE { 16 } else { 512 };
+const LONG_PIECE: usize = 2 * PIECE;
 /// Pieces are multiples of this, and so of the widest group.
 const GRANULE: usize = if PIECE < 128 { PIECE / 2 } else { 64 };
 
@@ -52,9 +53,10 @@ fn spread_rows<T: Copy, const BLOCK: usize>(rows: &[T], length: usize, out: &mut
     for (index, &row) in rows.iter().enumerate() {
         let (start, end) = (index * length, (index + 1) * length);
         for at in (start..end).step_by(BLOCK) {
-            match out.get_mut(at..at + BLOCK) {
-                Some(block) => block.fill(row),
-                None => out.get_mut(at..).unwrap_or(&mut []).fill(row),
+            let rest = out.get_mut(at..).unwrap_or(&mut []);
+            match rest.first_chunk_mut::<BLOCK>() {
+                Some(block) => *block = [row; BLOCK],
+                None => rest.fill(row),
             }
         }
         if end >= out.len() {
@@ -150,14 +152,13 @@ impl<'a, T: Float> Shape<'a, T> {
         let Some(rows) = self.row_weights else {
             return Ok(weights);
         };
-        let row_length = self.length / rows.len().max(1);
-        if row_length <= 1 && weights.is_none() {
+        if !self.spreads_rows(weights) {
             return Ok(rows.get(start..start + count));
         }
         let out = buffer.get_mut(..count).unwrap_or(&mut []);
         backend.run(SpreadRows {
             rows,
-            row_length: row_length.max(1),
+            row_length: self.row_length(),
             start,
             weights,
             out,
@@ -189,8 +190,35 @@ impl<'a, T: Float> Shape<'a, T> {
         }
     }
 
+    /// Elements of a row.
+    fn row_length(&self) -> usize {
+        (self.length / self.row_weights.map_or(1, <[T]>::len).max(1)).max(1)
+    }
+
+    /// Whether the weights of elements are others than were given.
+    fn spreads_rows(&self, weights: Option<&[T]>) -> bool {
+        self.row_weights.is_some() && (self.row_length() > 1 || weights.is_some())
+    }
+
     /// Runs the call by pieces that have their weights, the classes' too.
     pub(crate) fn run(
+        &self,
+        backend: Backend,
+        slices: Slices<'_, T>,
+        run: impl FnMut(Slices<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let spreads = self.spreads_rows(slices.inputs.weights);
+        match (spreads, self.pos_weights.unwrap_or(&[]).is_empty()) {
+            (false, true) => self.pieces::<0, 0>(backend, slices, run),
+            (true, true) => self.pieces::<LONG_PIECE, 0>(backend, slices, run),
+            (false, false) => self.pieces::<0, LONG_PIECE>(backend, slices, run),
+            (true, false) => self.pieces::<PIECE, PIECE>(backend, slices, run),
+        }
+    }
+
+    /// With buffers for so many weights of rows and classes, none where nothing has to be spread.
+    #[inline(never)]
+    fn pieces<const ROWS: usize, const CLASSES: usize>(
         &self,
         backend: Backend,
         slices: Slices<'_, T>,
@@ -203,15 +231,18 @@ impl<'a, T: Float> Shape<'a, T> {
             sum,
         } = slices;
         let first = inputs.start;
-        let mut row_buffer = [T::ZERO; PIECE];
-        let mut class_buffer = [T::ZERO; PIECE];
+        let mut row_buffer = [T::ZERO; ROWS];
+        let mut class_buffer = [T::ZERO; CLASSES];
         let classes = self.pos_weights.unwrap_or(&[]);
         // Few classes stand in the buffer again and again, and a piece begins at any of them.
-        let few = classes.len() <= PIECE / 2;
-        let mut most = PIECE;
+        let few = classes.len() <= CLASSES / 2;
+        let mut most = match ROWS.max(CLASSES) {
+            0 => inputs.z.len(),
+            buffered => buffered,
+        };
         if !classes.is_empty() && few {
             Self::repeat_classes(classes, 0, &mut class_buffer);
-            most = (PIECE + 1 - classes.len()) / GRANULE * GRANULE;
+            most = (CLASSES + 1 - classes.len()) / GRANULE * GRANULE;
         }
         while !inputs.z.is_empty() {
             let start = inputs.start;
@@ -268,9 +299,8 @@ impl<'a, T: Float> Shape<'a, T> {
 
     /// Whether the weights of all elements are 0, also by underflow.
     pub(crate) fn removes_all(&self, inputs: &Inputs<'_, T>) -> bool {
-        let row_length = self.length / self.row_weights.map_or(1, <[T]>::len).max(1);
         (0..inputs.z.len()).all(|index| {
-            let row = (inputs.start + index) / row_length.max(1);
+            let row = (inputs.start + index) / self.row_length();
             let row = self.row_weights.and_then(|rows| rows.get(row));
             let row = row.map_or(1.0, |row| row.as_f64());
             let own = inputs.weights.and_then(|weights| weights.get(index));
