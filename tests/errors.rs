@@ -1,7 +1,7 @@
 //! Every operation with every error: which error is named, and what it leaves behind. The table
 //! in `docs/errors.md` is what was seen; `WRITE=1` writes it anew.
 
-use soft_bce::{Backend, Bce, Error, LossSum};
+use soft_bce::{Backend, Bce, Error, Focal, LossSum, SquaredError, probability};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
 const HEADER: &str = "\
@@ -140,6 +140,15 @@ fn operations() -> Vec<Operation> {
             |_, z, _, [a, ..], _| of_f32(soft_bce::exact::log_sigmoid, z, a);
         "exact::softplus", ["out"], Nothing,
             |_, z, _, [a, ..], _| of_f32(soft_bce::exact::softplus, z, a);
+        "SquaredError::loss_gradient_hessian", ["loss", "gradient", "hessian"], Target,
+            |_, z, t, [a, b, c], _| SquaredError::new().loss_gradient_hessian(z, t, a, b, c);
+        "Focal::loss_gradient", ["loss", "gradient"], Target,
+            |_, z, t, [a, b, _], _| Focal::new(2.0).loss_gradient(z, t, a, b);
+        "probability::loss", ["loss"], Target, |_, p, y, [a, ..], _| probability::loss(y, p, a);
+        "probability::sum", [], Target, |_, p, y, _, _| probability::sum(y, p);
+        "probability::mean", [], Target, |_, p, y, _, _| probability::mean(y, p);
+        "probability::gradient", ["gradient"], Target,
+            |_, p, y, [a, ..], _| probability::gradient(y, p, a);
         "scalar::loss", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::loss);
         "scalar::gradient", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::gradient);
     });
