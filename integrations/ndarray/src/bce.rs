@@ -127,6 +127,27 @@ impl<'a, T: Real> Bce<'a, T> {
         self
     }
 
+    /// See [`soft_bce::Bce::temperature`].
+    #[must_use]
+    pub const fn temperature(mut self, temperature: T) -> Self {
+        self.kernel = self.kernel.temperature(temperature);
+        self
+    }
+
+    /// See [`soft_bce::Bce::logit_targets`].
+    #[must_use]
+    pub const fn logit_targets(mut self) -> Self {
+        self.kernel = self.kernel.logit_targets();
+        self
+    }
+
+    /// See [`soft_bce::Bce::target_tolerance`].
+    #[must_use]
+    pub const fn target_tolerance(mut self, tolerance: T) -> Self {
+        self.kernel = self.kernel.target_tolerance(tolerance);
+        self
+    }
+
     /// See [`soft_bce::Bce::excess`].
     #[must_use]
     pub const fn excess(mut self) -> Self {

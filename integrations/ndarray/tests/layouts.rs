@@ -309,6 +309,48 @@ proptest! {
     }
 }
 
+/// Options that reach the kernel as they are, through the stack too.
+#[test]
+fn options_of_the_kernel() {
+    let z = numbers(1, &[30, 40]).mapv(|u| (u - 0.5) * 30.0);
+    let u = numbers(2, &[30, 40]).mapv(|u| (u - 0.5) * 60.0);
+    let mut t = numbers(3, &[30, 40]);
+    t[[7, 9]] = 1.001;
+    let flat = |array: &ArrayD<f32>| array.t().iter().copied().collect::<Vec<f32>>();
+    for (bce, kernel, targets) in [
+        (
+            Bce::new().temperature(2.5).logit_targets(),
+            soft_bce::Bce::new().temperature(2.5).logit_targets(),
+            &u,
+        ),
+        (
+            Bce::new().target_tolerance(0.01),
+            soft_bce::Bce::new().target_tolerance(0.01),
+            &t,
+        ),
+    ] {
+        let mut gradient = ArrayD::zeros(vec![40, 30]);
+        let columns = targets.t().as_standard_layout().into_owned();
+        let found = bce.mean_gradient(&z.t(), &columns, &mut gradient).unwrap();
+        let mut wanted = vec![0.0; z.len()];
+        let mean = kernel
+            .mean_gradient(&flat(&z), &flat(targets), &mut wanted)
+            .unwrap();
+        assert_eq!(found.to_bits(), mean.to_bits());
+        assert!(
+            gradient
+                .iter()
+                .map(|g| g.to_bits())
+                .eq(wanted.iter().map(|g| g.to_bits()))
+        );
+    }
+    let refused = Bce::new().logit_targets().label_smoothing(0.5).sum(&z, &u);
+    assert!(matches!(
+        refused,
+        Err(Error::Kernel(soft_bce::Error::UnsupportedOptions { .. }))
+    ));
+}
+
 #[test]
 fn shapes_and_options_are_checked() {
     let (z, t) = (
