@@ -58,8 +58,7 @@ impl<'a> Columns<'a> {
         let (scratch, _) = scratch
             .split_at_mut_checked(scratch_length(width))
             .unwrap_or_default();
-        let half = scratch.len() / 2;
-        let (centers, totals) = scratch.split_at_mut_checked(half).unwrap_or_default();
+        let (centers, totals) = scratch.split_at_mut(scratch.len() / 2);
         centers.fill(0.0);
         totals.fill(0.0);
         for (center, sum) in centers.iter_mut().zip(sums).take(width) {
@@ -117,8 +116,9 @@ impl<'a> Columns<'a> {
         let mut start = 0;
         while start < factors.len() {
             let groups = groups.get(start..factors.len()).unwrap_or(&[]);
-            let run = match groups.chunk_by(u32::eq).next() {
-                Some(run) => run.len(),
+            // Not by `chunk_by`, in which the compiler sees a panic.
+            let run = match groups.split_first() {
+                Some((first, rest)) => 1 + rest.iter().take_while(|&group| group == first).count(),
                 None => factors.len(),
             };
             let factors = factors.get(start..start + run).unwrap_or(&[]);
