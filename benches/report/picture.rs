@@ -72,8 +72,12 @@ pub fn roofline(path: &Path, points: &[Point], roofs: &[Roof]) -> Result<(), Box
         let of = points.iter().filter(|point| point.backend == backend);
         let dots = of.map(|point| {
             let name = if named { point.operation } else { "" };
+            // Below, where the point above has its name.
+            let below = matches!(name, "gradient" | "sum_gradient_hessian");
             let at = (point.intensity, point.rate);
-            EmptyElement::at(at) + Circle::new((0, 0), 4, style) + Text::new(name, (8, -6), label)
+            EmptyElement::at(at)
+                + Circle::new((0, 0), 4, style)
+                + Text::new(name, (8, if below { 2 } else { -14 }), label)
         });
         chart
             .draw_series(dots)?
