@@ -131,6 +131,10 @@ pub struct Options<const D: usize> {
     /// Moves targets towards 1/2: t + α (1/2 − t); see [`Bce::label_smoothing`]. (burn's own losses
     /// move them towards one over the number of classes.)
     pub label_smoothing: f64,
+    /// Divides the logits; see [`Bce::temperature`].
+    pub temperature: f64,
+    /// Whether the targets are logits, a teacher's; see [`Bce::logit_targets`].
+    pub logit_targets: bool,
 }
 
 impl<const D: usize> Default for Options<D> {
@@ -140,6 +144,8 @@ impl<const D: usize> Default for Options<D> {
             pos_weight: 1.0,
             pos_weights: None,
             label_smoothing: 0.0,
+            temperature: 1.0,
+            logit_targets: false,
         }
     }
 }
@@ -205,6 +211,12 @@ pub struct BinaryCrossEntropyWithLogitsConfig {
     /// See [`Options::label_smoothing`].
     #[config(default = 0.0)]
     pub smoothing: f64,
+    /// See [`Options::temperature`].
+    #[config(default = 1.0)]
+    pub temperature: f64,
+    /// See [`Options::logit_targets`].
+    #[config(default = false)]
+    pub logit_targets: bool,
 }
 
 impl BinaryCrossEntropyWithLogitsConfig {
@@ -216,6 +228,8 @@ impl BinaryCrossEntropyWithLogitsConfig {
             pos_weight: self.pos_weight,
             pos_weights: self.pos_weights.as_ref().map(by_class),
             smoothing: self.smoothing,
+            temperature: self.temperature,
+            logit_targets: self.logit_targets,
         }
     }
 }
@@ -232,6 +246,10 @@ pub struct BinaryCrossEntropyWithLogits {
     pub pos_weights: Option<Tensor<1>>,
     /// See [`Options::label_smoothing`].
     pub smoothing: f64,
+    /// See [`Options::temperature`].
+    pub temperature: f64,
+    /// See [`Options::logit_targets`].
+    pub logit_targets: bool,
 }
 
 impl BinaryCrossEntropyWithLogits {
@@ -272,6 +290,8 @@ impl BinaryCrossEntropyWithLogits {
             pos_weight: self.pos_weight,
             pos_weights: self.pos_weights.clone(),
             label_smoothing: self.smoothing,
+            temperature: self.temperature,
+            logit_targets: self.logit_targets,
         })
     }
 }
@@ -329,6 +349,8 @@ fn run<const D: usize, const R: usize>(
         pos_weight: options.pos_weight,
         pos_weights,
         label_smoothing: options.label_smoothing,
+        temperature: options.temperature,
+        logit_targets: options.logit_targets,
         gradient: false,
     };
     let outcome = Dispatch::binary_cross_entropy(
@@ -396,6 +418,10 @@ pub struct Settings {
     pub pos_weights: Vec<f64>,
     /// See [`Bce::label_smoothing`].
     pub label_smoothing: f64,
+    /// See [`Bce::temperature`].
+    pub temperature: f64,
+    /// See [`Bce::logit_targets`].
+    pub logit_targets: bool,
     /// Whether the gradient by the logits is wanted as well.
     pub gradient: bool,
 }
@@ -485,6 +511,12 @@ fn compute<T: Real + Element>(
     let mut bce = Bce::<T>::new()
         .pos_weight(settings.pos_weight.elem())
         .label_smoothing(settings.label_smoothing.elem());
+    if settings.temperature != 1.0 {
+        bce = bce.temperature(settings.temperature.elem());
+    }
+    if settings.logit_targets {
+        bce = bce.logit_targets();
+    }
     let pos_weights: Vec<T> = settings.pos_weights.iter().map(|&p| p.elem()).collect();
     if !pos_weights.is_empty() {
         bce = bce.pos_weights(&pos_weights);

@@ -245,6 +245,35 @@ fn inputs_that_are_not_contiguous() {
     }
 }
 
+/// A teacher's logits at a temperature, against the formula.
+#[test]
+fn temperature_and_logit_targets() {
+    let (z, _) = data(20.0);
+    let u: Vec<f64> = z.iter().map(|z| 9.0 * (z / 3.0).sin()).collect();
+    let config = Bce::new().with_temperature(2.5).with_logit_targets(true);
+    let logits = tensor(&z, [100, 4], DType::F64).require_grad();
+    let found = config
+        .init(&device())
+        .forward(
+            logits.clone(),
+            tensor(&u, [100, 4], DType::F64),
+            Reduction::Sum,
+        )
+        .unwrap();
+    let gradient = logits.grad(&found.backward()).unwrap();
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let losses = z.iter().zip(&u);
+    let sum: f64 = losses
+        .map(|(z, u)| loss(z / 2.5, sigmoid(u / 2.5), 1.0, 1.0, 0.0))
+        .sum();
+    assert_close(&values(found), &[sum], 1e-13);
+    let slopes = z.iter().zip(&u);
+    let wanted: Vec<f64> = slopes
+        .map(|(z, u)| (sigmoid(z / 2.5) - sigmoid(u / 2.5)) / 2.5)
+        .collect();
+    assert_close(&values(gradient), &wanted, 1e-14);
+}
+
 /// A weight of the positive class for each class is a `pos_weight` for each column.
 #[test]
 fn pos_weights_by_class() {
@@ -406,6 +435,10 @@ fn what_is_refused() {
         with(Bce::new().with_weights(Some(vec![1.0, -1.0, 1.0]))).contains("weight -1 at index 1")
     );
     assert!(with(Bce::new().with_weights(Some(vec![1.0]))).contains("weights of shape [1]"));
+    assert!(with(Bce::new().with_temperature(0.0)).contains("temperature"));
+    assert!(
+        with(Bce::new().with_logit_targets(true).with_smoothing(0.1)).contains("logit_targets")
+    );
     let pos = |values: &[f32]| with(Bce::new().with_pos_weights(Some(values.to_vec())));
     assert!(pos(&[1.0; 2]).contains("pos_weights of shape [2]"));
     assert!(pos(&[1.0, 0.0, 1.0]).contains("pos_weight"));
