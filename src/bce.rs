@@ -5,7 +5,7 @@ use crate::entry::{self, Call, Real, Run, Shaper};
 use crate::error::Error;
 use crate::kernel::general::{General, Kind};
 use crate::kernel::{SmoothedWeighted, Wanted};
-use crate::lane::{FIRMWARE, Float};
+use crate::lane::Float;
 use crate::shape::Shape;
 use crate::span_sum::SpanSum;
 use crate::sum::{Double, LossSum};
@@ -15,9 +15,6 @@ pub(crate) const LOSS: Wanted = Wanted::LOSS;
 pub(crate) const SUM: Wanted = Wanted::SUM;
 pub(crate) const GRADIENT: Wanted = Wanted::GRADIENT;
 pub(crate) const GRADIENT_HESSIAN: Wanted = GRADIENT.and(Wanted::HESSIAN);
-
-/// Elements that an in-place call copies at a time.
-const COPIED: usize = if FIRMWARE { 16 } else { 256 };
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
@@ -80,6 +77,7 @@ pub struct Bce<'a, T: Real> {
     label_smoothing: T,
     target_tolerance: T,
     /// Pointers, so that programs that never ask for them do not contain them.
+    smoothed_weighted: Option<Run<T>>,
     exact: Option<Run<T>>,
     excess: Option<Run<T>>,
     general: Option<Run<T>>,
@@ -117,6 +115,7 @@ impl<'a, T: Real> Bce<'a, T> {
             pos_weight: T::ONE,
             label_smoothing: T::ZERO,
             target_tolerance: T::ZERO,
+            smoothed_weighted: None,
             exact: None,
             excess: None,
             general: None,
@@ -163,6 +162,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn pos_weight(mut self, pos_weight: T) -> Self {
         self.pos_weight = pos_weight;
+        self.smoothed_weighted = Some(T::smoothed_weighted);
         self.plain = false;
         self
     }
@@ -187,6 +187,7 @@ impl<'a, T: Real> Bce<'a, T> {
     pub const fn pos_weights(mut self, pos_weights: &'a [T]) -> Self {
         self.pos_weights = Some(pos_weights);
         self.shaper = Some(T::SHAPER);
+        self.smoothed_weighted = Some(T::smoothed_weighted);
         self.plain = false;
         self
     }
@@ -230,6 +231,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn label_smoothing(mut self, alpha: T) -> Self {
         self.label_smoothing = alpha;
+        self.smoothed_weighted = Some(T::smoothed_weighted);
         self.plain = false;
         self
     }
@@ -489,10 +491,11 @@ impl<'a, T: Real> Bce<'a, T> {
         let options = self.options()?;
         let length = z.len();
         let mut start = 0;
-        let mut copy = [T::ZERO; COPIED];
-        let mut t = t.chunks(COPIED);
-        let mut weights = self.weights.map(|weights| weights.chunks(COPIED));
-        for chunk in z.chunks_mut(COPIED) {
+        let mut copy = T::ROWS;
+        let copy = copy.as_mut();
+        let mut t = t.chunks(copy.len());
+        let mut weights = self.weights.map(|weights| weights.chunks(copy.len()));
+        for chunk in z.chunks_mut(copy.len()) {
             for (to, from) in copy.iter_mut().zip(chunk.iter()) {
                 *to = *from;
             }
@@ -888,13 +891,15 @@ impl<'a, T: Real> Bce<'a, T> {
     /// What computes, and its numbers for `T::general`.
     fn function(&self, options: Option<SmoothedWeighted<T>>) -> (Run<T>, General) {
         let Some(general) = self.general else {
-            let run = self.exact.or(self.excess).unwrap_or(T::cross_entropy);
-            return (run, General::PLAIN);
+            // With options that change the formulas there is neither `exact` nor `excess`.
+            let run = self.exact.or(self.excess).or(self.smoothed_weighted);
+            return (run.unwrap_or(T::cross_entropy), General::PLAIN);
         };
         // |s - t|^0 is 1 everywhere.
         let none = self.kind == Kind::Focal && self.exponent == T::ZERO;
         if none && self.temperature == T::ONE {
-            return (T::cross_entropy, General::PLAIN);
+            let run = self.smoothed_weighted.unwrap_or(T::cross_entropy);
+            return (run, General::PLAIN);
         }
         let mut numbers = General {
             kind: if none { Kind::CrossEntropy } else { self.kind },

@@ -118,9 +118,9 @@ impl Backend {
         }
     }
 
-    /// As `run`, for jobs that few programs ask for: where `Wide` has no instruction for an
-    /// FMA, `Scalar` does its work. The bits are the same, and so is about the speed; the
-    /// code is not there twice.
+    /// As `run`, for jobs that few programs ask for, or that `Wide` is no faster at: where it has
+    /// no instruction for an FMA, `Scalar` does its work. The bits are the same; the code is not
+    /// there twice.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run_rare<J: Job>(self, job: J) -> Result<J::Output, Error> {
         #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]

@@ -86,8 +86,10 @@ pub struct Shaper<T: 'static> {
 pub trait Entries: Sized + 'static {
     /// The only instance.
     const SHAPER: &'static Shaper<Self>;
-    /// Loss, gradient and Hessian of cross-entropy.
+    /// Loss, gradient and Hessian of cross-entropy, where no option changes the formulas.
     fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
+    /// The same with what the options make of them.
+    fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error>;
     /// `cross_entropy` of at most `SHORT` elements without options: the sum, if it can be
     /// done in short.
     fn short(
@@ -143,6 +145,9 @@ macro_rules! entries {
                 first_invalid: shape::first_invalid,
             };
             fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error> {
+                call.apply(Plain)
+            }
+            fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error> {
                 match call.options {
                     None => call.apply(Plain),
                     Some(function) => call.apply(function),

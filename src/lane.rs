@@ -44,7 +44,21 @@ pub(crate) const FIRMWARE: bool = cfg!(any(target_arch = "arm", target_arch = "r
 pub(crate) const MAX_WIDTH: usize = 64;
 
 /// A span's size: 2 KiB keep all buffers of a call in the first-level cache.
-const SPAN_BYTES: usize = if FIRMWARE { 64 } else { 2048 };
+pub(crate) const SPAN_BYTES: usize = if FIRMWARE { 64 } else { 2048 };
+
+/// How much farther than its least address a buffer may begin.
+pub(crate) const SPAN_ROOM: usize = if FIRMWARE { 0 } else { SPAN_BYTES / 2 };
+
+/// Begins at a cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub struct Aligned<A>(pub(crate) A);
+
+impl<A: AsMut<[T]>, T> AsMut<[T]> for Aligned<A> {
+    fn as_mut(&mut self) -> &mut [T] {
+        self.0.as_mut()
+    }
+}
 
 /// Rows of a block of the linear head: 16 or more of them on a microcontroller.
 const ROW_BLOCK_BYTES: usize = if FIRMWARE { 128 } else { 1024 };
@@ -65,11 +79,11 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// A buffer for one span, which stays in the first-level cache.
     type Span: AsMut<[Self]>;
     const SPAN: Self::Span;
-    /// The same for what only a `COMPENSATED` type needs.
-    type LowSpan: AsMut<[Self]>;
-    const LOW_SPAN: Self::LowSpan;
+    /// The same for a span's e^-|z|, with room to choose where it begins.
+    type ExpSpan: AsMut<[Self]>;
+    const EXP_SPAN: Self::ExpSpan;
     const SPAN_LOG2: i32;
-    /// A buffer with an element for each row of a block.
+    /// A buffer with an element for each row of a block, or for copies of inputs.
     type Rows: AsRef<[Self]> + AsMut<[Self]>;
     const ROWS: Self::Rows;
 
@@ -112,7 +126,7 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const SUBNORMAL_ROUNDER: Self;
     /// See `span_sum::Window`.
     const WINDOW_LIMIT: Self;
-    /// At most the same, and 256 losses up to here add up exactly.
+    /// At most the same, and `SHORT` losses up to here add up exactly.
     const SHORT_SUM_LIMIT: Self;
     const WINDOW_UNIT: i32;
     const WINDOW_LOW_UNIT: i32;
@@ -148,10 +162,10 @@ impl Float for f32 {
     type GroupLane<I: Isa> = I::GroupF32;
     type FullLane<I: Isa> = I::FullF32;
     type RowLane<I: Isa> = I::RowF32;
-    type Span = [Self; SPAN_BYTES / size_of::<Self>()];
-    const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
-    type LowSpan = [Self; 0];
-    const LOW_SPAN: Self::LowSpan = [];
+    type Span = Aligned<[Self; SPAN_BYTES / size_of::<Self>()]>;
+    const SPAN: Self::Span = Aligned([0.0; SPAN_BYTES / size_of::<Self>()]);
+    type ExpSpan = Aligned<[Self; (SPAN_BYTES + SPAN_ROOM) / size_of::<Self>()]>;
+    const EXP_SPAN: Self::ExpSpan = Aligned([0.0; (SPAN_BYTES + SPAN_ROOM) / size_of::<Self>()]);
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
     type Rows = [Self; ROW_BLOCK_BYTES / size_of::<Self>()];
     const ROWS: Self::Rows = [0.0; ROW_BLOCK_BYTES / size_of::<Self>()];
@@ -181,8 +195,8 @@ impl Float for f32 {
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
     // e^-13 > 2^-19, and 37 (13 + ln 2) < 2^9.
     const WINDOW_LIMIT: Self = 13.0;
-    // e^-12.25 > 2^-18, and 256 (12.25 + ln 2) < 2^12: 53 bits from 2^-41 on.
-    const SHORT_SUM_LIMIT: Self = 12.25;
+    // e^-11.75 > 2^-17, and 512 (11.75 + ln 2) < 2^13: 53 bits from 2^-40 on.
+    const SHORT_SUM_LIMIT: Self = 11.75;
     const WINDOW_UNIT: i32 = -19 - 23;
     const WINDOW_LOW_UNIT: i32 = 0;
     const WINDOW_ADDITIONS: usize = 37;
@@ -227,10 +241,11 @@ impl Float for f64 {
     type GroupLane<I: Isa> = I::GroupF64;
     type FullLane<I: Isa> = I::FullF64;
     type RowLane<I: Isa> = I::RowF64;
-    type Span = [Self; SPAN_BYTES / size_of::<Self>()];
-    const SPAN: Self::Span = [0.0; SPAN_BYTES / size_of::<Self>()];
-    type LowSpan = Self::Span;
-    const LOW_SPAN: Self::LowSpan = Self::SPAN;
+    type Span = Aligned<[Self; SPAN_BYTES / size_of::<Self>()]>;
+    const SPAN: Self::Span = Aligned([0.0; SPAN_BYTES / size_of::<Self>()]);
+    type ExpSpan = Aligned<[Self; (2 * SPAN_BYTES + SPAN_ROOM) / size_of::<Self>()]>;
+    const EXP_SPAN: Self::ExpSpan =
+        Aligned([0.0; (2 * SPAN_BYTES + SPAN_ROOM) / size_of::<Self>()]);
     const SPAN_LOG2: i32 = (SPAN_BYTES / size_of::<Self>()).ilog2() as i32;
     type Rows = [Self; ROW_BLOCK_BYTES / size_of::<Self>()];
     const ROWS: Self::Rows = [0.0; ROW_BLOCK_BYTES / size_of::<Self>()];

@@ -263,12 +263,12 @@ impl<L: Lane> Window<L> {
         }
     }
 
-    /// The sum of at most 256 losses up to `SHORT_SUM_LIMIT`, correctly rounded.
+    /// The sum of at most 512 losses up to `SHORT_SUM_LIMIT`, correctly rounded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn short_sum(self) -> f64 {
         let start = L::Wide::splat(Self::START);
         if L::Real::FRACTION_BITS < 52 {
-            // Below 2^12 and a multiple of 2^-41, so that every partial sum is exact.
+            // Below 2^13 and a multiple of 2^-40, so that every partial sum is exact.
             return (self.high - start).reduce_exact_sum();
         }
         let high = i128::from(self.high.sub_bits(start).reduce_add_bits());

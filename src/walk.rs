@@ -14,7 +14,7 @@
 
 use crate::error::Error;
 use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted};
-use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
+use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
 /// How far ahead of the loads lines are asked for, in bytes.
@@ -290,10 +290,16 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
 
 /// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else those in front of
 /// `end`, which otherwise does not matter.
+///
+/// An option, not an empty slice for want of elements: a compiler that knows their number leaves the
+/// masked form of loads and stores out.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn elements<L: Lane, const WHOLE: bool>(of: &[L::Real], at: usize, end: usize) -> &[L::Real] {
-    let end = if WHOLE { at + L::WIDTH } else { end };
-    of.get(at..end).unwrap_or(&[])
+fn elements<L: Lane, const WHOLE: bool>(
+    of: &[L::Real],
+    at: usize,
+    end: usize,
+) -> Option<&[L::Real]> {
+    of.get(at..if WHOLE { at + L::WIDTH } else { end })
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -301,22 +307,8 @@ fn elements_mut<L: Lane, const WHOLE: bool>(
     of: &mut [L::Real],
     at: usize,
     end: usize,
-) -> &mut [L::Real] {
-    let end = if WHOLE { at + L::WIDTH } else { end };
-    of.get_mut(at..end).unwrap_or(&mut [])
-}
-
-/// Not `map`: closures are not always inlined into vector code.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn load_some<L: Lane, const WHOLE: bool>(
-    of: Option<&[L::Real]>,
-    at: usize,
-    end: usize,
-) -> Option<L> {
-    match of {
-        Some(of) => Some(L::load(elements::<L, WHOLE>(of, at, end))),
-        None => None,
-    }
+) -> Option<&mut [L::Real]> {
+    of.get_mut(at..if WHOLE { at + L::WIDTH } else { end })
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -334,15 +326,8 @@ fn nan_alone<L: Lane>(t: L) -> L {
     L::select(t.equal(t), L::splat(L::Real::ZERO), t)
 }
 
-/// What becomes of the losses that are to be summed.
-enum Losses<'a, T> {
-    /// They are what `finish` returns.
-    Kept,
-    Stored(&'a mut [T]),
-}
-
-/// Everything about one lane of elements but e^-|z|. Losses to be summed are zeros for
-/// elements that are missing.
+/// Everything about one lane of elements but e^-|z|. Losses to be summed go to `losses`, zeros
+/// for elements that are missing.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn finish<
     L: Lane,
@@ -355,10 +340,10 @@ fn finish<
     slices: &mut Slices<'_, L::Real>,
     (at, end): (usize, usize),
     exp: ExpNeg<L>,
-    losses: Losses<'_, L::Real>,
+    losses: &mut [L::Real],
     seen: &mut Extremes<L::Single>,
     stream: bool,
-) -> L {
+) -> Option<()> {
     let Slices {
         wanted,
         inputs,
@@ -370,22 +355,28 @@ fn finish<
     } else {
         wanted.derivatives_alone()
     };
-    let z = L::load(elements::<L, WHOLE>(inputs.z, at, end));
-    let weight = load_some::<L, WHOLE>(inputs.weights, at, end);
+    let z = L::load(elements::<L, WHOLE>(inputs.z, at, end)?);
+    let weight = match inputs.weights {
+        Some(weights) => Some(L::load(elements::<L, WHOLE>(weights, at, end)?)),
+        None => None,
+    };
     let t = match inputs.t {
         Targets::Each(t) => {
-            let t = L::load(elements::<L, WHOLE>(t, at, end));
+            let t = L::load(elements::<L, WHOLE>(t, at, end)?);
             seen.note(t, weight);
             t
         }
         Targets::Logits(t) => {
-            let t = L::load(elements::<L, WHOLE>(t, at, end));
+            let t = L::load(elements::<L, WHOLE>(t, at, end)?);
             seen.note(nan_alone(t), weight);
             t
         }
         Targets::All(t) => L::splat(t),
     };
-    let pos_weight = load_some::<L, WHOLE>(inputs.pos_weights, at, end);
+    let pos_weight = match inputs.pos_weights {
+        Some(weights) => Some(L::load(elements::<L, WHOLE>(weights, at, end)?)),
+        None => None,
+    };
     let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
     if let Some(weight) = weight {
         let weight = match inputs.weight_scale {
@@ -398,20 +389,18 @@ fn finish<
         point.hessian = weigh(point.hessian, weight);
     }
     point = outputs.sign.of(point);
-    let mut summed = point.loss;
     if wanted.has(Wanted::SUM) {
+        let mut summed = point.loss;
         if !WHOLE {
             let present = L::first(end - at);
             summed = L::select(present, summed, L::splat(L::Real::ZERO));
         }
-        if let Losses::Stored(to) = losses {
-            summed.store(to);
-        }
+        summed.store(losses);
     }
     if wanted.has(Wanted::LOSS) {
         put(
             point.loss,
-            elements_mut::<L, WHOLE>(outputs.loss, at, end),
+            elements_mut::<L, WHOLE>(outputs.loss, at, end)?,
             stream,
         );
     }
@@ -419,14 +408,14 @@ fn finish<
         if let Some(divisor) = outputs.divisor {
             point.gradient = point.gradient / L::splat(divisor) + L::splat(L::Real::ZERO);
         }
-        let to = elements_mut::<L, WHOLE>(outputs.gradient, at, end);
+        let to = elements_mut::<L, WHOLE>(outputs.gradient, at, end)?;
         put(point.gradient, to, stream);
     }
     if wanted.has(Wanted::HESSIAN) {
-        let to = elements_mut::<L, WHOLE>(outputs.hessian, at, end);
+        let to = elements_mut::<L, WHOLE>(outputs.hessian, at, end)?;
         put(point.hessian, to, stream);
     }
-    summed
+    Some(())
 }
 
 /// Any number of elements without buffers: those in front of `end`, from `start` on.
@@ -443,14 +432,14 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
     fn lane<L: Lane<Real = T>, const FULL: bool, const WHOLE: bool>(
         &mut self,
         (at, end): (usize, usize),
-        losses: Losses<'_, T>,
+        losses: &mut [T],
         seen: &mut Extremes<L::Single>,
-    ) -> L {
-        let exp = if P::OF_EXP {
-            ExpNeg::of::<FULL>(L::load(elements::<L, WHOLE>(self.slices.inputs.z, at, end)))
-        } else {
-            ExpNeg::nothing()
-        };
+    ) -> Option<()> {
+        let mut exp = ExpNeg::nothing();
+        if P::OF_EXP {
+            let z = elements::<L, WHOLE>(self.slices.inputs.z, at, end)?;
+            exp = ExpNeg::of::<FULL>(L::load(z));
+        }
         finish::<L, P, FULL, WHOLE, true>(
             self.function,
             self.slices,
@@ -462,47 +451,46 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         )
     }
 
-    /// The fast form on elements whose losses fit the window, if they are to be summed.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn fast_windowed<I: Isa>(&mut self, start: usize, end: usize) -> bool {
-        let mut seen = Extremes::nothing();
-        let mut window = Window::<T::GroupLane<I>>::new();
-        let mut at = start;
-        while at < end {
-            let losses = self.lane::<T::Lane<I>, false, false>((at, end), Losses::Kept, &mut seen);
-            window.add(<T::GroupLane<I>>::of_single(losses).widen());
-            at += <T::Lane<I>>::WIDTH;
-        }
-        if self.slices.wanted.has(Wanted::SUM) {
-            window.end_span(self.slices.sum);
-            window.flush(self.slices.sum);
-        }
-        seen.are_suspect()
-    }
-
-    /// Up to `BLOCK` elements by one form; whether a target or weight is suspect.
+    /// Up to `BLOCK` elements by one form.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn block<I: Isa, L: Lane<Real = T>, const FULL: bool>(
         &mut self,
         isa: I,
-        start: usize,
-        end: usize,
+        (start, end): (usize, usize),
+        windowed: bool,
     ) -> Result<(), Error> {
-        let mut losses = [T::ZERO; BLOCK];
+        let mut losses = Aligned([T::ZERO; BLOCK]);
+        let losses = &mut losses.0;
         let mut seen = Extremes::nothing();
         for at in (start..end).step_by(L::WIDTH) {
             let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
-            self.lane::<L, FULL, false>((at, end), Losses::Stored(losses), &mut seen);
+            if self
+                .lane::<L, FULL, false>((at, end), losses, &mut seen)
+                .is_none()
+            {
+                break;
+            }
         }
         if seen.are_suspect() {
             self.slices.check(start, end - start)?;
         }
         if self.slices.wanted.has(Wanted::SUM) {
-            let length = (end - start).next_multiple_of(<T::Lane<I>>::WIDTH);
-            isa.run(AddLosses {
-                sum: self.slices.sum,
-                losses: losses.get_mut(..length).unwrap_or(&mut []),
-            });
+            let width = <T::Lane<I>>::WIDTH;
+            let losses = losses.get_mut(..(end - start).next_multiple_of(width));
+            let losses = losses.unwrap_or(&mut []);
+            if windowed {
+                let mut window = Window::<T::Lane<I>>::new();
+                for losses in losses.chunks_exact(width) {
+                    window.add(<T::Lane<I>>::load_widened(losses));
+                }
+                window.end_span(self.slices.sum);
+                window.flush(self.slices.sum);
+            } else {
+                isa.run(AddLosses {
+                    sum: self.slices.sum,
+                    losses,
+                });
+            }
         }
         Ok(())
     }
@@ -513,38 +501,31 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(mut self, isa: I) -> Result<(), Error> {
-        let fast = I::FAST && P::FAST_REMAINDER;
         let (mut start, end) = (self.start, self.end);
-        if fast && end - start <= BLOCK {
-            let z = self.slices.inputs.z.get(start..end).unwrap_or(&[]);
-            let minus_a = largest_minus_a::<I, T>(z);
-            let windowed = P::IN_WINDOW
-                && self.slices.inputs.weights.is_none()
-                && Window::<T::GroupLane<I>>::holds(minus_a);
-            if windowed || !(self.slices.wanted.has(Wanted::SUM) || exceeds_fast_limit(minus_a)) {
-                if self.fast_windowed::<I>(start, end) {
-                    self.slices.check(start, end - start)?;
-                }
-                return Ok(());
-            }
-        }
         while start < end {
-            let block = end.min(start + BLOCK);
-            let z = self.slices.inputs.z.get(start..block).unwrap_or(&[]);
+            let block = (start, end.min(start + BLOCK));
+            let z = self.slices.inputs.z.get(block.0..block.1).unwrap_or(&[]);
+            let minus_a = largest_minus_a::<I, T>(z);
             // The full kernel alone gives the same bits.
-            if fast && !exceeds_fast_limit(largest_minus_a::<I, T>(z)) {
-                self.block::<I, T::Lane<I>, false>(isa, start, block)?;
+            if I::FAST && P::FAST_REMAINDER && !exceeds_fast_limit(minus_a) {
+                let windowed = P::IN_WINDOW
+                    && self.slices.inputs.weights.is_none()
+                    && Window::<T::GroupLane<I>>::holds(minus_a);
+                self.block::<I, T::Lane<I>, false>(isa, block, windowed)?;
+            } else if I::FAST || !P::RARE && P::IN_WINDOW {
+                // Without a fast form, lanes side by side for what most programs ask for.
+                self.block::<I, T::FullLane<I>, true>(isa, block, false)?;
             } else {
-                self.block::<I, T::FullLane<I>, true>(isa, start, block)?;
+                self.block::<I, T::Lane<I>, true>(isa, block, false)?;
             }
-            start = block;
+            start = block.1;
         }
         Ok(())
     }
 }
 
 /// Calls of at most so many elements are `Short`, if they can be.
-pub(crate) const SHORT: usize = 256;
+pub(crate) const SHORT: usize = 512;
 
 /// A call of few elements without options, whose cost is all in how little is done besides.
 pub(crate) struct Short<'a, 'b, 'c, T> {
@@ -611,7 +592,7 @@ impl<T: Float> Job for Short<'_, '_, '_, T> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Option<f64> {
         // Beyond, groups of four vectors are faster.
-        if !I::FAST || self.z.len() > 8 * <T::FullLane<I>>::WIDTH {
+        if !I::FAST || self.z.len() > 16 * <T::FullLane<I>>::WIDTH {
             None
         } else if self.z.len() <= <T::Lane<I>>::WIDTH {
             self.lanes::<T::Lane<I>>()
@@ -661,10 +642,26 @@ pub(crate) struct MainLoop<'a, 'b, T, P> {
 
 /// What the main loop keeps of a span whose losses are wanted; else there is no room, which
 /// would take time to clear.
-struct Buffers<S, W> {
+struct Buffers<'a, T> {
     /// e^-|z|; then, in its place, losses to be summed.
-    e: S,
-    low: W,
+    e: &'a mut [T],
+    /// What e lacks.
+    low: &'a mut [T],
+}
+
+impl<'a, T: Float> Buffers<'a, T> {
+    /// Two spans of `room`, from where no load of z has the last address bits of a store a little
+    /// before it: a CPU would take it for a load of what was stored, and wait: up to 2.4 times as
+    /// long. A span of z begins at one of two such addresses, so a quarter of a page from both.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(room: &'a mut [T], z: &[T]) -> Self {
+        let distance = room.as_ptr().addr().wrapping_sub(z.as_ptr().addr()) % SPAN_BYTES;
+        let near = SPAN_ROOM > 0 && !(SPAN_BYTES / 4..SPAN_BYTES * 3 / 4).contains(&distance);
+        let skipped = if near { SPAN_ROOM / size_of::<T>() } else { 0 };
+        let room = room.get_mut(skipped..).unwrap_or(&mut []);
+        let (e, low) = room.split_at_mut((1 << T::SPAN_LOG2).min(room.len()));
+        Self { e, low }
+    }
 }
 
 impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
@@ -674,13 +671,13 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        buffers: &mut Buffers<'_, T>,
     ) -> T::Lane<I> {
         let width = <T::GroupLane<I>>::WIDTH;
         let mut seen = Extremes::nothing();
         let z = self.slices.inputs.z.get(start..start + length);
-        let mut e = buffers.e.as_mut().chunks_exact_mut(width);
-        let mut low = buffers.low.as_mut().chunks_exact_mut(width);
+        let mut e = buffers.e.chunks_exact_mut(width);
+        let mut low = buffers.low.chunks_exact_mut(width);
         for z in z.unwrap_or(&[]).chunks_exact(width) {
             prefetch::<I, T::GroupLane<I>>(isa, z);
             let z = <T::GroupLane<I>>::load(z);
@@ -703,13 +700,19 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run_of_same_kind<I: Isa>(&self, start: usize, length: usize) -> (bool, usize) {
         let z = self.slices.inputs.z.get(start..start + length);
-        if !exceeds_fast_limit(largest_minus_a::<I, T>(z.unwrap_or(&[]))) {
+        let z = z.unwrap_or(&[]);
+        let zero = <T::GroupLane<I>>::splat(T::ZERO);
+        let (mut seen, sign_bit) = (zero, <T::GroupLane<I>>::splat(T::SIGN_BIT));
+        for z in z.chunks_exact(<T::GroupLane<I>>::WIDTH) {
+            seen = seen.max_bits(<T::GroupLane<I>>::load(z).or_bits(sign_bit));
+        }
+        if !exceeds_fast_limit(seen.max_bits_into(<T::Lane<I>>::splat(T::ZERO))) {
             return (false, length);
         }
         // A loop: closures would not be inlined into vector code.
         let mut first = None;
         let mut same = 0;
-        for z in z.unwrap_or(&[]).chunks(BLOCK) {
+        for z in z.chunks(BLOCK) {
             let beyond = exceeds_fast_limit(largest_minus_a::<I, T>(z));
             if *first.get_or_insert(beyond) != beyond {
                 break;
@@ -740,9 +743,9 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     fn exp<L: Lane<Real = T>, const LOSSES: bool>(
         z: L,
         at: usize,
-        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        buffers: &mut Buffers<'_, T>,
         seen: &mut Extremes<L::Single>,
-    ) -> ExpNeg<L> {
+    ) -> Option<ExpNeg<L>> {
         let mut exp = ExpNeg::nothing();
         if !LOSSES {
             seen.see_logits(z);
@@ -750,12 +753,12 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 exp = ExpNeg::of::<false>(z);
             }
         } else if P::OF_EXP {
-            exp.e = L::load(elements::<L, true>(buffers.e.as_mut(), at, 0));
+            exp.e = L::load(elements::<L, true>(buffers.e, at, 0)?);
             if T::COMPENSATED {
-                exp.low = L::load(elements::<L, true>(buffers.low.as_mut(), at, 0));
+                exp.low = L::load(elements::<L, true>(buffers.low, at, 0)?);
             }
         }
-        exp
+        Some(exp)
     }
 
     /// What follows from the exponentials.
@@ -764,33 +767,55 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &mut self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        buffers: &mut Buffers<'_, T>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
         let mut seen = Extremes::nothing();
         for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
-            for of in [self.slices.inputs.t.each(), self.slices.inputs.weights] {
-                let of = elements::<T::GroupLane<I>, true>(of.unwrap_or(&[]), start + at, 0);
-                prefetch::<I, T::GroupLane<I>>(isa, of);
+            let place = (start + at, start + length);
+            let group = self.group::<I, LOSSES>(isa, place, at, buffers, &mut seen, stream);
+            if group.is_none() {
+                break;
             }
-            let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, start + at, 0);
-            let z = <T::GroupLane<I>>::load(z);
-            let exp = Self::exp::<_, LOSSES>(z, at, buffers, &mut seen);
-            finish::<T::GroupLane<I>, P, false, true, LOSSES>(
-                self.function,
-                self.slices,
-                (start + at, start + length),
-                exp,
-                Losses::Stored(elements_mut::<T::GroupLane<I>, true>(
-                    buffers.e.as_mut(),
-                    at,
-                    0,
-                )),
-                &mut seen,
-                stream,
-            );
         }
         seen
+    }
+
+    /// One group of `results`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn group<I: Isa, const LOSSES: bool>(
+        &mut self,
+        isa: I,
+        place: (usize, usize),
+        at: usize,
+        buffers: &mut Buffers<'_, T>,
+        seen: &mut Extremes<T::Lane<I>>,
+        stream: bool,
+    ) -> Option<()> {
+        if let Some(t) = self.slices.inputs.t.each() {
+            prefetch::<I, T::GroupLane<I>>(isa, elements::<T::GroupLane<I>, true>(t, place.0, 0)?);
+        }
+        if let Some(weights) = self.slices.inputs.weights {
+            let weights = elements::<T::GroupLane<I>, true>(weights, place.0, 0)?;
+            prefetch::<I, T::GroupLane<I>>(isa, weights);
+        }
+        let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, place.0, 0)?;
+        let z = <T::GroupLane<I>>::load(z);
+        let exp = Self::exp::<_, LOSSES>(z, at, buffers, seen)?;
+        let losses: &mut [T] = if LOSSES {
+            elements_mut::<T::GroupLane<I>, true>(buffers.e, at, 0)?
+        } else {
+            &mut []
+        };
+        finish::<T::GroupLane<I>, P, false, true, LOSSES>(
+            self.function,
+            self.slices,
+            place,
+            exp,
+            losses,
+            seen,
+            stream,
+        )
     }
 
     /// `results` where no option concerns loads or stores, and losses that are to be summed
@@ -800,7 +825,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &mut self,
         isa: I,
         (start, length): (usize, usize),
-        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        buffers: &mut Buffers<'_, T>,
         window: &mut Window<T::GroupLane<I>>,
     ) -> Extremes<T::Lane<I>> {
         let width = <T::GroupLane<I>>::WIDTH;
@@ -822,8 +847,8 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         let mut gradient = gradient.unwrap_or(&mut []).chunks_exact_mut(width);
         let mut hessian = hessian.unwrap_or(&mut []).chunks_exact_mut(width);
         let mut t = t.unwrap_or(&[]).chunks_exact(width);
-        let mut e = buffers.e.as_mut().chunks_exact_mut(width);
-        let mut low = buffers.low.as_mut().chunks_exact(width);
+        let mut e = buffers.e.chunks_exact_mut(width);
+        let mut low = buffers.low.chunks_exact(width);
         // The long chain of a derivative is begun a group ahead, where registers allow.
         let ahead = !LOSSES && P::OF_EXP && !T::COMPENSATED;
         let mut z_ahead = z.chunks_exact(width);
@@ -912,7 +937,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         &mut self,
         isa: I,
         span: (usize, usize),
-        buffers: &mut Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        buffers: &mut Buffers<'_, T>,
         window: &mut Window<T::GroupLane<I>>,
         stream: bool,
     ) -> Result<bool, Error> {
@@ -943,13 +968,13 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 && Window::<T::GroupLane<I>>::holds(minus_a);
             seen = if P::IN_WINDOW && windowed {
                 self.plain_results::<I, true, true>(isa, span, buffers, window)
-            } else if plain {
+            } else if P::PLAIN_LOOPS && plain {
                 self.plain_results::<I, true, false>(isa, span, buffers, window)
             } else {
                 self.results::<I, true>(isa, span, buffers, stream)
             };
         } else {
-            seen = if plain {
+            seen = if P::PLAIN_LOOPS && plain {
                 self.plain_results::<I, false, false>(isa, span, buffers, window)
             } else {
                 self.results::<I, false>(isa, span, buffers, stream)
@@ -969,7 +994,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         if windowed {
             window.end_span(self.slices.sum);
         } else if wanted.has(Wanted::SUM) {
-            let losses = buffers.e.as_mut().get_mut(..length);
+            let losses = buffers.e.get_mut(..length);
             isa.run(AddLosses {
                 sum: self.slices.sum,
                 losses: losses.unwrap_or(&mut []),
@@ -984,16 +1009,17 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     fn spans<I: Isa, const LOSSES: bool>(
         &mut self,
         isa: I,
-        mut buffers: Buffers<impl AsMut<[T]>, impl AsMut<[T]>>,
+        mut buffers: Buffers<'_, T>,
         head: usize,
         stream: bool,
     ) -> Result<(), Error> {
         let width = <T::GroupLane<I>>::WIDTH;
         let count = self.slices.inputs.z.len();
         let mut window = Window::new();
-        // Whether to look at the logits first: before the first span, and where some were beyond
-        // `FAST_LIMIT`, since the fast kernel would make subnormal numbers of them.
-        let mut cautious = true;
+        // Whether to look at the logits first: where some were beyond `FAST_LIMIT`, since the fast
+        // kernel would make subnormal numbers of them, and before the first span. Not if what comes
+        // first is a loop that makes none: losses of `f32`, or without e.
+        let mut cautious = !LOSSES || P::OF_EXP && T::COMPENSATED;
         let mut start = 0;
         while start < count {
             let left = count - start;
@@ -1051,14 +1077,18 @@ impl<T: Float, P: Pointwise<T>> Job for MainLoop<'_, '_, T, P> {
         let stream = head.is_some();
         let head = head.unwrap_or(0);
         let result = if self.slices.wanted.losses() {
-            let buffers = Buffers {
-                e: T::SPAN,
-                low: T::LOW_SPAN,
-            };
-            self.spans::<I, true>(isa, buffers, head, stream)
+            if P::OF_EXP {
+                let mut room = T::EXP_SPAN;
+                let buffers = Buffers::new(room.as_mut(), self.slices.inputs.z);
+                self.spans::<I, true>(isa, buffers, head, stream)
+            } else {
+                let mut losses = T::SPAN;
+                let (e, low) = (losses.as_mut(), &mut [] as _);
+                self.spans::<I, true>(isa, Buffers { e, low }, head, stream)
+            }
         } else {
-            let buffers = Buffers { e: [], low: [] };
-            self.spans::<I, false>(isa, buffers, head, stream)
+            let (e, low) = (&mut [] as _, &mut [] as _);
+            self.spans::<I, false>(isa, Buffers { e, low }, head, stream)
         };
         if stream {
             // Also after an error, which has the outputs overwritten.
@@ -1086,20 +1116,23 @@ impl<T: Float> Job for Check<'_, '_, T> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Result<(), Error> {
-        let Inputs { z, t, weights, .. } = self.0.inputs;
+        let Inputs { t, weights, .. } = self.0.inputs;
         let mut seen = Extremes::<T::Lane<I>>::nothing();
-        for at in (0..z.len()).step_by(<T::Lane<I>>::WIDTH) {
-            if let Some(each) = t.each() {
-                let mut target =
-                    <T::Lane<I>>::load(elements::<T::Lane<I>, false>(each, at, z.len()));
-                if matches!(t, Targets::Logits(_)) {
-                    target = nan_alone(target);
-                }
-                seen.note(target, load_some::<_, false>(weights, at, z.len()));
+        let width = <T::Lane<I>>::WIDTH;
+        let mut weights = weights.map(|weights| weights.chunks(width));
+        for each in t.each().unwrap_or(&[]).chunks(width) {
+            let weight = match &mut weights {
+                Some(weights) => weights.next().map(<T::Lane<I>>::load),
+                None => None,
+            };
+            let mut target = <T::Lane<I>>::load(each);
+            if matches!(t, Targets::Logits(_)) {
+                target = nan_alone(target);
             }
+            seen.note(target, weight);
         }
         if seen.are_suspect() {
-            return self.0.check(0, z.len());
+            return self.0.check(0, self.0.inputs.z.len());
         }
         Ok(())
     }

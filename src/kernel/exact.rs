@@ -434,8 +434,19 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) {
-        let width = <T::FullLane<I>>::WIDTH;
-        let zero = splat::<T::FullLane<I>>(T::ZERO);
+        if I::FAST {
+            self.run_in::<T::FullLane<I>>();
+        } else {
+            self.run_in::<T::Lane<I>>();
+        }
+    }
+}
+
+impl<T: Float, const LOSS: bool> Resolve<'_, T, LOSS> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_in<L: Lane<Real = T>>(self) {
+        let width = L::WIDTH;
+        let zero = splat::<L>(T::ZERO);
         let (mut z, mut t) = (self.z.chunks(width), self.t.chunks(width));
         let mut undecided = self.undecided.chunks(width);
         let mut at = 0;
@@ -443,14 +454,11 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
         while let (Some(z), Some(t), Some(undecided)) = (z.next(), t.next(), undecided.next()) {
             let chunk = at..at + z.len();
             at += width;
-            if !<T::FullLane<I>>::load(undecided).exceeds_bits(zero) {
+            if !L::load(undecided).exceeds_bits(zero) {
                 continue;
             }
-            let (z_halves, t_halves) = (
-                <T::FullLane<I>>::load_widened(z),
-                <T::FullLane<I>>::load_widened(t),
-            );
-            let two = <T::FullLane<I>>::HALVES == 2;
+            let (z_halves, t_halves) = (L::load_widened(z), L::load_widened(t));
+            let two = L::HALVES == 2;
             let element = |what: Wanted| {
                 move |i: usize| certain(z.get(i)?.as_f64(), t.get(i)?.as_f64(), what)
             };
@@ -463,7 +471,7 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
                 };
                 if let Some(to) = self.loss.get_mut(chunk) {
                     let bracket = Bracket::narrow(low, high);
-                    settle::<T::FullLane<I>>(bracket, to, element(Wanted::LOSS));
+                    settle::<L>(bracket, to, element(Wanted::LOSS));
                 }
                 continue;
             }
@@ -474,11 +482,11 @@ impl<T: Float, const LOSS: bool> Job for Resolve<'_, T, LOSS> {
                     careful_gradient(z_halves.0, t_halves.0, low),
                     careful_gradient(z_halves.1, t_halves.1, high),
                 );
-                settle::<T::FullLane<I>>(bracket, to, element(Wanted::GRADIENT));
+                settle::<L>(bracket, to, element(Wanted::GRADIENT));
             }
             if let Some(to) = self.hessian.get_mut(chunk) {
                 let bracket = Bracket::narrow(careful_hessian(low), careful_hessian(high));
-                settle::<T::FullLane<I>>(bracket, to, element(Wanted::HESSIAN));
+                settle::<L>(bracket, to, element(Wanted::HESSIAN));
             }
         }
     }
@@ -539,6 +547,7 @@ impl<T: Float> Pointwise<T> for Exact {
     const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = true;
+    const PLAIN_LOOPS: bool = false;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(
