@@ -7,10 +7,22 @@ use soft_bce::Real;
 use soft_bce::linear::Features;
 
 /// An element type of the data: `f32` or `f64`.
-pub trait Value: Real + Into<f64> {}
+pub trait Value: Real + Into<f64> {
+    /// Rounded to nearest.
+    fn narrow(value: f64) -> Self;
+}
 
-impl Value for f32 {}
-impl Value for f64 {}
+impl Value for f32 {
+    fn narrow(value: f64) -> Self {
+        value as Self
+    }
+}
+
+impl Value for f64 {
+    fn narrow(value: f64) -> Self {
+        value
+    }
+}
 
 /// What a weight w says of its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,6 +113,12 @@ impl<'a, T: Value> Data<'a, T> {
     #[must_use]
     pub const fn row_count(&self) -> usize {
         self.features.row_count()
+    }
+
+    /// How many columns of features there are.
+    #[must_use]
+    pub const fn column_count(&self) -> usize {
+        self.features.column_count()
     }
 
     /// These rows alone, which keep their numbers.

@@ -6,9 +6,13 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
-use fractional_logit::{Data, Error, Features, Fit, Model, Place, Step};
+use fractional_logit::{
+    Data, Error, Features, Fit, Model, Path as PenaltyPath, Place, Step, cross_validate,
+};
 use serde::{Deserialize, Serialize};
 
+/// Penalties of a path.
+const LAMBDAS: usize = 25;
 /// Rows of a chunk.
 const CHUNK: usize = 1 << 16;
 const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, an interaction A:B, A*B for A,B,A:B, or \
@@ -817,6 +821,31 @@ impl Input {
         }
     }
 
+    /// Penalties of a path, judged by cross-validation of all rows.
+    pub fn cross_validate(
+        &mut self,
+        model: &Model,
+        lasso_share: f64,
+        folds: usize,
+    ) -> Result<PenaltyPath, Problem> {
+        let mut all = Chunk {
+            columns: vec![Vec::new(); self.names().len()],
+            ..Chunk::default()
+        };
+        self.pass(&mut |chunk| -> Result<(), Problem> {
+            all.append(chunk);
+            Ok(())
+        })?;
+        let found = all.with_data(|data| cross_validate(model, lasso_share, &data, folds, LAMBDAS));
+        found.map_err(Error::from).flatten().map_err(|error| {
+            let line = match error {
+                Error::Value { row, .. } => all.line_of(row),
+                _ => None,
+            };
+            self.explain(&error, line)
+        })
+    }
+
     fn line_of(&mut self, row: u64) -> Result<Option<u64>, Problem> {
         let mut found = None;
         self.pass(&mut |chunk| -> Result<(), Problem> {
@@ -904,6 +933,18 @@ impl From<Problem> for Refusal {
 }
 
 impl Chunk {
+    fn append(&mut self, other: &Self) {
+        self.lines.extend(&other.lines);
+        for (column, of) in self.columns.iter_mut().zip(&other.columns) {
+            column.extend(of);
+        }
+        self.targets.extend(&other.targets);
+        self.trials.extend(&other.trials);
+        self.weights.extend(&other.weights);
+        self.offset.extend(&other.offset);
+        self.clusters.extend(&other.clusters);
+    }
+
     /// Of a row of the data set, if it is one of these.
     fn line_of(&self, row: u64) -> Option<u64> {
         let row = row.checked_sub(self.first_row)?;

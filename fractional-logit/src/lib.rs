@@ -30,8 +30,10 @@
 
 mod data;
 mod error;
+mod grid;
 mod model;
 mod pass;
+mod path;
 mod penalty;
 mod solve;
 mod solver;
@@ -40,5 +42,7 @@ pub use data::{Data, Value, WeightKind};
 pub use error::{Error, Place};
 pub use model::{Covariance, Effect, Fit, Model, Prediction};
 pub use pass::{State, Task};
+pub use path::{Path, PathPoint, cross_validate};
+pub use soft_bce::Backend;
 pub use soft_bce::linear::Features;
 pub use solver::{Solver, Step};

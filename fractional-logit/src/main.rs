@@ -92,9 +92,13 @@ struct FitArguments {
     /// Adds L/2 times the squared coefficients to the mean loss
     #[arg(long, value_name = "L", group = "penalty")]
     ridge: Option<f64>,
-    /// Adds L times the absolute coefficients to the mean loss
+    /// Adds L times the absolute coefficients to the mean loss; `auto` finds the L that predicts best, by
+    /// cross-validation over a path
     #[arg(long, value_name = "L", group = "penalty")]
-    lasso: Option<f64>,
+    lasso: Option<String>,
+    /// With --lasso auto: parts of the rows, each of which is predicted by a fit of the others
+    #[arg(long, value_name = "K", default_value_t = 10, requires = "lasso")]
+    folds: usize,
     /// With --lasso: the share of L that goes to absolute coefficients, the rest to half their squares
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, requires = "lasso")]
     lasso_share: f64,
@@ -242,9 +246,6 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     if let Some(ridge) = arguments.ridge {
         model = model.ridge(ridge);
     }
-    if let Some(lasso) = arguments.lasso {
-        model = model.elastic_net(lasso, arguments.lasso_share);
-    }
     if arguments.firth {
         model = model.firth();
     }
@@ -255,6 +256,21 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
         roles,
         arguments.memory << 20,
     )?;
+    let mut path_text = String::new();
+    match arguments.lasso.as_deref() {
+        None => {}
+        Some("auto") => {
+            let path = input.cross_validate(&model, arguments.lasso_share, arguments.folds)?;
+            model = model.elastic_net(path.points[path.best].lambda, arguments.lasso_share);
+            path_text = output::path(&path);
+        }
+        Some(lasso) => {
+            let lambda = lasso
+                .parse()
+                .map_err(|_| format!("--lasso is `{lasso}`: a number or `auto`"))?;
+            model = model.elastic_net(lambda, arguments.lasso_share);
+        }
+    }
     // Shown on a terminal only.
     let progress = ProgressBar::new_spinner();
     let fit = input.fit(&model, arguments.partitions.unwrap_or(1), &mut |pass| {
@@ -304,6 +320,7 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
         return print(&format!("{:#}\n", report.json()));
     }
     let mut text = report.head();
+    text += &path_text;
     text.push('\n');
     if example {
         let reference: Value = serde_json::from_str(REFERENCE)?;

@@ -1,6 +1,7 @@
 //! [`Model`]: what to fit; [`Fit`]: what came of it.
 
 use serde::{Deserialize, Serialize};
+use soft_bce::Backend;
 use soft_bce::linear::Features;
 
 use crate::data::{Data, Value, WeightKind};
@@ -28,6 +29,9 @@ pub struct Model {
     pub(crate) weight_kind: WeightKind,
     pub(crate) penalty: Penalty,
     threads: usize,
+    pub(crate) backend: Option<Backend>,
+    pub(crate) errors: bool,
+    pub(crate) tolerance: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +57,9 @@ impl Model {
             weight_kind: WeightKind::Sampling,
             penalty: Penalty::None,
             threads: 1,
+            backend: None,
+            errors: true,
+            tolerance: 1e-13,
         }
     }
 
@@ -102,6 +109,30 @@ impl Model {
     #[must_use]
     pub const fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Where vector code runs: the bits do not depend on it, which is for tests to show. The fastest by default.
+    #[must_use]
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// With many rows (rows times coefficients squared above 4 million), whether errors and measures are found, which
+    /// takes a pass of two Gram matrices. Without, [`Fit::standard_errors`] is None and measures are NaN. Fewer rows
+    /// always have them.
+    #[must_use]
+    pub const fn errors(mut self, errors: bool) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// With many rows of `f64`, what the last step may leave of each logit's error, judged by how steps shrink. 1e-13 by
+    /// default; 1e-9 saves a pass or two.
+    #[must_use]
+    pub const fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
         self
     }
 
@@ -166,6 +197,7 @@ impl Model {
             Penalty::ElasticNet { lasso_share, .. } if !(0.0..=1.0).contains(&lasso_share) => {
                 invalid("the lasso's share must be in [0, 1]")
             }
+            _ if !valid(self.tolerance) => invalid("the tolerance must be finite and >= 0"),
             _ => Ok(Solver::new(self, columns)),
         }
     }
@@ -300,17 +332,42 @@ impl Fit {
                 })
                 .collect(),
         };
-        let raw = fit.raw_rows();
-        fit.coefficients = raw
+        fit.find_coefficients();
+        fit
+    }
+
+    pub(crate) fn without_errors(model: &Model, scan: Scanned, steps: usize, at: &Point) -> Self {
+        let mut fit = Self {
+            intercept: model.intercept,
+            kind: model.weight_kind,
+            penalised: model.penalty != Penalty::None,
+            at: at.clone(),
+            rows: scan.rows,
+            used: scan.used,
+            weight: scan.weight,
+            mean_target: scan.mean,
+            with_offset: scan.with_offset,
+            steps,
+            sum_loss: f64::NAN,
+            measures: [f64::NAN; MEASURES],
+            slope: f64::NAN,
+            ..Self::default()
+        };
+        fit.find_coefficients();
+        fit
+    }
+
+    fn find_coefficients(&mut self) {
+        self.coefficients = self
+            .raw_rows()
             .iter()
             .map(|row| {
-                let products = row.iter().zip(&at.coefficients);
+                let products = row.iter().zip(&self.at.coefficients);
                 products
                     .fold(Double::ZERO, |sum, (a, b)| sum + *a * *b)
                     .to_f64()
             })
             .collect();
-        fit
     }
 
     pub(crate) fn take_clusters(&mut self, state: &State, exponents: &[i32]) {
@@ -368,6 +425,9 @@ impl Fit {
 
     /// By the basis, with its factor; none without clusters, or rows to spare.
     fn of_basis(&self, covariance: Covariance) -> Option<(&Symmetric, f64)> {
+        if self.bread.order() == 0 {
+            return None;
+        }
         let count = self.observations();
         let spare = count - self.coefficients.len() as f64;
         let spared = |factor: f64| (spare > 0.0).then_some(factor);

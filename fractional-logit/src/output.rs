@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fractional_logit::{Covariance, Effect, Fit, WeightKind};
+use fractional_logit::{Covariance, Effect, Fit, Path, WeightKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -389,6 +389,26 @@ impl Quality {
             "calibration": deciles,
         })
     }
+}
+
+/// The penalties that were tried.
+pub fn path(path: &Path) -> String {
+    let mut text = "\n      penalty  mean loss of rows left out            SE\n".to_owned();
+    for (index, point) in path.points.iter().enumerate() {
+        let remark = match index {
+            _ if index == path.best => "  least: this one",
+            _ if index == path.within_one_error => "  largest within an SE of the least",
+            _ => "",
+        };
+        let _ = writeln!(
+            text,
+            "{:>13}  {:>26}  {:>12}{remark}",
+            significant(point.lambda, 4),
+            significant(point.mean_loss, 6),
+            significant(point.standard_error, 3),
+        );
+    }
+    text
 }
 
 /// FNV-1a over the bits of coefficients and covariance: the same whatever the order and the partition of the rows.

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use soft_bce::{Bce, LossSum};
+use soft_bce::linear::{ColumnScale, ColumnSum};
+use soft_bce::{Backend, Bce, LossSum, linear};
 
 use crate::data::{Data, Value, WeightKind};
 use crate::error::{Error, Place};
+use crate::grid::GridWork;
 use crate::solve::{Double, two_product, two_sum};
 
 /// Rows that are widened at a time.
@@ -27,6 +29,9 @@ pub struct Task {
     pub(crate) intercept: bool,
     pub(crate) kind: WeightKind,
     pub(crate) work: Work,
+    /// Where vector code runs; the bits do not depend on it, and other machines choose for themselves.
+    #[serde(skip)]
+    pub(crate) backend: Option<Backend>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +42,8 @@ pub(crate) enum Work {
     Center,
     /// Sums at a point, and how far the last step moved the logits.
     Moments(Moments),
+    /// The same for many rows.
+    Grid(GridWork),
     /// The scores of each cluster, below 2^exponent in each column.
     Clusters { at: Point, exponents: Vec<i32> },
     /// Whether a direction separates the targets.
@@ -45,6 +52,12 @@ pub(crate) enum Work {
         direction: Vec<f64>,
         noise: f64,
     },
+}
+
+impl Work {
+    fn is_scan(&self) -> bool {
+        matches!(self, Self::Scan)
+    }
 }
 
 /// Columns u = (x - center) * power: `power` a power of two, |u| <= 1.
@@ -83,10 +96,11 @@ pub(crate) struct Reported {
 /// What a part of the rows, or several, contribute to a [`Task`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    number: u32,
+    pub(crate) number: u32,
     pub(crate) counts: Vec<u64>,
     pub(crate) maxima: Vec<f64>,
     pub(crate) sums: Vec<LossSum>,
+    pub(crate) grid: Vec<ColumnSum>,
     pub(crate) first_row: u64,
     pub(crate) clusters: BTreeMap<u64, Vec<i128>>,
 }
@@ -99,7 +113,15 @@ pub(crate) mod scan {
     pub(crate) const BELOW_1: usize = 3;
     pub(crate) const CLUSTERED: usize = 4;
     pub(crate) const WITH_OFFSET: usize = 5;
-    pub(crate) const COUNTS: usize = 6;
+    /// Rows of `f32`.
+    pub(crate) const SINGLE: usize = 6;
+    /// Parts that the linear head does not take: with trials, or with anything in rows of weight 0.
+    pub(crate) const AWKWARD: usize = 7;
+    pub(crate) const COUNTS: usize = 8;
+    /// The largest weight, and the least one's negative; then the exponents of the columns.
+    pub(crate) const GREATEST: usize = 0;
+    pub(crate) const LEAST: usize = 1;
+    pub(crate) const EXPONENTS: usize = 2;
     pub(crate) const WEIGHT: usize = 0;
     pub(crate) const WEIGHTED_TARGET: usize = 1;
     pub(crate) const SUMS: usize = 2;
@@ -143,7 +165,7 @@ impl Places {
         self.slopes() + 2 + self.columns
     }
 
-    fn length(self, report: Option<&Reported>) -> usize {
+    pub(crate) fn length(self, report: Option<&Reported>) -> usize {
         match report {
             Some(report) => self.changes() + report.indicators.len() * (1 + self.width),
             None => self.meat(),
@@ -188,14 +210,20 @@ impl Task {
     /// The state of no rows.
     #[must_use]
     pub fn start(&self) -> State {
+        let mut grid = Vec::new();
         let (counts, maxima, sums) = match &self.work {
-            Work::Scan => (scan::COUNTS, 0, scan::SUMS),
+            Work::Scan => (scan::COUNTS, scan::EXPONENTS + self.columns, scan::SUMS),
             Work::Center => (self.columns, 2 * self.columns, 2 * self.columns),
             Work::Moments(moments) => (
                 0,
                 1 + self.width(),
                 self.places().length(moments.report.as_ref()),
             ),
+            Work::Grid(work) => {
+                grid = work.start(self.places());
+                let (counts, sums) = work.lengths();
+                (counts, 0, sums)
+            }
             Work::Clusters { .. } => (0, 0, 0),
             Work::Direction { .. } => (2, 1, 0),
         };
@@ -204,6 +232,7 @@ impl Task {
             counts: vec![0; counts],
             maxima: vec![f64::NEG_INFINITY; maxima],
             sums: vec![LossSum::new(); sums],
+            grid,
             first_row: u64::MAX,
             clusters: BTreeMap::new(),
         }
@@ -229,11 +258,19 @@ impl Task {
             });
         }
         let mut state = self.start();
+        if let Work::Grid(work) = &self.work {
+            work.evaluate(self, data, &mut state)?;
+            return Ok(state);
+        }
+        if self.work.is_scan() && scan_at_once(data, &mut state) {
+            return Ok(state);
+        }
         let mut block = Block::default();
         for start in (0..data.row_count()).step_by(BLOCK) {
             block.read(&data.part(start..start + BLOCK))?;
             match &self.work {
                 Work::Scan => block.scan(data, &mut state),
+                Work::Grid(_) => {}
                 Work::Center => block.center(&mut state),
                 Work::Moments(moments) => block.moments(self, moments, &mut state)?,
                 Work::Clusters { at, exponents } => {
@@ -256,21 +293,12 @@ impl State {
     /// # Errors
     /// [`Error::Malformed`] if it is the state of another task.
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
-        if (
-            self.number,
-            self.counts.len(),
-            self.maxima.len(),
-            self.sums.len(),
-        ) != (
-            other.number,
-            other.counts.len(),
-            other.maxima.len(),
-            other.sums.len(),
-        ) {
+        if (self.number, self.shape()) != (other.number, other.shape()) {
             return Err(Error::Malformed {
                 reason: "the states are of different tasks",
             });
         }
+        linear::merge(&mut self.grid, &other.grid)?;
         for (count, other) in self.counts.iter_mut().zip(&other.counts) {
             *count += other;
         }
@@ -305,6 +333,7 @@ impl State {
         bytes.extend(self.counts.iter().flat_map(|x| x.to_le_bytes()));
         bytes.extend(self.maxima.iter().flat_map(|x| x.to_le_bytes()));
         bytes.extend(self.sums.iter().flat_map(LossSum::to_bytes));
+        bytes.extend(self.grid.iter().flat_map(ColumnSum::to_bytes));
         for (cluster, scores) in &self.clusters {
             bytes.extend(cluster.to_le_bytes());
             bytes.extend(scores.iter().flat_map(|x| x.to_le_bytes()));
@@ -322,25 +351,28 @@ impl State {
         })
     }
 
-    fn lengths(&self) -> [usize; 5] {
+    fn lengths(&self) -> [usize; 6] {
         let scores = self.clusters.values().next().map_or(0, Vec::len);
-        let (counts, maxima, sums) = (self.counts.len(), self.maxima.len(), self.sums.len());
-        [counts, maxima, sums, self.clusters.len(), scores]
+        let [counts, maxima, sums, grid] = self.shape();
+        [counts, maxima, sums, grid, self.clusters.len(), scores]
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(STATE_MAGIC)?;
         let number = u32::from_le_bytes(take(&mut rest)?);
-        let mut lengths = [0; 5];
+        let mut lengths = [0; 6];
         for length in &mut lengths {
             *length = usize::try_from(u64::from_le_bytes(take(&mut rest)?)).ok()?;
         }
-        let [counts, maxima, sums, clusters, scores] = lengths;
+        let [counts, maxima, sums, grid, clusters, scores] = lengths;
         let first_row = u64::from_le_bytes(take(&mut rest)?);
         let counts = list(counts, &mut rest, u64::from_le_bytes)?;
         let maxima = list(maxima, &mut rest, f64::from_le_bytes)?;
         let sums = list(sums, &mut rest, |of: [u8; LossSum::BYTES]| {
             LossSum::from_bytes(&of).ok()
+        })?;
+        let grid = list(grid, &mut rest, |of: [u8; ColumnSum::BYTES]| {
+            ColumnSum::from_bytes(&of).ok()
         })?;
         let mut of_clusters = BTreeMap::new();
         for _ in 0..clusters {
@@ -353,6 +385,7 @@ impl State {
             counts,
             maxima,
             sums: sums.into_iter().collect::<Option<_>>()?,
+            grid: grid.into_iter().collect::<Option<_>>()?,
             first_row,
             clusters: of_clusters,
         })
@@ -360,22 +393,88 @@ impl State {
 
     pub(crate) fn belongs_to(&self, task: &Task) -> bool {
         let start = task.start();
-        (
-            self.number,
-            self.counts.len(),
-            self.maxima.len(),
-            self.sums.len(),
-        ) == (
-            start.number,
-            start.counts.len(),
-            start.maxima.len(),
-            start.sums.len(),
-        )
+        (self.number, self.shape()) == (start.number, start.shape())
+    }
+
+    fn shape(&self) -> [usize; 4] {
+        let (counts, maxima) = (self.counts.len(), self.maxima.len());
+        [counts, maxima, self.sums.len(), self.grid.len()]
     }
 
     fn see(&mut self, at: usize, value: f64) {
         self.maxima[at] = self.maxima[at].max(value);
     }
+}
+
+/// The scan of rows that are all as they should be, or false.
+fn scan_at_once<T: Value>(data: &Data<'_, T>, state: &mut State) -> bool {
+    let mut scales = vec![ColumnScale::ZERO; data.features.column_count()];
+    if data.trials.is_some() || linear::scan(&data.features, &mut scales).is_err() {
+        return false;
+    }
+    if scales.iter().any(|scale| scale.bound() > LARGEST) {
+        return false;
+    }
+    let (mut used, mut above, mut below) = (0, 0, 0);
+    let (mut greatest, mut least) = (0.0_f64, f64::INFINITY);
+    let mut valid = true;
+    for (row, target) in data.targets.iter().enumerate() {
+        let t: f64 = (*target).into();
+        let w = data.weights.map_or(1.0, |of| of[row].into());
+        valid &= (0.0..=1.0).contains(&t) && (0.0..f64::INFINITY).contains(&w);
+        greatest = greatest.max(w);
+        if w > 0.0 {
+            used += 1;
+            above += u64::from(t > 0.0);
+            below += u64::from(t < 1.0);
+            least = least.min(w);
+        }
+    }
+    let mut with_offset = 0;
+    for offset in data.offset.unwrap_or(&[]) {
+        let offset: f64 = (*offset).into();
+        valid &= offset.is_finite();
+        with_offset += u64::from(offset != 0.0);
+    }
+    if !valid {
+        return false;
+    }
+    state.counts[scan::USED] = used;
+    state.counts[scan::ROWS] = data.row_count() as u64;
+    state.counts[scan::ABOVE_0] = above;
+    state.counts[scan::BELOW_1] = below;
+    state.counts[scan::CLUSTERED] = if data.clusters.is_some() { used } else { 0 };
+    state.counts[scan::WITH_OFFSET] = with_offset;
+    if size_of::<T>() == size_of::<f32>() {
+        state.counts[scan::SINGLE] = data.row_count() as u64;
+    }
+    state.maxima[scan::GREATEST] = greatest;
+    state.maxima[scan::LEAST] = -least;
+    for (maximum, scale) in state.maxima[scan::EXPONENTS..].iter_mut().zip(&scales) {
+        *maximum = f64::from(scale.exponent());
+    }
+    match data.weights {
+        None => {
+            state.sums[scan::WEIGHT].add(data.row_count() as f64);
+            state.sums[scan::WEIGHTED_TARGET].add_slice(data.targets);
+        }
+        Some(weights) => {
+            state.sums[scan::WEIGHT].add_slice(weights);
+            let (mut high, mut low) = (Vec::new(), Vec::new());
+            for (weights, targets) in weights.chunks(BLOCK).zip(data.targets.chunks(BLOCK)) {
+                high.clear();
+                low.clear();
+                for (weight, target) in weights.iter().zip(targets) {
+                    let (product, error) = two_product((*weight).into(), (*target).into());
+                    high.push(product);
+                    low.push(error);
+                }
+                state.sums[scan::WEIGHTED_TARGET].add_slice(&high);
+                state.sums[scan::WEIGHTED_TARGET].add_slice(&low);
+            }
+        }
+    }
+    true
 }
 
 /// The first bytes, taken off.
@@ -488,6 +587,7 @@ impl Block {
 
     fn scan<T: Value>(&self, data: &Data<'_, T>, state: &mut State) {
         let used = self.rows.len() as u64;
+        state.counts[scan::AWKWARD] = 1;
         state.counts[scan::USED] += used;
         state.counts[scan::ROWS] = data.row_count() as u64;
         if data.clusters.is_some() {
@@ -816,15 +916,7 @@ const LARGEST: f64 = f64::from_bits((1023 + 500) << 52);
 
 /// The value of a cluster's sum.
 pub(crate) fn of_units(units: i128, exponent: i32) -> Double {
-    let unit = exponent - SCORE_BITS;
-    // In pieces that f64 holds exactly.
-    let high = units >> 64;
-    let low = (units & i128::from(u64::MAX)) as u64;
-    let (low_high, low_low) = ((low >> 32) as f64, (low as u32) as f64);
-    let sum = Double::new(high as f64).scaled(power(64))
-        + Double::new(low_high).scaled(power(32))
-        + Double::new(low_low);
-    sum.scaled(power(unit / 2)).scaled(power(unit - unit / 2))
+    Double::of_integer(units, exponent - SCORE_BITS)
 }
 
 /// 2^exponent, of a normal number.

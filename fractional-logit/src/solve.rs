@@ -8,6 +8,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use serde::{Deserialize, Serialize};
 use soft_bce::LossSum;
 
+use crate::pass::power;
+
 /// The unevaluated sum `high + low`, |low| <= ulp(high)/2: about 106 bits.
 ///
 /// T. J. Dekker, *A floating-point technique for extending the available precision*, Numer. Math. 18 (1971);
@@ -58,6 +60,17 @@ impl Double {
             high,
             low: rest.to_f64(),
         }
+    }
+
+    /// integer 2^exponent, to 106 bits.
+    pub(crate) fn of_integer(integer: i128, exponent: i32) -> Self {
+        // In pieces that f64 holds exactly.
+        let low = integer as u64;
+        let sum = Self::new((integer >> 64) as f64).scaled(power(64))
+            + Self::new((low >> 32) as f64).scaled(power(32))
+            + Self::new((low as u32) as f64);
+        sum.scaled(power(exponent / 2))
+            .scaled(power(exponent - exponent / 2))
     }
 
     pub(crate) fn product(a: f64, b: f64) -> Self {
@@ -221,6 +234,7 @@ fn dot(pairs: impl Iterator<Item = (Double, Double)>) -> Double {
 }
 
 /// L D L' of a symmetric matrix.
+#[derive(Clone, Debug)]
 pub(crate) struct Factors {
     order: usize,
     /// Below the diagonal L, on it D.
@@ -308,6 +322,11 @@ impl Factors {
         inverse
     }
 
+    pub(crate) fn least_pivot(&self) -> f64 {
+        let pivots = (0..self.order).map(|row| self.lower[at(row, row)].high);
+        pivots.fold(f64::INFINITY, f64::min)
+    }
+
     /// ln det.
     pub(crate) fn log_determinant(&self) -> f64 {
         (0..self.order)
@@ -357,7 +376,7 @@ mod tests {
         // x2 = 2 x0 + 3 x1, of orthonormal x0 and x1.
         let lower = [1.0, 0.0, 1.0, 2.0, 3.0, 13.0].map(Double::new);
         let singular = Factors::new(&Symmetric::from_lower(3, lower.to_vec()), 1e-22);
-        let singular = singular.err().expect("singular");
+        let singular = singular.expect_err("singular");
         assert_eq!((singular.row, singular.shares), (2, vec![2.0, 3.0]));
     }
 }

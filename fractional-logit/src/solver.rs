@@ -2,6 +2,7 @@
 
 use crate::data::WeightKind;
 use crate::error::Error;
+use crate::grid::{Grid, GridSums, GridWork};
 use crate::model::{Fit, Model, Penalty};
 use crate::pass::{Basis, Moments, Places, Point, Reported, State, Task, Work, power, scan};
 use crate::penalty;
@@ -25,6 +26,16 @@ const MANY: usize = 8;
 const LONG: f64 = 0.25;
 /// A row moves if it moves by more than this share of the row that moves most.
 const SEPARATION_NOISE: f64 = 1e-6;
+/// From so many products of columns on, rows times columns squared, the linear head pays.
+const MANY_PRODUCTS: u64 = 1 << 22;
+/// Weights that differ by more are left to the exact sums.
+const MOST_UNEVEN: f64 = 65536.0;
+/// One row in so many is enough to come near, in logits; one in several for the Hessian that the rest of the way takes.
+const FEW: u64 = 64;
+const NEAR: f64 = 0.1;
+const SEVERAL: u64 = 16;
+/// Steps by the linear head, before the exact sums are asked whether the targets are separated.
+const MOST_MANY: usize = 25;
 /// A mean is large if it exceeds this many standard deviations.
 const FAR: f64 = 4.0;
 /// Bits of a center below the range of its column.
@@ -64,8 +75,27 @@ pub struct Solver {
     phase: Phase,
     report: Option<Box<Fit>>,
     indicators: Vec<usize>,
+    /// Where there are many rows.
+    many: Option<Many>,
     /// The Hessian where Firth's gradient is asked for.
     hessian: Option<Symmetric>,
+}
+
+/// The state of a fit by the linear head: Newton, then steps by the last Hessian that learn from the gradients.
+#[derive(Clone, Debug)]
+struct Many {
+    grid: Grid,
+    /// What is being tried, rounded to what the rows' type holds.
+    trial: Point,
+    hessian: Symmetric,
+    factors: Option<Factors>,
+    gradient: Vec<Double>,
+    /// Steps, and by how much they changed the gradient.
+    pairs: Vec<(Vec<f64>, Vec<f64>)>,
+    /// The share of all weight that the Hessian is of.
+    share: f64,
+    /// Passes over samples.
+    tried: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,6 +109,8 @@ enum Phase {
     Scan,
     Center,
     Newton,
+    /// By the linear head.
+    Many,
     /// Firth's gradient, at a position whose Hessian is known.
     Firth,
     Report,
@@ -119,6 +151,7 @@ impl Solver {
                 intercept: model.intercept,
                 kind: model.weight_kind,
                 work: Work::Scan,
+                backend: model.backend,
             },
             scan: None,
             steps: 0,
@@ -130,6 +163,7 @@ impl Solver {
             report: None,
             hessian: None,
             indicators: Vec::new(),
+            many: None,
         }
     }
 
@@ -159,6 +193,11 @@ impl Solver {
             Phase::Scan => self.scanned(state)?,
             Phase::Center => self.centered(state),
             Phase::Newton => self.moved_to(state)?,
+            Phase::Many => {
+                if let Some(fit) = self.moved_many(state)? {
+                    return Ok(Step::Done(fit));
+                }
+            }
             Phase::Firth => self.corrected(state)?,
             Phase::Direction { last } => self.judged(state, last)?,
             Phase::Report => {
@@ -166,7 +205,8 @@ impl Solver {
                 if !self.scan.is_some_and(|scan| scan.clustered) {
                     return Ok(Step::Done(fit));
                 }
-                self.ask_for_clusters(state);
+                let scores = &state.maxima[1..=self.task.width()];
+                self.ask_for_clusters(scores.iter().map(|x| ceiling(*x)).collect());
                 self.report = Some(fit);
             }
             Phase::Clusters => {
@@ -209,9 +249,264 @@ impl Solver {
             clustered: clustered != 0,
             with_offset: state.counts[scan::WITH_OFFSET] != 0,
         });
+        match self.grid_of(state) {
+            Some(grid) => self.start_many(grid),
+            None => self.ask_for_centers(),
+        }
+        Ok(())
+    }
+
+    fn ask_for_centers(&mut self) {
+        self.many = None;
         self.task.work = Work::Center;
         self.phase = Phase::Center;
-        Ok(())
+    }
+
+    /// Bounds for the linear head, if there are many rows and it takes them.
+    fn grid_of(&self, state: &State) -> Option<Grid> {
+        let (used, width) = (state.counts[scan::USED], self.task.width() as u64);
+        let (greatest, least) = (state.maxima[scan::GREATEST], -state.maxima[scan::LEAST]);
+        let rows = state.counts[scan::ROWS];
+        let single = state.counts[scan::SINGLE];
+        let is_even = greatest <= least * MOST_UNEVEN;
+        let taken = state.counts[scan::AWKWARD] == 0 && (single == 0 || single == rows);
+        if used.saturating_mul(width * width) < MANY_PRODUCTS || !is_even || !taken {
+            return None;
+        }
+        if self.model.penalty == Penalty::Firth {
+            return None;
+        }
+        let grid = Grid {
+            exponents: state.maxima[scan::EXPONENTS..]
+                .iter()
+                .map(|of| *of as i32)
+                .collect(),
+            weight: ceiling(greatest),
+            single: single != 0,
+        };
+        let within = |exponent: &i32| (-400..=400).contains(exponent);
+        (grid.exponents.iter().all(within) && (-100..=100).contains(&grid.weight)).then_some(grid)
+    }
+
+    fn start_many(&mut self, grid: Grid) {
+        self.base.point = Point {
+            basis: Basis {
+                centers: vec![0.0; self.task.columns],
+                powers: grid.exponents.iter().map(|of| power(-of)).collect(),
+            },
+            coefficients: vec![Double::ZERO; self.task.width()],
+        };
+        self.base.objective = f64::INFINITY;
+        self.phase = Phase::Many;
+        let enough = self.scanned_rows().used >= 1 << 16;
+        self.many = Some(Many {
+            grid,
+            trial: self.base.point.clone(),
+            hessian: Symmetric::default(),
+            factors: None,
+            gradient: Vec::new(),
+            pairs: Vec::new(),
+            share: 1.0,
+            tried: 0,
+        });
+        self.step = vec![Double::ZERO; self.task.width()];
+        let samples = self.model.penalty == Penalty::None && enough;
+        self.try_many(if samples {
+            GridSums::Sample { one_in: FEW }
+        } else {
+            GridSums::Hessian
+        });
+    }
+
+    /// Asks for sums at the base plus the step times its length.
+    fn try_many(&mut self, sums: GridSums) {
+        let Some(many) = &mut self.many else {
+            return;
+        };
+        let mut trial = self.base.point.clone();
+        let constant = usize::from(self.model.intercept);
+        let length = Double::new(self.length);
+        let mut coefficients = Vec::new();
+        for (index, coefficient) in trial.coefficients.iter_mut().enumerate() {
+            let power = match index.checked_sub(constant) {
+                Some(column) => trial.basis.powers[column],
+                None => 1.0,
+            };
+            let to = (*coefficient + self.step[index] * length).to_f64() * power;
+            let to = if many.grid.single {
+                f64::from(to as f32)
+            } else {
+                to
+            };
+            coefficients.push(to);
+            *coefficient = Double::new(to / power);
+        }
+        many.trial = trial;
+        self.task.work = Work::Grid(GridWork {
+            grid: many.grid.clone(),
+            coefficients,
+            sums,
+        });
+    }
+
+    /// From a sample to all rows: from where it led, with its Hessian; or from 0 with one of all rows.
+    fn leave_sample(&mut self, from_zero: bool) {
+        self.length = 1.0;
+        self.moved = f64::INFINITY;
+        self.base.objective = f64::INFINITY;
+        if from_zero {
+            self.base.point.coefficients.fill(Double::ZERO);
+            self.step.fill(Double::ZERO);
+            self.try_many(GridSums::Hessian);
+        } else {
+            self.try_many(GridSums::Gradient);
+        }
+    }
+
+    fn moved_many(&mut self, state: &State) -> Result<Option<Box<Fit>>, Error> {
+        let places = self.task.places();
+        let (Work::Grid(work), Some(many)) = (&self.task.work, &self.many) else {
+            return Err(Error::Malformed {
+                reason: "a step of another task",
+            });
+        };
+        let (asked, trial, weight) = (work.sums, many.trial.clone(), many.grid.weight);
+        let exact = State {
+            sums: work.as_exact(places, state),
+            ..state.clone()
+        };
+        if let GridSums::Report { .. } = asked {
+            let fit = self.reported(&exact)?;
+            if !self.scanned_rows().clustered {
+                return Ok(Some(fit));
+            }
+            let exponents = vec![weight; places.width];
+            self.ask_for_clusters(exponents);
+            self.report = Some(fit);
+            return Ok(None);
+        }
+        let objective = exact.sums[Places::LOSS].to_f64() + self.penalty_at(&trial);
+        let falls = objective <= self.base.objective + 1e-12 * self.base.objective.abs();
+        let is_sample = matches!(asked, GridSums::Sample { .. });
+        if !falls && self.length > 1e-3 && (is_sample || self.moved > NOISE) {
+            self.length *= 0.5;
+            self.try_many(asked);
+            return Ok(None);
+        }
+        let change: Vec<f64> = trial
+            .coefficients
+            .iter()
+            .zip(&self.base.point.coefficients)
+            .map(|(to, from)| (*to - *from).to_f64())
+            .collect();
+        let whole = self.length == 1.0;
+        self.base = Position {
+            point: trial,
+            objective,
+        };
+        self.length = 1.0;
+        if asked != GridSums::Gradient {
+            let hessian = self.penalised_hessian(&exact, places, &self.base.point);
+            let factors = Factors::new(&hessian, 0.0).ok();
+            let share = match asked {
+                GridSums::Sample { .. } => state.sums[1].to_f64() / self.scanned_rows().weight,
+                _ => 1.0,
+            };
+            let enough = factors.as_ref().is_some_and(|factors| {
+                let rows = self.scanned_rows().used;
+                let many = self.many.as_ref();
+                many.is_some_and(|many| many.grid.suffices(rows, factors.least_pivot() / share))
+            });
+            let few = is_sample && state.counts[0] < 20 * places.width as u64;
+            if !enough || few || self.steps > MOST_MANY {
+                if is_sample {
+                    self.leave_sample(true);
+                } else {
+                    // Too rough a grid, a singular Hessian, or separation: the exact sums tell.
+                    self.steps = 0;
+                    self.moved = f64::INFINITY;
+                    self.ask_for_centers();
+                }
+                return Ok(None);
+            }
+            if let Some(many) = &mut self.many {
+                many.hessian = hessian;
+                many.factors = factors;
+                many.share = share;
+                many.pairs.clear();
+            }
+        }
+        let gradient = self.penalised_gradient(&exact);
+        let lasso = self.lasso_weights();
+        let is_lasso = matches!(self.model.penalty, Penalty::ElasticNet { .. });
+        let Some(many) = &mut self.many else {
+            return Err(self.no_convergence());
+        };
+        if asked == GridSums::Gradient && !many.gradient.is_empty() {
+            let by = gradient.iter().zip(&many.gradient);
+            let by: Vec<f64> = by.map(|(to, from)| (*to - *from).to_f64()).collect();
+            many.pairs.push((change, by));
+        }
+        let step = if is_lasso {
+            penalty::step(&many.hessian, &gradient, &self.base.point, &lasso)?
+        } else {
+            many.direction(&gradient, is_sample)
+        };
+        many.gradient = if is_sample { Vec::new() } else { gradient };
+        let single = many.grid.single;
+        many.tried += usize::from(is_sample);
+        let tried = many.tried;
+        self.step = step;
+        let moves: f64 = self.step.iter().map(|x| x.abs().to_f64()).sum();
+        let before = std::mem::replace(&mut self.moved, moves);
+        if is_sample {
+            if tried > MOST_MANY {
+                self.leave_sample(true);
+            } else if asked == (GridSums::Sample { one_in: SEVERAL }) {
+                self.leave_sample(false);
+            } else if moves < NEAR {
+                // Another sample, so another objective.
+                self.base.objective = f64::INFINITY;
+                self.try_many(GridSums::Sample { one_in: SEVERAL });
+            } else {
+                self.try_many(asked);
+            }
+            return Ok(None);
+        }
+        self.steps += 1;
+        // Each step is this share of the one before; so is what it leaves.
+        let share = if asked == GridSums::Gradient && before.is_finite() {
+            moves / before
+        } else {
+            0.25
+        };
+        let left = moves * share.min(0.25);
+        let (tolerance, noise) = if single {
+            (1e-7, 1e-3)
+        } else {
+            (self.model.tolerance, 1e-8)
+        };
+        if left <= tolerance || (moves <= noise && moves >= 0.5 * before) {
+            let steps = self.base.point.coefficients.iter_mut().zip(&self.step);
+            steps.for_each(|(coefficient, change)| *coefficient = *coefficient + *change);
+            if !self.model.errors {
+                return Ok(Some(Box::new(Fit::without_errors(
+                    &self.model,
+                    self.scanned_rows(),
+                    self.steps,
+                    &self.base.point,
+                ))));
+            }
+            self.step.fill(Double::ZERO);
+            let of_mean = self.logit_of_mean();
+            // At the base as the rows' type holds it; the base itself stays as it is.
+            self.try_many(GridSums::Report { of_mean });
+        } else if asked == GridSums::Gradient && !(moves <= 0.25 * before && whole) {
+            self.try_many(GridSums::Hessian);
+        } else {
+            self.try_many(GridSums::Gradient);
+        }
+        Ok(None)
     }
 
     fn centered(&mut self, state: &State) {
@@ -460,15 +755,19 @@ impl Solver {
         }
     }
 
-    fn ask_for_report(&mut self) {
-        let mean = [self.scanned_rows().mean];
+    fn logit_of_mean(&self) -> f64 {
         let mut logit = [0.0];
         // In [0, 1], so there is no error.
-        let _ = soft_bce::logit(&mean, &mut logit);
+        let _ = soft_bce::logit(&[self.scanned_rows().mean], &mut logit);
+        logit[0]
+    }
+
+    fn ask_for_report(&mut self) {
+        let of_mean = self.logit_of_mean();
         self.task.work = Work::Moments(Moments {
             at: self.base.point.clone(),
             report: Some(Reported {
-                of_mean: logit[0],
+                of_mean,
                 indicators: self.indicators.clone(),
             }),
             ..Moments::default()
@@ -495,14 +794,11 @@ impl Solver {
         )))
     }
 
-    fn ask_for_clusters(&mut self, state: &State) {
-        let width = self.task.width();
+    /// Scores of a column are at most 2^exponent.
+    fn ask_for_clusters(&mut self, exponents: Vec<i32>) {
         self.task.work = Work::Clusters {
             at: self.base.point.clone(),
-            exponents: state.maxima[1..=width]
-                .iter()
-                .map(|x| ceiling(*x))
-                .collect(),
+            exponents,
         };
         self.phase = Phase::Clusters;
     }
@@ -585,6 +881,44 @@ impl Solver {
 fn triangle(state: &State, start: usize, width: usize) -> Symmetric {
     let sums = &state.sums[start..start + width * (width + 1) / 2];
     Symmetric::from_lower(width, sums.iter().map(Double::of_sum).collect())
+}
+
+impl Many {
+    /// Less the inverse Hessian times the gradient: the last Hessian's, corrected by what steps have told since
+    /// (J. Nocedal, *Updating quasi-Newton matrices with limited storage*, Math. Comp. 35, 1980).
+    fn direction(&self, gradient: &[Double], of_sample: bool) -> Vec<Double> {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let mut rest: Vec<f64> = gradient.iter().map(|x| x.to_f64()).collect();
+        let mut shares = Vec::new();
+        for (step, change) in self.pairs.iter().rev() {
+            let share = dot(step, &rest) / dot(step, change);
+            // A pair of noise tells nothing.
+            let share = if dot(step, change) > 0.0 { share } else { 0.0 };
+            rest.iter_mut()
+                .zip(change)
+                .for_each(|(x, y)| *x -= share * y);
+            shares.push(share);
+        }
+        let wide: Vec<Double> = rest.iter().map(|x| Double::new(*x)).collect();
+        let solved = self
+            .factors
+            .as_ref()
+            .map_or(wide.clone(), |factors| factors.solve(&wide));
+        // The Hessian of a sample, for the gradient of all.
+        let share = if of_sample { 1.0 } else { self.share };
+        let mut direction: Vec<f64> = solved.iter().map(|x| x.to_f64() * share).collect();
+        for ((step, change), share) in self.pairs.iter().zip(shares.iter().rev()) {
+            if *share == 0.0 {
+                continue;
+            }
+            let back = dot(change, &direction) / dot(step, change);
+            direction
+                .iter_mut()
+                .zip(step)
+                .for_each(|(x, y)| *x += (share - back) * y);
+        }
+        direction.into_iter().map(|x| Double::new(-x)).collect()
+    }
 }
 
 /// The least e with |x| <= 2^e.

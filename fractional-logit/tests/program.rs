@@ -740,6 +740,33 @@ fn separation_has_a_remedy() {
     assert_eq!(lasso[2], 0.0);
 }
 
+/// The penalty that predicts best, of a path.
+#[test]
+fn finds_a_penalty() {
+    let directory = directory("path");
+    let data = case("anes96.csv");
+    let fit = [
+        "--data",
+        &data,
+        "--target",
+        "vote",
+        "--features",
+        "TVnews,selfLR,PID,age,educ,income",
+        "--lasso",
+        "auto",
+        "--folds",
+        "3",
+    ];
+    let text = stdout(&run(&directory, &fit));
+    assert!(text.contains("least: this one"), "{text}");
+    assert_eq!(numbers(&text, "PID").len(), 7);
+    refused(
+        &directory,
+        &[&fit[..7], &["x"]].concat(),
+        &["--lasso is `x`"],
+    );
+}
+
 /// Who reads no further than the first lines has seen enough.
 #[test]
 fn a_broken_pipe_is_no_error() {

@@ -1,0 +1,167 @@
+//! Which penalty predicts best: a path of them, judged on rows that the fit has not seen.
+
+use crate::data::{Data, Value};
+use crate::error::Error;
+use crate::grid::mix;
+use crate::model::Model;
+
+/// Of the largest penalty to the least.
+const SPAN: f64 = 1e-4;
+
+/// A penalty, and how well its fits predict the rows that they have not seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PathPoint {
+    /// For [`Model::elastic_net`].
+    pub lambda: f64,
+    /// The mean loss of the rows that were left out.
+    pub mean_loss: f64,
+    /// Its standard error, from the folds.
+    pub standard_error: f64,
+}
+
+/// A path of penalties, the largest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// From the least lambda that leaves no coefficient to its 10^-4.
+    pub points: Vec<PathPoint>,
+    /// The place of the least mean loss.
+    pub best: usize,
+    /// That of the largest lambda within a standard error of it: fewer coefficients, hardly worse.
+    pub within_one_error: usize,
+}
+
+/// Judges `lambdas` penalties with this share of the lasso by cross-validation: the rows are split into `folds` by the rank of a
+/// hash of what they hold, so that the result depends on no order; each fold is predicted by a fit of the others.
+///
+/// # Errors
+/// See [`Error`]; [`Error::InvalidOption`] unless there are two folds and two lambdas, and a share above 0.
+///
+/// ```
+/// use fractional_logit::{Data, Features, Model, cross_validate};
+/// let x: Vec<f64> = (0..60).map(|i| f64::from(i * 37 % 61) / 61.0).collect();
+/// let t: Vec<f64> = x.chunks(2).map(|x| 0.2 + 0.6 * x[0]).collect();
+/// let data = Data::new(Features::rows(&x, 30, 2)?, &t);
+/// let path = cross_validate(&Model::new(), 1.0, &data, 5, 10)?;
+/// let fit = Model::new().elastic_net(path.points[path.best].lambda, 1.0).fit(&data)?;
+/// assert!(fit.coefficients()[1] > 0.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn cross_validate<T: Value>(
+    model: &Model,
+    lasso_share: f64,
+    data: &Data<'_, T>,
+    folds: usize,
+    lambdas: usize,
+) -> Result<Path, Error> {
+    if folds < 2 || lambdas < 2 || lasso_share.is_nan() || lasso_share <= 0.0 {
+        return Err(Error::InvalidOption {
+            reason: "a path needs two folds, two lambdas and a share of the lasso above 0",
+        });
+    }
+    let of_all = largest_lambda(model, data)? / lasso_share;
+    let (rows, columns) = (data.row_count(), data.features.column_count());
+    let hashes: Vec<u64> = (0..rows)
+        .map(|row| {
+            let others = [data.weights, data.trials, data.offset];
+            let others = others.into_iter().flatten().map(|of| of[row].into());
+            let features = (0..columns).map(|j| data.features.get(row, j).map_or(0.0, T::into));
+            let all = others.chain(features);
+            all.fold(mix(data.targets[row].into(), 1), |hash, value| {
+                mix(value, hash)
+            })
+        })
+        .collect();
+    // By rank, so that folds are of one size. Rows with the same hash are the same.
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.sort_by_key(|&row| hashes[row]);
+    let mut fold_of = vec![0; rows];
+    for (rank, row) in order.into_iter().enumerate() {
+        fold_of[row] = rank % folds;
+    }
+    let weights: Vec<f64> = (0..rows)
+        .map(|row| {
+            let weight = data.weights.map_or(1.0, |of| of[row].into());
+            weight * data.trials.map_or(1.0, |of| of[row].into())
+        })
+        .collect();
+    let mut points = Vec::with_capacity(lambdas);
+    for index in 0..lambdas {
+        let share = index as f64 / (lambdas - 1) as f64;
+        let lambda = of_all * libm::exp(share * libm::log(SPAN));
+        let model = model.clone().elastic_net(lambda, lasso_share);
+        let mut losses = Vec::with_capacity(folds);
+        for fold in 0..folds {
+            let kept = |row: usize| fold_of[row] != fold;
+            let of_fit: Vec<T> = (0..rows)
+                .map(|row| match data.weights {
+                    _ if !kept(row) => T::narrow(0.0),
+                    Some(weights) => weights[row],
+                    None => T::narrow(1.0),
+                })
+                .collect();
+            let fit = model.fit(&data.weights(&of_fit))?;
+            let logits = fit.logits(&data.features, data.offset)?;
+            let of_rest: Vec<f64> = (0..rows)
+                .map(|row| if kept(row) { 0.0 } else { weights[row] })
+                .collect();
+            let targets: Vec<f64> = (0..rows)
+                .map(|row| {
+                    let trials: f64 = data.trials.map_or(1.0, |of| of[row].into());
+                    let target: f64 = data.targets[row].into();
+                    target / trials
+                })
+                .collect();
+            let bce = soft_bce::Bce::new().weights(&of_rest);
+            losses.push(bce.mean(&logits, &targets)?);
+        }
+        let count = folds as f64;
+        let mean_loss = losses.iter().sum::<f64>() / count;
+        let spread = losses
+            .iter()
+            .map(|loss| (loss - mean_loss) * (loss - mean_loss));
+        let variance = spread.sum::<f64>() / (count - 1.0);
+        points.push(PathPoint {
+            lambda,
+            mean_loss,
+            standard_error: (variance / count).sqrt(),
+        });
+    }
+    let least = |of: &PathPoint| of.mean_loss;
+    let best = (0..lambdas)
+        .min_by(|&a, &b| least(&points[a]).total_cmp(&least(&points[b])))
+        .unwrap_or(0);
+    let limit = points[best].mean_loss + points[best].standard_error;
+    let within = points.iter().position(|of| of.mean_loss <= limit);
+    Ok(Path {
+        within_one_error: within.unwrap_or(best),
+        best,
+        points,
+    })
+}
+
+/// The least penalty at which no coefficient but the constant is left: the largest mean gradient there.
+fn largest_lambda<T: Value>(model: &Model, data: &Data<'_, T>) -> Result<f64, Error> {
+    // A penalty beyond all gradients leaves none.
+    let fit = model.clone().elastic_net(1e100, 1.0).fit(data)?;
+    let logits = fit.logits(&data.features, data.offset)?;
+    let columns = data.features.column_count();
+    let mut sums = vec![soft_bce::LossSum::new(); columns];
+    for (row, logit) in logits.into_iter().enumerate() {
+        let weight: f64 = data.weights.map_or(1.0, |of| of[row].into());
+        let trials: f64 = data.trials.map_or(1.0, |of| of[row].into());
+        if weight * trials == 0.0 {
+            continue;
+        }
+        let target: f64 = data.targets[row].into();
+        let residual = soft_bce::scalar::gradient(logit, target / trials)?;
+        for (column, sum) in sums.iter_mut().enumerate() {
+            let x: f64 = data.features.get(row, column).map_or(0.0, T::into);
+            sum.add(weight * trials * residual * x);
+        }
+    }
+    let largest = sums
+        .iter()
+        .map(|sum| sum.to_f64().abs())
+        .fold(0.0, f64::max);
+    Ok(largest / fit.total_weight())
+}
