@@ -235,7 +235,7 @@ fn focal<F: Element>(result: Result, input: Input) -> Truth {
     let value = Float::with_val(z.prec(), &power * &factor);
     let scale = at_least_normal::<F>(&power, 1.0) * factor.abs() * relative;
     let scale = at_least_normal::<F>(&scale, 1.0);
-    if undecided && result == Result::Gradient {
+    if undecided {
         return Truth {
             scale: Float::with_val(64, f64::INFINITY),
             value,
