@@ -51,7 +51,7 @@ fn fit<T: Value>(x: &[T], t: &[T], rows: usize, options: &[String]) -> Result<()
     let mode = options.get(1).map_or("errors", String::as_str);
     let mut model = Model::new().threads(threads).errors(mode == "errors");
     if mode == "fast" {
-        model = model.tolerance(1e-8);
+        model = model.tolerance(1e-9);
     }
     // In columns, to be fitted as they lie.
     let by_column: Vec<Vec<T>> = if options.get(2).is_some() {
