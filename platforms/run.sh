@@ -124,7 +124,7 @@ cortex() {
 firmware_size() {
     platforms/setup.sh emulators arm
     none=
-    for operation in none loss gradient sum_gradient; do
+    for operation in none loss gradient sum_gradient linear_predict linear_sum_gradient; do
         export OPERATION=$operation
         firmware thumbv7em-none-eabihf measure
         flash=$(arm-none-eabi-size "$program" | awk 'NR == 2 { print $1 + $2 }')

@@ -1,6 +1,6 @@
 //! Sums of products over the rows of a block, a column each, rounded to the columns' grids.
 
-use crate::lane::{Float, Isa, Job, Lane};
+use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::linear::features::Features;
 use crate::linear::logits::greatest;
 use crate::linear::sums::{ColumnScale, ColumnSum, power};
@@ -12,8 +12,8 @@ const RUN: usize = 64;
 const STRIP: usize = 4;
 
 /// The most elements in a vector, and in one of `f64`.
-const WIDEST: usize = 16;
-const WIDEST_F64: usize = 8;
+const WIDEST: usize = if FIRMWARE { 1 } else { 16 };
+const WIDEST_F64: usize = WIDEST.div_ceil(2);
 
 /// A center is 3/2 · 2^7 times the bounds on the column's elements and on the factors.
 pub(crate) const CENTER_PER_BOUND: f64 = 192.0;

@@ -56,7 +56,8 @@ mod measure {
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 fn run(out: &mut dyn Write) -> bool {
     use core::sync::atomic::{AtomicU32, Ordering};
-    use soft_bce::Bce;
+    use soft_bce::linear::{ColumnScale, ColumnSum, Features, Head, gradient_scratch};
+    use soft_bce::{Bce, Error, LossSum};
 
     const COUNT: usize = 512;
     /// Bits of the last result, so that there is one; 1 where it is an error.
@@ -81,6 +82,25 @@ fn run(out: &mut dyn Write) -> bool {
     };
     static mut OUT: [f32; COUNT] = [0.0; COUNT];
 
+    /// Of as many rows of four columns as the features have elements.
+    fn linear_predict(x: &[f32], out: &mut [f32]) -> Result<f64, Error> {
+        let x = Features::rows(x, COUNT / 4, 4)?;
+        let head = Head::new(&[0.5, -0.25, 0.125, 0.0]).intercept(0.5);
+        head.predict(&x, out.get_mut(..COUNT / 4).unwrap_or(&mut []))?;
+        Ok(0.0)
+    }
+
+    fn linear_sum_gradient(x: &[f32], t: &[f32]) -> Result<f64, Error> {
+        let x = Features::rows(x, COUNT / 4, 4)?;
+        let head = Head::new(&[0.5, -0.25, 0.125, 0.0]).intercept(0.5);
+        let (mut sums, mut loss) = ([ColumnSum::default(); 5], LossSum::new());
+        let scale = ColumnScale::of(8.0)?;
+        head.start_gradient(&[scale; 4], ColumnScale::ONE, &mut sums)?;
+        let t = t.get(..COUNT / 4).unwrap_or(&[]);
+        head.sum_gradient(&x, t, &mut loss, &mut sums, &mut [0.0; gradient_scratch(5)])?;
+        Ok(sums.iter().map(ColumnSum::to_f64).sum())
+    }
+
     fn operation() {
         // SAFETY: one thread, no interrupts, and this is the one place that names it.
         let out = unsafe { &mut *(&raw mut OUT) };
@@ -92,7 +112,9 @@ fn run(out: &mut dyn Write) -> bool {
                 b"loss" => bce.loss(z, t, out).map(|()| 0.0),
                 b"gradient" => bce.gradient(z, t, out).map(|()| 0.0),
                 b"sum_gradient" => bce.sum_gradient(z, t, out),
-                _ => Err(soft_bce::Error::Empty),
+                b"linear_predict" => linear_predict(z, out),
+                b"linear_sum_gradient" => linear_sum_gradient(z, t),
+                _ => Err(Error::Empty),
             },
         };
         black_box(out);
