@@ -46,22 +46,20 @@ fn spread_short_rows<T: Copy, const LENGTH: usize>(rows: &[T], out: &mut [T]) {
     }
 }
 
-/// Rows of any length in blocks. What a block writes beyond its row is that of the next ones, which
-/// come later.
+/// Rows of at most `BLOCK` elements, a block each. What it writes beyond its row is that of the next
+/// ones, which come later.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn spread_rows<T: Copy, const BLOCK: usize>(rows: &[T], length: usize, out: &mut [T]) {
-    for (index, &row) in rows.iter().enumerate() {
-        let (start, end) = (index * length, (index + 1) * length);
-        for at in (start..end).step_by(BLOCK) {
-            let rest = out.get_mut(at..).unwrap_or(&mut []);
-            match rest.first_chunk_mut::<BLOCK>() {
-                Some(block) => *block = [row; BLOCK],
-                None => rest.fill(row),
-            }
-        }
-        if end >= out.len() {
+    let mut start = 0;
+    for &row in rows {
+        let Some(rest) = out.get_mut(start..) else {
             break;
+        };
+        match rest.first_chunk_mut::<BLOCK>() {
+            Some(block) => *block = [row; BLOCK],
+            None => rest.fill(row),
         }
+        start += length;
     }
 }
 
@@ -87,7 +85,13 @@ impl<T: Float> Job for SpreadRows<'_, T> {
             3 => spread_short_rows::<T, 3>(rows, out),
             4 => spread_short_rows::<T, 4>(rows, out),
             5..=8 => spread_rows::<T, 8>(rows, length, out),
-            _ => spread_rows::<T, 16>(rows, length, out),
+            9..=16 => spread_rows::<T, 16>(rows, length, out),
+            17..=32 => spread_rows::<T, 32>(rows, length, out),
+            _ => {
+                for (out, &row) in out.chunks_mut(length).zip(rows) {
+                    out.fill(row);
+                }
+            }
         }
         let Some(weights) = self.weights else { return };
         let width = <T::Lane<I>>::WIDTH;
