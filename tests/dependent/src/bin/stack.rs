@@ -71,10 +71,10 @@ fn modes<T: Element>() -> Vec<Mode<T>> {
             bce.pos_weight(T::of(3.0)).label_smoothing(T::of(0.1))
         }),
         ("rows and classes", |bce, w| {
-            let bce = bce
-                .weights(w)
-                .row_weights(w)
-                .pos_weights(&w[..w.len().min(1)]);
+            let bce = bce.weights(w).row_weights(w);
+            // The weight of the first element is 0, which no class may have.
+            let positive = w.iter().position(|&w| w > T::of(0.0));
+            let bce = positive.map_or(bce, |i| bce.pos_weights(&w[i..=i]));
             bce.label_smoothing(T::of(0.1))
         }),
         ("temperature", |bce, w| {
