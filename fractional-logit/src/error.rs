@@ -39,6 +39,18 @@ pub enum Error {
         /// How many are needed at least.
         needed: u64,
     },
+    /// All rows are of one cluster: clustered errors compare clusters.
+    TooFewClusters {
+        /// Clusters with a row of positive weight.
+        clusters: u64,
+    },
+    /// A column varies by less than 2^-400, so that the variance of its coefficient is beyond the range of `f64`.
+    TooSmall {
+        /// The column.
+        column: usize,
+        /// The largest distance of a value from the column's center.
+        range: f64,
+    },
     /// Every target is 0, or every target is 1: the best fit is at infinity.
     OneClass {
         /// 0 or 1.
@@ -127,6 +139,14 @@ impl fmt::Display for Error {
             Self::TooFewRows { rows, needed } => write!(
                 f,
                 "too few rows: {rows} with a positive weight, and this fit needs at least {needed}"
+            ),
+            Self::TooFewClusters { clusters } => write!(
+                f,
+                "too few clusters: {clusters}, and clustered errors need at least 2"
+            ),
+            Self::TooSmall { column, range } => write!(
+                f,
+                "feature {column} varies by {range:e} alone, which is too small (2^-400 is the limit): scale it"
             ),
             Self::OneClass { target } => {
                 write!(f, "every target is {target}: no finite fit exists")

@@ -897,6 +897,19 @@ impl Input {
                 };
                 self.problem(None, of.and_then(column), message)
             }
+            Error::TooFewClusters { clusters } => {
+                let message = format!(
+                    "every row has the same cluster: {clusters} in all, and clustered errors need at least 2"
+                );
+                self.problem(None, self.roles.cluster.as_deref(), message)
+            }
+            Error::TooSmall { column: of, range } => {
+                let message = format!(
+                    "`{}` varies by {range:e} alone, which is too small (2^-400 is the limit): scale it",
+                    names[*of]
+                );
+                self.problem(None, column(*of), message)
+            }
             Error::OneClass { .. } => {
                 let message = format!("{error}; --firth gives one");
                 self.problem(None, self.roles.target.as_deref(), message)

@@ -218,7 +218,7 @@ pub enum Covariance {
     /// Hc0 times n/(n - p).
     Hc1,
     /// As Hc0, with B = sum over the clusters of g g', g = sum of w r x: right if rows of a cluster depend on each
-    /// other. Many clusters are needed.
+    /// other. Many clusters are needed, more than coefficients at least: see [`Fit::has_few_clusters`].
     Clustered,
     /// Clustered times G/(G - 1) (n - 1)/(n - p), G clusters: what Stata and R's sandwich report.
     ClusteredSmallSample,
@@ -257,6 +257,9 @@ impl Prediction {
         (end(-1.0), end(1.0))
     }
 }
+
+/// A residual is known to this share of s(1 - s): 2^-52, and some bits for the coefficients' own rounding.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 /// A fitted model. The constant, if there is one, comes first among coefficients and errors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -448,32 +451,51 @@ impl Fit {
         })
     }
 
+    /// The standard error of a combination of the basis's coefficients; NaN if it is made of rounding alone.
+    ///
+    /// Residuals are known to about e = 2^-52 of s(1 - s). By Cauchy and Schwarz the variance that such errors of
+    /// w r make up, clustered or not, is at most e^2 (sum of w s(1 - s)) times the nonrobust one.
+    fn error_of(&self, matrix: &Symmetric, factor: f64, combination: Vec<Double>) -> f64 {
+        let rows = [combination];
+        let variance = matrix.conjugate(&rows).get(0, 0) * Double::new(factor);
+        let nonrobust = self.bread.conjugate(&rows).get(0, 0).to_f64();
+        let noise = ROUNDING * ROUNDING * self.slope * nonrobust;
+        if nonrobust > 0.0 && variance.to_f64() <= noise {
+            return f64::NAN;
+        }
+        variance.sqrt().to_f64()
+    }
+
     /// The covariance of the coefficients, row by row. None without clusters where they are needed, and where there
-    /// are not more rows than coefficients if these are counted.
+    /// are not more rows than coefficients if these are counted. NaN in row and column of a coefficient whose
+    /// [error](Self::standard_errors) is.
     #[must_use]
     pub fn covariance(&self, covariance: Covariance) -> Option<Vec<f64>> {
         let (matrix, factor) = self.of_basis(covariance)?;
-        let raw = matrix.conjugate(&self.raw_rows());
-        let rows = raw.rows();
-        Some(
-            rows.iter()
-                .flatten()
-                .map(|x| (*x * Double::new(factor)).to_f64())
-                .collect(),
-        )
+        let errors = self.standard_errors(covariance)?;
+        let rows = matrix.conjugate(&self.raw_rows()).rows();
+        let mut elements = Vec::with_capacity(rows.len() * rows.len());
+        for (row, left) in rows.iter().zip(&errors) {
+            elements.extend(row.iter().zip(&errors).map(|(x, right)| {
+                if left.is_nan() || right.is_nan() {
+                    f64::NAN
+                } else {
+                    (*x * Double::new(factor)).to_f64()
+                }
+            }));
+        }
+        Some(elements)
     }
 
-    /// The square roots of its diagonal.
+    /// The square roots of its diagonal. NaN where the residuals that tell the error are 0 but for rounding: where
+    /// coefficients are as many as rows, where every target is met, or of a category of one row. Only
+    /// [`Covariance::Nonrobust`] does not ask the residuals.
     #[must_use]
     pub fn standard_errors(&self, covariance: Covariance) -> Option<Vec<f64>> {
         let (matrix, factor) = self.of_basis(covariance)?;
-        let raw = matrix.conjugate(&self.raw_rows());
-        let diagonal = (0..raw.order()).map(|index| raw.get(index, index));
-        Some(
-            diagonal
-                .map(|x| (x * Double::new(factor)).sqrt().to_f64())
-                .collect(),
-        )
+        let rows = self.raw_rows().into_iter();
+        let errors = rows.map(|row| self.error_of(matrix, factor, row));
+        Some(errors.collect())
     }
 
     /// By how much the mean prediction rises for each unit of a column: b times the weighted mean of s(1 - s). One a
@@ -493,10 +515,9 @@ impl Fit {
                 .collect();
             let own = &mut gradient[constant + column];
             *own = *own + slope * Double::new(*power);
-            let variance = matrix.conjugate(&[gradient]).get(0, 0) * Double::new(factor);
             Effect {
                 effect: coefficient * slope.to_f64(),
-                standard_error: variance.sqrt().to_f64(),
+                standard_error: self.error_of(matrix, factor, gradient),
             }
         });
         Some(effects.collect())
@@ -513,10 +534,9 @@ impl Fit {
             .iter()
             .map(|x| Double::new(x / self.weight))
             .collect();
-        let variance = matrix.conjugate(&[slopes]).get(0, 0) * Double::new(factor);
         Some(Effect {
             effect: change / self.weight,
-            standard_error: variance.sqrt().to_f64(),
+            standard_error: self.error_of(matrix, factor, slopes),
         })
     }
 
@@ -548,8 +568,7 @@ impl Fit {
         let mut predictions = Vec::with_capacity(features.row_count());
         self.visit_rows(features, offset, &mut |logit, x| {
             let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
-                let variance = matrix.conjugate(&[x.to_vec()]).get(0, 0) * Double::new(factor);
-                variance.sqrt().to_f64()
+                self.error_of(matrix, factor, x.to_vec())
             });
             predictions.push(Prediction {
                 logit,
@@ -625,6 +644,13 @@ impl Fit {
     #[must_use]
     pub fn clusters(&self) -> Option<u64> {
         self.clustered.as_ref().map(|_| self.clusters)
+    }
+
+    /// Whether there are clusters, and not more than coefficients: the clustered covariance then lacks rank, and its
+    /// errors are too small.
+    #[must_use]
+    pub fn has_few_clusters(&self) -> bool {
+        self.clustered.is_some() && self.clusters <= self.coefficients.len() as u64
     }
 
     /// The sum of the weights, times trials.

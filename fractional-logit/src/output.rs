@@ -165,6 +165,20 @@ impl Report<'_> {
         errors.unwrap_or_else(|| vec![f64::NAN; self.fit.coefficients().len()])
     }
 
+    fn has_few_clusters(&self) -> bool {
+        let clustered = [Covariance::Clustered, Covariance::ClusteredSmallSample];
+        clustered.contains(&self.covariance) && self.fit.has_few_clusters()
+    }
+
+    /// NaN where nothing can be said.
+    fn p_value(&self, z: f64) -> f64 {
+        if self.has_few_clusters() {
+            f64::NAN
+        } else {
+            p_value(z)
+        }
+    }
+
     fn label(&self) -> &'static str {
         match self.covariance {
             Covariance::Hc0 => "robust SE (HC0)",
@@ -208,6 +222,9 @@ impl Report<'_> {
         }
         if let Some(clusters) = self.fit.clusters() {
             text += &format!("Clusters: {clusters}\n");
+            if self.has_few_clusters() {
+                text += "Warning: not more clusters than coefficients: clustered errors are too small, and p says nothing\n";
+            }
         }
         if self.fit.is_penalised() {
             text +=
@@ -232,18 +249,29 @@ impl Report<'_> {
         );
         let times = quantile(self.level);
         let rows = self.fit.coefficients().iter().zip(self.errors());
+        let mut unknown = false;
         for ((coefficient, error), name) in rows.zip(names) {
             let (z, half) = (coefficient / error, times * error);
+            unknown |= error.is_nan();
+            let shown_z = if z.is_nan() {
+                "-".to_owned()
+            } else {
+                format!("{z:.3}")
+            };
             let _ = writeln!(
                 text,
-                "{name:width$}  {:>12}  {:>15}  {z:>8.3}  {:>8}  {:>12}  {:>12}  {:>12}",
+                "{name:width$}  {:>12}  {:>15}  {shown_z:>8}  {:>8}  {:>12}  {:>12}  {:>12}",
                 digits(*coefficient),
                 digits(error),
-                probability(p_value(z)),
+                probability(self.p_value(z)),
                 digits(coefficient - half),
                 digits(coefficient + half),
                 digits(coefficient.exp()),
             );
+        }
+        if unknown {
+            text += "-: no error, as the residuals that would tell it are 0: of as many coefficients as rows, of a category of\n   \
+                     one row, or where every target is met. --errors nonrobust does not need them\n";
         }
         text
     }
@@ -284,7 +312,7 @@ impl Report<'_> {
                 "{name:width$}  {:>12}  {:>12}  {:>8}",
                 digits(effect.effect),
                 digits(effect.standard_error),
-                probability(p_value(effect.effect / effect.standard_error)),
+                probability(self.p_value(effect.effect / effect.standard_error)),
             );
         }
         text
@@ -302,7 +330,7 @@ impl Report<'_> {
                     "coefficient": coefficient,
                     "standard_error": error,
                     "z": coefficient / error,
-                    "p": p_value(coefficient / error),
+                    "p": self.p_value(coefficient / error),
                     "lower": coefficient - times * error,
                     "upper": coefficient + times * error,
                     "odds_ratio": coefficient.exp(),
@@ -329,6 +357,7 @@ impl Report<'_> {
             "rows_with_missing_values": self.input.missing_rows,
             "total_weight": self.fit.total_weight(),
             "clusters": self.fit.clusters(),
+            "few_clusters": self.has_few_clusters(),
             "steps": self.fit.steps(),
             "errors": name_of(self.covariance),
             "level": self.level,
@@ -427,7 +456,10 @@ pub fn digits(value: f64) -> String {
 }
 
 fn significant(value: f64, count: i32) -> String {
-    if value == 0.0 || !value.is_finite() {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
+    if value == 0.0 || value.is_infinite() {
         return format!("{value}");
     }
     let magnitude = value.abs().log10().floor();
@@ -440,9 +472,11 @@ fn significant(value: f64, count: i32) -> String {
 }
 
 fn probability(p: f64) -> String {
-    if p == 0.0 {
+    if p.is_nan() {
+        "-".to_owned()
+    } else if p == 0.0 {
         "0".to_owned()
-    } else if p >= 1e-4 || p.is_nan() {
+    } else if p >= 1e-4 {
         format!("{p:.4}")
     } else {
         format!("{p:.1e}")

@@ -38,6 +38,8 @@ const SEVERAL: u64 = 16;
 const MOST_MANY: usize = 25;
 /// A mean is large if it exceeds this many standard deviations.
 const FAR: f64 = 4.0;
+/// The least range of a column, 2^-400: the square of its inverse, times a variance, is within the range of f64.
+const SMALLEST: f64 = 3.872_591_914_849_318e-121;
 /// Bits of a center below the range of its column.
 const CENTER_BITS: i32 = 6;
 
@@ -191,7 +193,7 @@ impl Solver {
         }
         match self.phase {
             Phase::Scan => self.scanned(state)?,
-            Phase::Center => self.centered(state),
+            Phase::Center => self.centered(state)?,
             Phase::Newton => self.moved_to(state)?,
             Phase::Many => {
                 if let Some(fit) = self.moved_many(state)? {
@@ -210,6 +212,10 @@ impl Solver {
                 self.report = Some(fit);
             }
             Phase::Clusters => {
+                let clusters = state.clusters.len() as u64;
+                if clusters < 2 {
+                    return Err(Error::TooFewClusters { clusters });
+                }
                 let mut fit = self.report.take().unwrap_or_default();
                 if let Work::Clusters { exponents, .. } = &self.task.work {
                     fit.take_clusters(state, exponents);
@@ -509,7 +515,7 @@ impl Solver {
         Ok(None)
     }
 
-    fn centered(&mut self, state: &State) {
+    fn centered(&mut self, state: &State) -> Result<(), Error> {
         let scan = self.scanned_rows();
         let mut basis = Basis::default();
         self.indicators = (0..self.task.columns)
@@ -525,6 +531,9 @@ impl Solver {
                 0.0
             };
             let range = (largest - center).abs().max((least - center).abs());
+            if range > 0.0 && range < SMALLEST {
+                return Err(Error::TooSmall { column, range });
+            }
             basis.centers.push(center);
             basis.powers.push(power(-ceiling(range)));
         }
@@ -539,6 +548,7 @@ impl Solver {
             at: self.base.point.clone(),
             ..Moments::default()
         });
+        Ok(())
     }
 
     /// The sums at the position that is being tried.

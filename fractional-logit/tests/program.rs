@@ -838,3 +838,91 @@ fn the_readme_is_what_is_printed() {
         "{written}"
     );
 }
+
+/// Errors that no residual tells are not printed as certain: no p of 0 from a residual that is rounding.
+#[test]
+fn no_error_from_rounding() {
+    let directory = directory("rounding");
+    let file = |name: &str, contents: &str| {
+        std::fs::write(directory.join(name), contents).unwrap();
+        name.to_owned()
+    };
+    let fit = |name: &str, features: &str, more: &[&str]| {
+        let arguments = ["--data", name, "--target", "t", "--features", features];
+        json(&directory, &[&arguments[..], more].concat())
+    };
+    let errors = |fit: &Value, key: &str| -> Vec<Option<f64>> {
+        let rows = fit["coefficients"].as_array().unwrap();
+        rows.iter().map(|row| row[key].as_f64()).collect()
+    };
+    let saturated = file("saturated.csv", "t,x\n0.2,1\n0.7,3\n");
+    for of in ["hc0", "nonrobust"] {
+        let fit = fit(&saturated, "x", &["--errors", of]);
+        let known = errors(&fit, "p").iter().all(Option::is_some);
+        assert_eq!(known, of == "nonrobust", "{fit}");
+    }
+    let table = ["--data", &saturated, "--target", "t", "--features", "x"];
+    let text = stdout(&run(&directory, &table));
+    assert!(text.contains("\n-: no error"), "{text}");
+    assert!(!text.contains("NaN"), "{text}");
+    // The category `a`, with which the others are compared, has one row: the constant is known as exactly as it.
+    let one = file(
+        "one.csv",
+        "t,u,g\n0.2,1,a\n0.7,3,b\n0.6,2,b\n0.3,1,c\n0.9,5,c\n",
+    );
+    let one = fit(&one, "C(g)", &[]);
+    let known: Vec<bool> = errors(&one, "p").iter().map(Option::is_some).collect();
+    assert_eq!(known, [false, true, true], "{one}");
+    let equal = file("equal.csv", "t,x\n0.5,1\n0.5,2\n0.5,3\n0.5,5\n");
+    let equal = fit(&equal, "x", &[]);
+    assert_eq!(errors(&equal, "standard_error"), [None, None], "{equal}");
+    // A residual of 1e-9 is one.
+    let small = file("small.csv", "t,x\n0.500000001,1\n0.5,2\n0.5,3\n0.5,5\n");
+    let small = fit(&small, "x", &[]);
+    assert!(
+        errors(&small, "standard_error").iter().all(Option::is_some),
+        "{small}"
+    );
+}
+
+/// Clusters that cannot tell an error: one, and not more than coefficients.
+#[test]
+fn few_clusters() {
+    let directory = directory("few_clusters");
+    let rows = "0.2,1,a,a\n0.7,3,a,a\n0.6,2,a,b\n0.3,1,a,b\n0.9,5,a,a\n";
+    std::fs::write(directory.join("data.csv"), format!("t,x,one,two\n{rows}")).unwrap();
+    let arguments = [
+        "--data",
+        "data.csv",
+        "--target",
+        "t",
+        "--features",
+        "x",
+        "--cluster",
+    ];
+    refused(
+        &directory,
+        &[&arguments[..], &["one"]].concat(),
+        &["data.csv: column `one`: every row has the same cluster"],
+    );
+    let two = [&arguments[..], &["two"]].concat();
+    let text = stdout(&run(&directory, &two));
+    assert!(text.contains("Warning: not more clusters"), "{text}");
+    let fit = json(&directory, &two);
+    assert_eq!(fit["few_clusters"], true);
+    assert!(fit["coefficients"][1]["p"].is_null(), "{fit}");
+}
+
+/// Columns too small, and too large.
+#[test]
+fn extreme_columns() {
+    let directory = directory("extreme");
+    let rows = "0.2,1e-300\n0.7,3e-300\n0.6,2e-300\n0.9,4e-300\n";
+    std::fs::write(directory.join("small.csv"), format!("t,x\n{rows}")).unwrap();
+    let arguments = ["--data", "small.csv", "--target", "t", "--features", "x"];
+    let expected = [
+        "small.csv: column `x`: `x` varies by",
+        "e-300 alone, which is too small",
+    ];
+    refused(&directory, &arguments, &expected);
+}
