@@ -109,6 +109,8 @@ pub enum Place {
     Offset,
 }
 
+pub(crate) const OF_A_SIZE: &str = "of a size up to 2^500, the limit";
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,7 +131,7 @@ impl fmt::Display for Error {
                 row,
                 value,
                 expected,
-            } => write!(f, "{of} {value} in row {row} is not {expected}"),
+            } => write!(f, "{of}: {value:?} in row {row} is not {expected}"),
             Self::LengthMismatch {
                 argument,
                 expected,

@@ -620,7 +620,10 @@ impl Input {
             }
             if weight.is_some_and(|weight| weight < 0.0) {
                 let weight = weight.unwrap_or_default();
-                return wrong(places.weight, format!("weight {weight} is negative"));
+                return wrong(
+                    places.weight,
+                    format!("weight {} is negative", shown(weight)),
+                );
             }
             let trials = optional(places.trials, 1.0)?;
             if trials == Some(0.0) {
@@ -642,7 +645,10 @@ impl Input {
             };
             if places.failures.is_some() {
                 if failures < 0.0 {
-                    return wrong(places.failures, format!("count {failures} is negative"));
+                    return wrong(
+                        places.failures,
+                        format!("count {} is negative", shown(failures)),
+                    );
                 }
                 trials = target + failures;
                 if trials == 0.0 {
@@ -654,19 +660,23 @@ impl Input {
             if trials < 0.0 {
                 return wrong(
                     places.trials,
-                    format!("number of trials {trials} is negative"),
+                    format!("number of trials {} is negative", shown(trials)),
                 );
             }
             if !(0.0..=trials).contains(&target) {
                 let message = if counted {
-                    format!("count {target} is outside [0, {trials}], the number of trials")
+                    format!(
+                        "count {} is outside [0, {}], the number of trials",
+                        shown(target),
+                        shown(trials)
+                    )
                 } else {
                     let remedy = if target > 1.0 && target <= 100.0 {
                         "; --percent reads percentages, --trials or --failures counts"
                     } else {
                         ""
                     };
-                    format!("target {target} is outside [0, 1]{remedy}")
+                    format!("target {} is outside [0, 1]{remedy}", shown(target))
                 };
                 return wrong(places.target, message);
             }
@@ -728,7 +738,8 @@ impl Input {
                         if undefined {
                             let of = function.name();
                             return Err(wrong(format!(
-                                "{of}({value}) is undefined, in `{}`",
+                                "{of}({}) is undefined, in `{}`",
+                                shown(value),
                                 factor.name
                             )));
                         }
@@ -740,7 +751,11 @@ impl Input {
                         };
                         let result = (1..*power).fold(base, |product, _| product * base);
                         if !result.is_finite() {
-                            return Err(wrong(format!("`{}` overflows at {value}", factor.name)));
+                            return Err(wrong(format!(
+                                "`{}` overflows at {}",
+                                factor.name,
+                                shown(value)
+                            )));
                         }
                         row[start..].iter_mut().for_each(|x| *x *= result);
                     }
@@ -856,7 +871,7 @@ impl Input {
     }
 
     /// The error in the words of the file.
-    fn explain(&self, error: &Error, line: Option<u64>) -> Problem {
+    pub fn explain(&self, error: &Error, line: Option<u64>) -> Problem {
         let names = self.names();
         let column = |design: usize| self.column_of(design);
         match error {
@@ -926,7 +941,11 @@ impl Input {
                     Place::Weight => self.roles.weight.as_deref(),
                     _ => None,
                 };
-                self.problem(line, name, format!("{of} {value} is not {expected}"))
+                let message = match of {
+                    Place::Feature(_) => format!("{} is not {expected}", shown(*value)),
+                    _ => format!("{of} {} is not {expected}", shown(*value)),
+                };
+                self.problem(line, name, message)
             }
             other => self.problem(line, None, other.to_string()),
         }
@@ -959,7 +978,7 @@ impl Chunk {
     }
 
     /// Of a row of the data set, if it is one of these.
-    fn line_of(&self, row: u64) -> Option<u64> {
+    pub fn line_of(&self, row: u64) -> Option<u64> {
         let row = row.checked_sub(self.first_row)?;
         self.lines.get(row as usize).copied()
     }
@@ -986,7 +1005,7 @@ impl Chunk {
 
 impl Feature {
     /// One, or one for each level, or for each pair of levels.
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let mut names = vec![String::new()];
         for factor in &self.factors {
             let of_factor: Vec<String> = match &factor.kind {
@@ -1136,6 +1155,12 @@ fn unquoted(name: &str) -> &str {
         }
     }
     name
+}
+
+/// With an exponent where there would be many zeros.
+pub fn shown(value: f64) -> String {
+    let shown = format!("{value:?}");
+    shown.strip_suffix(".0").unwrap_or(&shown).to_owned()
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -20,7 +20,7 @@ use fractional_logit::{Covariance, Fit, Model, WeightKind};
 use indicatif::ProgressBar;
 use serde_json::Value;
 
-use input::{Format, Input, Roles};
+use input::{Format, Input, Roles, shown};
 use output::{
     ERRORS, Report, Saved, VERSION, covariance_of, digits, hash, name_of, quality, quantile,
 };
@@ -280,7 +280,7 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     progress.finish_and_clear();
     let fit = fit?;
     let covariance = match &arguments.errors {
-        Some(name) => covariance_of(name),
+        Some(name) => covariance_of(name).unwrap_or_default(),
         None if arguments.cluster.is_some() => Covariance::Clustered,
         None => Covariance::Hc0,
     };
@@ -372,14 +372,38 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         offset: saved.offset,
         ..Roles::default()
     };
+    let columns: usize = roles.features.iter().map(|of| of.names().len()).sum();
+    let expected = saved.fit.coefficients().len() - usize::from(saved.fit.has_intercept());
+    if columns != expected {
+        let message = format!(
+            "not a model that --save wrote: features of {columns} columns, and coefficients of {expected}"
+        );
+        return Err(at(&arguments.model, message).into());
+    }
+    let Some(covariance) = covariance_of(&saved.errors) else {
+        let message = format!("not a model that --save wrote: errors `{}`", saved.errors);
+        return Err(at(&arguments.model, message).into());
+    };
     let mut input = Input::open(&arguments.data, arguments.format.clone(), roles, u64::MAX)?;
-    let covariance = covariance_of(&saved.errors);
     let times = quantile(arguments.level);
     let mut rows = csv::Writer::from_writer(Vec::new());
     rows.write_record(["line", "prediction", "lower", "upper", "logit", "logit_se"])?;
+    let mut problem = None;
     input.pass(&mut |chunk| -> Result<(), Box<dyn Error>> {
         let predictions =
-            chunk.with_features(|x| saved.fit.predict(&x, chunk.offset(), covariance))??;
+            chunk.with_features(|x| saved.fit.predict(&x, chunk.offset(), covariance))?;
+        let predictions = match predictions {
+            Ok(predictions) => predictions,
+            Err(error) => {
+                // Of a row of this chunk.
+                let line = match error {
+                    fractional_logit::Error::Value { row, .. } => Some(chunk.line(row as usize)),
+                    _ => None,
+                };
+                problem = Some((error, line));
+                return Ok(());
+            }
+        };
         for (row, prediction) in predictions.iter().enumerate() {
             let (lower, upper) = prediction.interval(times);
             let numbers = [
@@ -390,10 +414,13 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
                 prediction.standard_error,
             ];
             let line = [chunk.line(row).to_string()].into_iter();
-            rows.write_record(line.chain(numbers.map(|x| x.to_string())))?;
+            rows.write_record(line.chain(numbers.map(shown)))?;
         }
         Ok(())
     })?;
+    if let Some((error, line)) = problem {
+        return Err(input.explain(&error, line).into());
+    }
     let rows = String::from_utf8(rows.into_inner()?)?;
     match &arguments.out {
         Some(path) => write(path, &rows)?,

@@ -1,12 +1,12 @@
 //! [`Model`]: what to fit; [`Fit`]: what came of it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use soft_bce::Backend;
 use soft_bce::linear::Features;
 
 use crate::data::{Data, Value, WeightKind};
-use crate::error::Error;
-use crate::pass::{Basis, MEASURES, Places, Point, State, Task, of_units};
+use crate::error::{Error, OF_A_SIZE, Place};
+use crate::pass::{Basis, LARGEST, MEASURES, Places, Point, State, Task, of_units};
 use crate::solve::{Double, Symmetric};
 use crate::solver::{Scanned, Solver, Step, counts_rows};
 
@@ -263,6 +263,7 @@ const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 /// A fitted model. The constant, if there is one, comes first among coefficients and errors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Fit {
     intercept: bool,
     kind: WeightKind,
@@ -288,7 +289,71 @@ pub struct Fit {
     changes: Vec<(usize, Vec<f64>)>,
 }
 
+impl Serialize for Fit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fit = Self::deserialize(deserializer)?;
+        fit.check().map_err(serde::de::Error::custom)?;
+        Ok(fit)
+    }
+}
+
 impl Fit {
+    /// Whether what was read belongs together.
+    fn check(&self) -> Result<(), String> {
+        let columns = self.at.basis.centers.len();
+        let width = columns + usize::from(self.intercept);
+        let with_errors = self.bread.order() != 0;
+        let of_errors = if with_errors { width } else { 0 };
+        let order = |matrix: &Symmetric| matrix.checked_order().unwrap_or(usize::MAX);
+        let lengths = [
+            ("coefficients", self.coefficients.len(), width),
+            ("powers", self.at.basis.powers.len(), columns),
+            (
+                "coefficients of the basis",
+                self.at.coefficients.len(),
+                width,
+            ),
+            ("bread", order(&self.bread), of_errors),
+            ("robust", order(&self.robust), of_errors),
+            (
+                "clustered",
+                self.clustered.as_ref().map_or(of_errors, order),
+                of_errors,
+            ),
+            (
+                "bends",
+                self.bends.len(),
+                if with_errors { columns + 1 } else { 0 },
+            ),
+        ];
+        for (what, found, expected) in lengths {
+            if found != expected {
+                return Err(format!(
+                    "{what} are not of the length {expected} that {columns} columns ask for"
+                ));
+            }
+        }
+        for (column, sums) in &self.changes {
+            if *column >= columns || sums.len() != 1 + width {
+                return Err(format!(
+                    "changes of column {column} do not fit {columns} columns"
+                ));
+            }
+        }
+        let mut anew = self.clone();
+        anew.find_coefficients();
+        if anew.coefficients != self.coefficients {
+            return Err("coefficients are not those of the basis".to_owned());
+        }
+        Ok(())
+    }
+
     #[expect(clippy::too_many_arguments, reason = "all of it is in the result")]
     pub(crate) fn new(
         model: &Model,
@@ -543,7 +608,7 @@ impl Fit {
     /// The logits of rows of features, with offsets if there are any.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] and [`Error::OutOfRange`].
+    /// [`Error::LengthMismatch`], [`Error::Value`] for a feature above 2^500, and [`Error::OutOfRange`].
     pub fn logits<T: Value>(
         &self,
         features: &Features<'_, T>,
@@ -557,7 +622,7 @@ impl Fit {
     /// Predicts rows of features, with offsets if there are any.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] and [`Error::OutOfRange`].
+    /// [`Error::LengthMismatch`], [`Error::Value`] for a feature above 2^500, and [`Error::OutOfRange`].
     pub fn predict<T: Value>(
         &self,
         features: &Features<'_, T>,
@@ -566,16 +631,22 @@ impl Fit {
     ) -> Result<Vec<Prediction>, Error> {
         let of_basis = self.of_basis(covariance);
         let mut predictions = Vec::with_capacity(features.row_count());
+        let mut is_finite = true;
         self.visit_rows(features, offset, &mut |logit, x| {
             let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
                 self.error_of(matrix, factor, x.to_vec())
             });
+            is_finite &= !standard_error.is_infinite();
             predictions.push(Prediction {
                 logit,
                 standard_error,
             });
         })?;
-        Ok(predictions)
+        if is_finite {
+            Ok(predictions)
+        } else {
+            Err(Error::OutOfRange)
+        }
     }
 
     /// Calls `visit` with each row's logit and its place in the basis.
@@ -605,6 +676,14 @@ impl Fit {
             let mut logit = Double::new(offset.map_or(0.0, |offset| offset[row].into()));
             for (column, (center, power)) in centers.iter().zip(powers).enumerate() {
                 let value: f64 = features.get(row, column).map_or(f64::NAN, T::into);
+                if value.abs() > LARGEST {
+                    return Err(Error::Value {
+                        of: Place::Feature(column),
+                        row: row as u64,
+                        value,
+                        expected: OF_A_SIZE,
+                    });
+                }
                 x[constant + column] = (Double::new(value) - Double::new(*center)).scaled(*power);
             }
             for (x, coefficient) in x.iter().zip(&self.at.coefficients) {

@@ -67,9 +67,9 @@ pub fn name_of(covariance: Covariance) -> &'static str {
     known.map_or("hc0", |of| of.0)
 }
 
-pub fn covariance_of(name: &str) -> Covariance {
+pub fn covariance_of(name: &str) -> Option<Covariance> {
     let known = ERRORS.iter().find(|of| of.0 == name);
-    known.map_or(Covariance::Hc0, |of| of.1)
+    known.map(|of| of.1)
 }
 
 /// The predictions of all rows against their targets.

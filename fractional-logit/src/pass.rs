@@ -10,7 +10,7 @@ use soft_bce::linear::{ColumnScale, ColumnSum};
 use soft_bce::{Backend, Bce, LossSum, linear};
 
 use crate::data::{Data, Value, WeightKind};
-use crate::error::{Error, Place};
+use crate::error::{Error, OF_A_SIZE, Place};
 use crate::grid::GridWork;
 use crate::solve::{Double, two_product, two_sum};
 
@@ -576,8 +576,11 @@ impl Block {
             }
             for (column, to) in self.columns.iter_mut().enumerate() {
                 let x: f64 = data.features.get(row, column).map_or(f64::NAN, T::into);
-                if x.abs() > LARGEST || x.is_nan() {
-                    return wrong(Place::Feature(column), x, "finite (and below 2^500)");
+                if !x.is_finite() {
+                    return wrong(Place::Feature(column), x, "finite");
+                }
+                if x.abs() > LARGEST {
+                    return wrong(Place::Feature(column), x, OF_A_SIZE);
                 }
                 to.push(x);
             }
@@ -912,7 +915,7 @@ impl Block {
 }
 
 /// Beyond it the square of a feature, times a weight, may overflow.
-const LARGEST: f64 = f64::from_bits((1023 + 500) << 52);
+pub(crate) const LARGEST: f64 = f64::from_bits((1023 + 500) << 52);
 
 /// The value of a cluster's sum.
 pub(crate) fn of_units(units: i128, exponent: i32) -> Double {

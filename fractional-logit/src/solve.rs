@@ -176,6 +176,12 @@ impl Symmetric {
         Self { order, lower }
     }
 
+    /// The order, if as many elements are there: a matrix that was read may lack some.
+    pub(crate) fn checked_order(&self) -> Option<usize> {
+        let elements = self.order.checked_add(1)?.checked_mul(self.order)? / 2;
+        (self.lower.len() == elements).then_some(self.order)
+    }
+
     pub(crate) fn order(&self) -> usize {
         self.order
     }

@@ -224,7 +224,7 @@ fn says_where_data_is_unusable() {
             "target_below",
             "-1e-9,1,2,1\n",
             "a",
-            &[":2: column `t`: target -0.000000001 is outside"],
+            &[":2: column `t`: target -1e-9 is outside"],
         ),
         (
             "weight_negative",
@@ -925,4 +925,95 @@ fn extreme_columns() {
         "e-300 alone, which is too small",
     ];
     refused(&directory, &arguments, &expected);
+
+    let rows = "0.2,1\n0.7,3\n0.6,2\n0.9,5\n";
+    std::fs::write(
+        directory.join("large.csv"),
+        format!("t,x\n{rows}0.4,1e308\n"),
+    )
+    .unwrap();
+    let arguments = ["--data", "large.csv", "--target", "t", "--features", "x"];
+    let expected = ["large.csv:6: column `x`: 1e308 is not of a size up to 2^500, the limit\n"];
+    refused(&directory, &arguments, &expected);
+
+    std::fs::write(directory.join("good.csv"), format!("t,x\n{rows}")).unwrap();
+    let arguments = [
+        "--data",
+        "good.csv",
+        "--target",
+        "t",
+        "--features",
+        "x",
+        "--save",
+        "model.json",
+    ];
+    stdout(&run(&directory, &arguments));
+    let arguments = ["predict", "--model", "model.json", "--data", "large.csv"];
+    refused(&directory, &arguments, &expected);
+}
+
+/// A saved model of which a part was cut, or changed, is none.
+#[test]
+fn a_damaged_model_is_refused() {
+    let directory = directory("damaged");
+    let data = case("statecrime.csv");
+    let arguments = [
+        "--data",
+        &data,
+        "--target",
+        "graduates",
+        "--features",
+        "poverty,urban",
+        "--save",
+        "model.json",
+    ];
+    stdout(&run(&directory, &arguments));
+    let text = std::fs::read_to_string(directory.join("model.json")).unwrap();
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let predict = ["predict", "--model", "damaged.json", "--data", &data];
+    let check = |damage: &dyn Fn(&mut Value), good: bool| {
+        let mut model = whole.clone();
+        damage(&mut model);
+        std::fs::write(directory.join("damaged.json"), model.to_string()).unwrap();
+        if good {
+            stdout(&run(&directory, &predict));
+        } else {
+            let expected = ["damaged.json: not a model that --save wrote: "];
+            refused(&directory, &predict, &expected);
+        }
+    };
+    check(&|_| (), true);
+    let fit = |model: &mut Value, place: &str| -> Vec<Value> {
+        model["fit"]
+            .pointer_mut(place)
+            .unwrap()
+            .as_array_mut()
+            .unwrap()
+            .drain(1..)
+            .collect()
+    };
+    for place in [
+        "/coefficients",
+        "/at/coefficients",
+        "/at/basis/centers",
+        "/at/basis/powers",
+        "/bread/lower",
+        "/robust/lower",
+        "/bends",
+    ] {
+        check(&|model| drop(fit(model, place)), false);
+    }
+    check(
+        &|model| model["fit"]["coefficients"][1] = Value::from(2.0),
+        false,
+    );
+    check(
+        &|model| model["fit"]["robust"]["order"] = Value::from(u64::MAX),
+        false,
+    );
+    check(
+        &|model| drop(model["features"].as_array_mut().unwrap().pop()),
+        false,
+    );
+    check(&|model| model["errors"] = Value::from("hc9"), false);
 }
