@@ -131,7 +131,12 @@ impl fmt::Display for Error {
                 row,
                 value,
                 expected,
-            } => write!(f, "{of}: {value:?} in row {row} is not {expected}"),
+            } => {
+                // With an exponent where there would be many zeros.
+                let shown = format!("{value:?}");
+                let shown = shown.strip_suffix(".0").unwrap_or(&shown);
+                write!(f, "{of} {shown} in row {row} is not {expected}")
+            }
             Self::LengthMismatch {
                 argument,
                 expected,
@@ -191,6 +196,30 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_short() {
+        for (value, shown) in [
+            (-1.0, "-1"),
+            (1e308, "1e308"),
+            (-1e-9, "-1e-9"),
+            (1.5, "1.5"),
+        ] {
+            let error = Error::Value {
+                of: Place::Feature(2),
+                row: 7,
+                value,
+                expected: "finite",
+            };
+            let expected = format!("feature 2 {shown} in row 7 is not finite");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
 
 impl From<soft_bce::Error> for Error {
     fn from(error: soft_bce::Error) -> Self {
