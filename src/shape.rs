@@ -8,7 +8,8 @@ use crate::span_sum::{AddValues, SpanSum};
 use crate::walk::{Inputs, Outputs, Slices};
 
 /// Elements of a piece: few enough for the stack, and to stay in the first-level cache with all that is
-/// read and written beside them; twice as many where only rows or only classes have to be spread.
+/// read and written beside them; twice as many where only rows or only classes have to be spread, half
+/// as many of twice the size.
 const PIECE: usize = if FIRMWARE { 16 } else { 512 };
 const LONG_PIECE: usize = 2 * PIECE;
 /// Pieces are multiples of this, and so of the widest group.
@@ -212,11 +213,15 @@ impl<'a, T: Float> Shape<'a, T> {
         run: impl FnMut(Slices<'_, T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let spreads = self.spreads_rows(slices.inputs.weights);
+        let single = size_of::<T>() == size_of::<f32>();
         match (spreads, self.pos_weights.unwrap_or(&[]).is_empty()) {
             (false, true) => self.pieces::<0, 0>(backend, slices, run),
-            (true, true) => self.pieces::<LONG_PIECE, 0>(backend, slices, run),
-            (false, false) => self.pieces::<0, LONG_PIECE>(backend, slices, run),
-            (true, false) => self.pieces::<PIECE, PIECE>(backend, slices, run),
+            (true, true) if single => self.pieces::<LONG_PIECE, 0>(backend, slices, run),
+            (true, true) => self.pieces::<PIECE, 0>(backend, slices, run),
+            (false, false) if single => self.pieces::<0, LONG_PIECE>(backend, slices, run),
+            (false, false) => self.pieces::<0, PIECE>(backend, slices, run),
+            (true, false) if single => self.pieces::<PIECE, PIECE>(backend, slices, run),
+            (true, false) => self.pieces::<{ PIECE / 2 }, { PIECE / 2 }>(backend, slices, run),
         }
     }
 

@@ -33,6 +33,18 @@ fn under<R>(control: u32, call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The exception flags that the call raises, in the default environment.
+#[inline(never)]
+fn raised<R>(call: impl FnOnce() -> R) -> u32 {
+    under(DEFAULT, || {
+        black_box(call());
+        let mut control = 0_u32;
+        // SAFETY: stores the control register to memory that lives through the statement.
+        unsafe { asm!("stmxcsr [{}]", in(reg) &mut control) };
+        control & 0x3f
+    })
+}
+
 /// Losses, gradients, Hessians, and their sum.
 #[derive(Clone)]
 struct Results {
@@ -160,4 +172,62 @@ fn errors_are_reported_all_the_same() {
     let flushing = "operands flushed too (FTZ, DAZ)";
     assert!(accepted.iter().all(|(name, _)| *name == flushing));
     assert_eq!(accepted.len(), Backend::available().count());
+}
+
+/// As `Bce` documents: an embedder may trap the others.
+#[test]
+fn ordinary_logits_raise_no_flag_but_inexact() {
+    const INEXACT: u32 = 1 << 5;
+    fn check<T: Real + From<f32>>(name: &str, reach: impl Fn(Backend) -> f64, of: fn(f64) -> T) {
+        for backend in Backend::available() {
+            for reach in [1.0_f64, 20.0, 100.0, 180.0, 360.0, 640.0].map(|r| r.min(reach(backend)))
+            {
+                let (z, mut t) = inputs(reach);
+                t.iter_mut().filter(|t| **t == 1e-40).for_each(|t| *t = 0.9);
+                let [z, t] = [z, t].map(|list| list.into_iter().map(of).collect::<Vec<T>>());
+                let plain = Bce::new().backend(backend).unwrap();
+                let weighted = plain
+                    .weights(&t)
+                    .pos_weight(3.0.into())
+                    .label_smoothing(0.125.into());
+                let mut outputs = [(); 3].map(|()| z.clone());
+                let [loss, gradient, hessian] = &mut outputs;
+                for bce in [plain, weighted] {
+                    // Whole spans, a rest, and elements alone.
+                    for length in [z.len(), 67, 1] {
+                        for start in (0..=z.len() - length).step_by(97) {
+                            let (z, t) = (&z[start..start + length], &t[start..start + length]);
+                            let bce = if length == 4001 { bce } else { plain };
+                            let all = [
+                                raised(|| bce.loss(z, t, &mut loss[..length])),
+                                raised(|| bce.gradient(z, t, &mut gradient[..length])),
+                                raised(|| bce.sum(z, t)),
+                                raised(|| {
+                                    let outputs = (&mut gradient[..length], &mut hessian[..length]);
+                                    bce.sum_gradient_hessian(z, t, outputs.0, outputs.1)
+                                }),
+                            ];
+                            assert!(
+                                all.iter().all(|flags| flags & !INEXACT == 0),
+                                "{name}, {}, |z| <= {reach}, {length} at {start}: {all:x?}",
+                                backend.name()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    check::<f32>("f32", |_| 86.0, |x| x as f32);
+    let reach = |backend: Backend| {
+        if backend.name().contains("wide") {
+            200.0
+        } else {
+            640.0
+        }
+    };
+    check::<f64>("f64", reach, |x| x);
+    // Flags are seen: this test can fail.
+    let halved = raised(|| black_box(f64::MIN_POSITIVE * 1.1) * black_box(0.3));
+    assert_eq!(halved & 1 << 4, 1 << 4);
 }
