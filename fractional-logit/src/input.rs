@@ -218,6 +218,7 @@ impl Input {
     /// Reads the file once: all of it if it has at most `in_memory` bytes, or the levels of categories alone.
     pub fn open(
         path: &Path,
+        contents: Option<&[u8]>,
         format: Format,
         roles: Roles,
         in_memory: u64,
@@ -226,13 +227,15 @@ impl Input {
             path: path.to_owned(),
             format,
             roles,
-            bytes: None,
+            bytes: contents.map(<[u8]>::to_vec),
             chunks: None,
             unweighted_rows: 0,
             missing_rows: 0,
         };
         let mut length = 0;
-        if path == Path::new("-") {
+        if contents.is_some() {
+            // Nothing to look for.
+        } else if path == Path::new("-") {
             input.path = PathBuf::from("standard input");
             let mut bytes = Vec::new();
             let read = std::io::stdin().lock().read_to_end(&mut bytes);
@@ -246,6 +249,16 @@ impl Input {
             let features = parse_features(&input.roles.formula, &names);
             let at_header = |message| input.problem(Some(1), None, message);
             input.roles.features = features.map_err(at_header)?;
+        }
+        for name in [&input.roles.target, &input.roles.failures]
+            .into_iter()
+            .flatten()
+        {
+            let mut factors = input.roles.features.iter().flat_map(|of| &of.factors);
+            if factors.any(|factor| factor.column == *name) {
+                let message = "is what is to be explained, and cannot be a feature too".to_owned();
+                return Err(input.problem(Some(1), Some(name), message));
+            }
         }
         input.find_levels()?;
         if length <= in_memory {
@@ -319,11 +332,29 @@ impl Input {
             .from_reader(source))
     }
 
-    fn header(&self) -> Result<Vec<String>, Problem> {
-        let mut reader = self.reader()?;
+    /// The header line, if it is one of text.
+    fn read_header(
+        &self,
+        reader: &mut csv::Reader<Box<dyn Read + '_>>,
+    ) -> Result<ByteRecord, Problem> {
         let header = reader
             .byte_headers()
             .map_err(|error| self.malformed(&error))?;
+        let bytes = header.as_slice();
+        if header.is_empty() {
+            let message = "the file is empty: it needs a header line with the names of columns";
+            return Err(self.problem(None, None, message.to_owned()));
+        }
+        if bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            let message = "the header has bytes that are no text in UTF-8, as UTF-16 has: save the file as UTF-8";
+            return Err(self.problem(Some(1), None, message.to_owned()));
+        }
+        Ok(header.clone())
+    }
+
+    fn header(&self) -> Result<Vec<String>, Problem> {
+        let mut reader = self.reader()?;
+        let header = self.read_header(&mut reader)?;
         Ok(header
             .iter()
             .map(|name| String::from_utf8_lossy(name).into_owned())
@@ -431,10 +462,7 @@ impl Input {
             return Ok(());
         }
         let mut reader = self.reader()?;
-        let header = reader
-            .byte_headers()
-            .map_err(|error| self.malformed(&error))?
-            .clone();
+        let header = self.read_header(&mut reader)?;
         let places = self.places(&header)?;
         let mut record = ByteRecord::new();
         while reader
@@ -587,10 +615,7 @@ impl Input {
     ) -> Result<(), E> {
         let (mut unweighted, mut missing) = (0, 0);
         let mut reader = self.reader()?;
-        let header = reader
-            .byte_headers()
-            .map_err(|error| self.malformed(&error))?
-            .clone();
+        let header = self.read_header(&mut reader)?;
         let places = self.places(&header)?;
         let width = self.names().len();
         let new_chunk = |first_row| Chunk {

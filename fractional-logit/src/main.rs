@@ -25,7 +25,8 @@ use output::{
     ERRORS, Report, Saved, VERSION, covariance_of, digits, hash, name_of, quality, quantile,
 };
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/401k.csv");
+/// What is fitted without --data, as if it lay here by this name.
+const DATA: (&str, &[u8]) = ("401k.csv", include_bytes!("../data/401k.csv"));
 const REFERENCE: &str = include_str!("../data/401k-reference.json");
 const TARGET: &str = "prate";
 /// The names of the terms in the reference, and what they are made of.
@@ -90,17 +91,33 @@ struct FitArguments {
     #[arg(long)]
     no_constant: bool,
     /// Adds L/2 times the squared coefficients to the mean loss
-    #[arg(long, value_name = "L", group = "penalty")]
+    #[arg(
+        long,
+        value_name = "L",
+        group = "penalty",
+        allow_negative_numbers = true
+    )]
     ridge: Option<f64>,
     /// Adds L times the absolute coefficients to the mean loss; `auto` finds the L that predicts best, by
     /// cross-validation over a path
-    #[arg(long, value_name = "L", group = "penalty")]
+    #[arg(
+        long,
+        value_name = "L",
+        group = "penalty",
+        allow_negative_numbers = true
+    )]
     lasso: Option<String>,
     /// With --lasso auto: parts of the rows, each of which is predicted by a fit of the others
     #[arg(long, value_name = "K", default_value_t = 10, requires = "lasso")]
     folds: usize,
     /// With --lasso: the share of L that goes to absolute coefficients, the rest to half their squares
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, requires = "lasso")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 1.0,
+        requires = "lasso",
+        allow_negative_numbers = true
+    )]
     lasso_share: f64,
     /// Firth's correction: less bias in small data, finite where features separate the targets
     #[arg(long, group = "penalty")]
@@ -109,7 +126,12 @@ struct FitArguments {
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(ERRORS.map(|of| of.0)))]
     errors: Option<String>,
     /// Of the intervals
-    #[arg(long, value_name = "LEVEL", default_value_t = 0.95)]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
     level: f64,
     #[command(flatten)]
     format: Format,
@@ -122,11 +144,11 @@ struct FitArguments {
     )]
     memory: u64,
     /// Threads; the result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
     /// Evaluates the rows in so many parts, and prints a hash of coefficients and errors, which is the same for all
-    #[arg(long, value_name = "N")]
-    partitions: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -136,7 +158,7 @@ struct FitArguments {
     /// Draws the calibration
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
-    /// Where to draw why soft targets work [default: target/soft_targets.svg; none with --data]
+    /// Draws why soft targets work
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
 }
@@ -162,7 +184,12 @@ struct PredictArguments {
     #[arg(long, value_name = "FILE", requires = "target")]
     calibration: Option<PathBuf>,
     /// Of the intervals
-    #[arg(long, value_name = "LEVEL", default_value_t = 0.95)]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
     level: f64,
     #[command(flatten)]
     format: Format,
@@ -215,14 +242,28 @@ fn write(path: &Path, contents: &str) -> Result<(), String> {
 
 fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     let level = arguments.level;
-    if !(level > 0.0 && level < 1.0) {
-        return Err(format!("--level is {level} and must be between 0 and 1").into());
-    }
+    check_level(level)?;
     let example = arguments.data.is_none();
-    let path = arguments
-        .data
-        .clone()
-        .unwrap_or_else(|| from_here(Path::new(DATA)));
+    let path = arguments.data.as_deref().unwrap_or(Path::new(DATA.0));
+    keep_inputs(
+        &[arguments.data.as_deref()],
+        &[
+            ("--save", arguments.save.as_deref()),
+            ("--calibration", arguments.calibration.as_deref()),
+            ("--svg", arguments.svg.as_deref()),
+        ],
+    )?;
+    if arguments
+        .errors
+        .as_deref()
+        .is_some_and(|name| name.starts_with("clustered"))
+        && arguments.cluster.is_none()
+    {
+        return Err(
+            "clustered errors need --cluster COLUMN, which says what rows depend on each other"
+                .into(),
+        );
+    }
     let target = arguments.target.as_deref().unwrap_or(TARGET);
     let formula = match &arguments.features {
         Some(features) => features.clone(),
@@ -242,7 +283,7 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     let mut model = Model::new()
         .intercept(!arguments.no_constant)
         .weight_kind(arguments.weight_kind.into())
-        .threads(arguments.threads);
+        .threads(arguments.threads.into());
     if let Some(ridge) = arguments.ridge {
         model = model.ridge(ridge);
     }
@@ -251,7 +292,8 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     }
 
     let mut input = Input::open(
-        &path,
+        path,
+        example.then_some(DATA.1),
         arguments.format.clone(),
         roles,
         arguments.memory << 20,
@@ -273,10 +315,14 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     }
     // Shown on a terminal only.
     let progress = ProgressBar::new_spinner();
-    let fit = input.fit(&model, arguments.partitions.unwrap_or(1), &mut |pass| {
-        progress.set_message(format!("pass {pass} over the rows"));
-        progress.tick();
-    });
+    let fit = input.fit(
+        &model,
+        arguments.partitions.unwrap_or(1) as usize,
+        &mut |pass| {
+            progress.set_message(format!("pass {pass} over the rows"));
+            progress.tick();
+        },
+    );
     progress.finish_and_clear();
     let fit = fit?;
     let covariance = match &arguments.errors {
@@ -285,8 +331,8 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
         None => Covariance::Hc0,
     };
     if fit.standard_errors(covariance).is_none() {
-        let needs = "clustered errors need --cluster, the others more rows than coefficients";
-        return Err(format!("no {} errors: {needs}", name_of(covariance)).into());
+        let name = name_of(covariance);
+        return Err(format!("{name} errors need more rows than coefficients").into());
     }
     let quality = quality(&mut input, &fit)?;
     if let Some(path) = &arguments.save {
@@ -336,20 +382,32 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
             hash(&fit, covariance)
         );
     }
-    let svg = match &arguments.svg {
-        None if example => Some(PathBuf::from("target/soft_targets.svg")),
-        svg => svg.clone(),
-    };
-    if let Some(svg) = svg {
-        picture::draw(&svg).map_err(|error| format!("{}: {error}", svg.display()))?;
+    if let Some(svg) = &arguments.svg {
+        picture::draw(svg).map_err(|error| format!("{}: {error}", svg.display()))?;
         text += &soft_targets()?;
         text += &format!("\nPicture: {}\n", svg.display());
     }
     print(&text)
 }
 
+fn check_level(level: f64) -> Result<(), String> {
+    if level > 0.0 && level < 1.0 {
+        Ok(())
+    } else {
+        Err(format!("--level is {level} and must be between 0 and 1"))
+    }
+}
+
 fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
+    check_level(arguments.level)?;
     let at = |path: &Path, message: String| format!("{}: {message}", path.display());
+    keep_inputs(
+        &[Some(&arguments.model), Some(&arguments.data)],
+        &[
+            ("--out", arguments.out.as_deref()),
+            ("--calibration", arguments.calibration.as_deref()),
+        ],
+    )?;
     let text = std::fs::read_to_string(&arguments.model)
         .map_err(|error| at(&arguments.model, error.to_string()))?;
     let saved: Saved = serde_json::from_str(&text).map_err(|error| {
@@ -384,7 +442,13 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         let message = format!("not a model that --save wrote: errors `{}`", saved.errors);
         return Err(at(&arguments.model, message).into());
     };
-    let mut input = Input::open(&arguments.data, arguments.format.clone(), roles, u64::MAX)?;
+    let mut input = Input::open(
+        &arguments.data,
+        None,
+        arguments.format.clone(),
+        roles,
+        u64::MAX,
+    )?;
     let times = quantile(arguments.level);
     let mut rows = csv::Writer::from_writer(Vec::new());
     rows.write_record(["line", "prediction", "lower", "upper", "logit", "logit_se"])?;
@@ -443,13 +507,34 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The path as seen from the current directory, if it lies below it.
-fn from_here(path: &Path) -> PathBuf {
-    std::env::current_dir()
-        .ok()
-        .and_then(|here| path.strip_prefix(here).ok())
-        .unwrap_or(path)
-        .to_owned()
+/// Refuses to write over what is read, or twice to one file.
+fn keep_inputs(inputs: &[Option<&Path>], outputs: &[(&str, Option<&Path>)]) -> Result<(), String> {
+    // Of a file that is yet to be made, its directory decides.
+    let place = |path: &Path| -> Option<PathBuf> {
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let made = || Some(directory.canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(made)
+    };
+    let mut taken: Vec<PathBuf> = inputs
+        .iter()
+        .flatten()
+        .filter_map(|path| place(path))
+        .collect();
+    for (option, path) in outputs {
+        let Some(path) = path else { continue };
+        let Some(place) = place(path) else { continue };
+        if taken.contains(&place) {
+            return Err(format!(
+                "{option} {}: this file is read, or written by another option, and would be overwritten",
+                path.display()
+            ));
+        }
+        taken.push(place);
+    }
+    Ok(())
 }
 
 /// The estimates, each with the published value beside it.

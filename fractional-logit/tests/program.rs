@@ -59,7 +59,7 @@ fn agrees_with_the_published_values() {
     let reference = std::fs::read_to_string(source("data/401k-reference.json")).unwrap();
     let reference: Value = serde_json::from_str(&reference).unwrap();
     let directory = directory("published");
-    let text = stdout(&run(&directory, &[]));
+    let text = stdout(&run(&directory, &["--svg", "target/soft_targets.svg"]));
     for (name, key) in [
         ("const", "const"),
         ("mrate", "mrate"),
@@ -87,6 +87,12 @@ fn agrees_with_the_published_values() {
             .count(),
         10
     );
+
+    let plain = stdout(&run(&directory, &[]));
+    assert!(text.starts_with(plain.as_str()), "{plain}");
+    assert!(plain.starts_with("401k.csv: 1534 rows"), "{plain}");
+    let made = std::fs::read_dir(&directory).unwrap().count();
+    assert_eq!(made, 1, "the picture that was asked for");
 
     let drawn = std::fs::read_to_string(directory.join("target/soft_targets.svg")).unwrap();
     let committed = std::fs::read_to_string(source("soft_targets.svg")).unwrap();
@@ -353,7 +359,14 @@ fn says_where_data_is_unusable() {
         b"t,a\n0.5,1\n0.5,\xff\n",
         &[":3: column `a`: field 2 is not valid UTF-8"],
     );
-    wrong("empty.csv", b"", &["column `t`: not in the header"]);
+    wrong("empty.csv", b"", &["empty.csv: the file is empty"]);
+    let utf16: Vec<u8> = "t,a\n0.5,1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    wrong("utf16.csv", &utf16, &["utf16.csv:1: ", "UTF-16"]);
+    let marked = [b"\xff\xfe", utf16.as_slice()].concat();
+    wrong("marked.csv", &marked, &["marked.csv:1: ", "UTF-16"]);
 
     let arguments = ["--data", "none.csv", "--target", "t", "--features", "a"];
     refused(&directory, &arguments, &["none.csv: "]);
@@ -1016,4 +1029,97 @@ fn a_damaged_model_is_refused() {
         false,
     );
     check(&|model| model["errors"] = Value::from("hc9"), false);
+}
+
+/// What could only be a mistake: the target as a feature, outputs over inputs, values out of range.
+#[test]
+fn mistakes_are_refused() {
+    let directory = directory("mistakes");
+    let contents = "t,x,f\n0.2,1,3\n0.7,3,2\n0.6,2,2\n0.9,5,1\n";
+    std::fs::write(directory.join("data.csv"), contents).unwrap();
+    let fit = ["--data", "data.csv", "--target", "t", "--features", "x"];
+    let own = [
+        "--data",
+        "data.csv",
+        "--target",
+        "t",
+        "--features",
+        "x,ln(t)",
+    ];
+    refused(
+        &directory,
+        &own,
+        &["data.csv:1: column `t`: is what is to be explained"],
+    );
+    let failures = [
+        "--data",
+        "data.csv",
+        "--target",
+        "x",
+        "--features",
+        "f",
+        "--failures",
+        "f",
+    ];
+    refused(
+        &directory,
+        &failures,
+        &["column `f`: is what is to be explained"],
+    );
+
+    stdout(&run(
+        &directory,
+        &[&fit[..], &["--save", "model.json"]].concat(),
+    ));
+    let model = std::fs::read_to_string(directory.join("model.json")).unwrap();
+    for option in ["--save", "--svg", "--calibration"] {
+        for path in ["data.csv", "./data.csv", "../mistakes/data.csv"] {
+            let expected = [option, "would be overwritten"];
+            refused(&directory, &[&fit[..], &[option, path]].concat(), &expected);
+        }
+    }
+    let twice = [&fit[..], &["--save", "new", "--svg", "./new"]].concat();
+    refused(&directory, &twice, &["--svg ./new", "would be overwritten"]);
+    let predict = [
+        "predict",
+        "--model",
+        "model.json",
+        "--data",
+        "data.csv",
+        "--out",
+    ];
+    for path in ["data.csv", "./model.json"] {
+        refused(
+            &directory,
+            &[&predict[..], &[path]].concat(),
+            &["--out", "would be overwritten"],
+        );
+    }
+    assert_eq!(
+        std::fs::read_to_string(directory.join("data.csv")).unwrap(),
+        contents
+    );
+    assert_eq!(
+        std::fs::read_to_string(directory.join("model.json")).unwrap(),
+        model
+    );
+
+    for (option, value, expected) in [
+        ("--ridge", "-1", "the ridge penalty must be finite and >= 0"),
+        ("--lasso", "-1", "lambda must be finite and >= 0"),
+        ("--level", "-1", "--level is -1"),
+        ("--threads", "0", "0 is not in 1..=1024"),
+        ("--partitions", "0", "0 is not in 1.."),
+        (
+            "--errors",
+            "clustered",
+            "clustered errors need --cluster COLUMN",
+        ),
+    ] {
+        refused(
+            &directory,
+            &[&fit[..], &[option, value]].concat(),
+            &[expected],
+        );
+    }
 }
