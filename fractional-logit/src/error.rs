@@ -197,6 +197,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<soft_bce::Error> for Error {
+    fn from(error: soft_bce::Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,11 +224,5 @@ mod tests {
             let expected = format!("feature 2 {shown} in row 7 is not finite");
             assert_eq!(error.to_string(), expected);
         }
-    }
-}
-
-impl From<soft_bce::Error> for Error {
-    fn from(error: soft_bce::Error) -> Self {
-        Self::Kernel(error)
     }
 }
