@@ -19,6 +19,12 @@ const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, 
     C(NAME) for categories (C(NAME, LEVEL) names the one to compare with); `NAME` or \"NAME\" where a name has commas or \
     signs";
 
+const OPEN_QUOTE: &str = "; a quote (\") is opened, here or before, and not closed";
+
+fn has_digit(text: &str) -> bool {
+    text.chars().any(|of| of.is_ascii_digit())
+}
+
 /// What is wrong with the data, and where.
 #[derive(Debug)]
 pub struct Problem {
@@ -53,7 +59,7 @@ pub struct Format {
     #[arg(long, help_heading = "Input")]
     decimal_comma: bool,
     /// Words for a missing value: a row with one in a column that is used is left out, and counted. An empty word
-    /// stands for an empty field
+    /// stands for an empty field: --na ',NA' takes both, empty fields and NA
     #[arg(
         long,
         value_name = "WORD,...",
@@ -369,7 +375,14 @@ impl Input {
             } => self.problem(
                 line,
                 None,
-                format!("{len} fields, but the header has {expected_len}"),
+                format!(
+                    "{len} fields, but the header has {expected_len}{}",
+                    if self.has_open_quote() {
+                        OPEN_QUOTE
+                    } else {
+                        ""
+                    }
+                ),
             ),
             csv::ErrorKind::Io(error) => self.problem(line, None, error.to_string()),
             _ => self.problem(line, None, error.to_string()),
@@ -558,6 +571,42 @@ impl Input {
         self.format.na.iter().any(|word| word == text)
     }
 
+    /// How to leave out rows with any of the words, or nothing, that a column has in place of numbers.
+    fn remedy_for_words(&self, at: usize) -> String {
+        /// More than these are no words for missing values.
+        const MOST: usize = 6;
+        let mut words: BTreeSet<String> = self.format.na.iter().cloned().collect();
+        if let Ok(mut reader) = self.reader() {
+            let mut record = ByteRecord::new();
+            while words.len() <= MOST && reader.read_byte_record(&mut record).unwrap_or(false) {
+                let text = record.get(at).and_then(|of| std::str::from_utf8(of).ok());
+                let is_number = |text: &str| {
+                    let value = text.parse::<f64>();
+                    has_digit(text) || value.is_ok_and(f64::is_finite)
+                };
+                words.extend(text.filter(|of| !is_number(of)).map(str::to_owned));
+            }
+        }
+        if words.len() > MOST {
+            return String::new();
+        }
+        if words.iter().any(|word| word.contains([',', '\''])) {
+            return "; --na cannot name a word with a comma or a quote: empty such fields, and --na '' leaves their rows out"
+                .to_owned();
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        format!("; --na '{}' leaves such rows out", words.join(","))
+    }
+
+    /// Whether the file has an odd number of quotes.
+    fn has_open_quote(&self) -> bool {
+        let bytes = match &self.bytes {
+            Some(bytes) => Ok(bytes.clone()),
+            None => std::fs::read(&self.path),
+        };
+        bytes.is_ok_and(|bytes| bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 1)
+    }
+
     /// None if it is missing.
     fn number(
         &self,
@@ -587,20 +636,32 @@ impl Input {
             }
             Ok(_) => format!("`{text}` is not a finite number"),
             Err(_) if text.is_empty() => {
-                "empty, where a number is needed; --na '' leaves such rows out".to_owned()
+                format!(
+                    "empty, where a number is needed{}",
+                    self.remedy_for_words(at)
+                )
             }
             Err(_) => {
-                let mut message = format!("`{text}` is not a number");
-                let digits = |text: &str| text.chars().any(|of| of.is_ascii_digit());
-                if text.ends_with('%') {
-                    message += &format!("; --percent {} reads it as one", places.names[at]);
-                } else if text.contains(',') && digits(text) {
-                    message += "; --decimal-comma reads it as one";
-                } else if !digits(text) {
-                    message += &format!(
-                        "; --na {text} leaves such rows out, C({}) takes words as categories",
-                        places.names[at]
-                    );
+                let name = &places.names[at];
+                let start: String = text.chars().take(40).collect();
+                let more = if start.len() < text.len() { "..." } else { "" };
+                let mut message = format!("`{start}{more}` is not a number");
+                if text.contains('\n') && self.has_open_quote() {
+                    message += OPEN_QUOTE;
+                } else if text.ends_with('%') {
+                    message += &format!("; --percent '{name}' reads it as one");
+                } else if text.contains(',') && has_digit(text) {
+                    message += if !self.format.decimal_comma && text.matches(',').count() == 1 {
+                        "; --decimal-comma reads it as one"
+                    } else {
+                        "; signs between thousands are not read"
+                    };
+                } else if !has_digit(text) {
+                    message += &self.remedy_for_words(at);
+                    let is_feature = places.features.iter().flatten().any(|of| *of == at);
+                    if is_feature {
+                        message += &format!("; C({name}) takes words as categories");
+                    }
                 }
                 message
             }

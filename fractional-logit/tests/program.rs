@@ -566,7 +566,7 @@ fn leaves_rows_out_where_it_may() {
     refused(
         &directory,
         &fit[..6],
-        &["na.csv:3: column `x`: `.` is not a number", "--na ."],
+        &["na.csv:3: column `x`: `.` is not a number", "--na '.'"],
     );
 }
 
@@ -1121,5 +1121,57 @@ fn mistakes_are_refused() {
             &[&fit[..], &[option, value]].concat(),
             &[expected],
         );
+    }
+}
+
+/// What is advised works.
+#[test]
+fn advice_that_helps() {
+    let directory = directory("advice");
+    let said = |contents: &str, more: &[&str]| {
+        std::fs::write(directory.join("data.csv"), contents).unwrap();
+        let arguments = ["--data", "data.csv", "--target", "t", "--features", "x"];
+        let output = run(&directory, &[&arguments[..], more].concat());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let rows = "0.2,1\n0.7,3\n0.6,2\n0.9,5\n";
+    // All spellings at once; with what is said the file can be used.
+    let mixed = format!("t,x\n{rows}0.4,\n0.4,n a\n0.4,NaN\n");
+    let message = said(&mixed, &[]);
+    let (_, word) = message.split_once("--na '").expect(&message);
+    let (word, _) = word.split_once('\'').unwrap();
+    assert_eq!(word, ",NaN,n a");
+    assert_eq!(said(&mixed, &["--na", word]), "");
+
+    let message = said(&format!("t,x\n{rows}0.4,\"u, v\"\n"), &[]);
+    assert!(
+        message.contains("--na cannot name a word with a comma"),
+        "{message}"
+    );
+    let message = said(&format!("t,x\n{rows}0.4,high\n"), &[]);
+    assert!(
+        message.contains("--na 'high' leaves such rows out; C(x) takes"),
+        "{message}"
+    );
+    let message = said("x,t\n1,0.2\n3,high\n", &[]);
+    assert!(
+        message.contains("column `t`: `high` is not a number; --na 'high'"),
+        "{message}"
+    );
+    assert!(!message.contains("C("), "{message}");
+
+    let thousands = ["--separator", ";", "--decimal-comma"];
+    let message = said("t;x\n0,5;1.000,5\n", &thousands);
+    assert!(
+        message.contains("`1.000,5` is not a number; signs between thousands"),
+        "{message}"
+    );
+    let message = said("t;x\n0,5;1,5\n", &thousands[..2]);
+    assert!(message.contains("; --decimal-comma reads it"), "{message}");
+
+    for open in ["0.4,\"1\n0.2,3\n0.3,4\n", "0.4,3\n\"0.2,3\n0.3,4\n"] {
+        let message = said(&format!("t,x\n{rows}{open}"), &[]);
+        assert!(message.contains("a quote (\") is opened"), "{message}");
+        assert!(message.len() < 200, "{message}");
     }
 }
