@@ -365,10 +365,9 @@ impl<L: Lane> Logistic<L> {
         }
         let c = one / (one + e);
         // 1 - c (1 + e), with one rounding.
-        // As in `log1p`: where `low` is 0, e^2 alone would be subnormal.
-        let squared = e.max_or(splat(L::Real::LEAST_SQUARED));
-        let residual = squared.neg_fma_cancelling(c, one - c);
-        let w = squared.fma(residual, low);
+        let residual = e.neg_fma_cancelling(c, one - c);
+        // Where `low` is 0, e^2 alone would be subnormal.
+        let w = e.fma(residual, low + splat(L::Real::LEAST_LOW));
         Self { e, c, w }
     }
 

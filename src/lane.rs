@@ -114,6 +114,8 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const LEAST_POWER_LOG2: Self;
     /// Its square is normal.
     const LEAST_SQUARED: Self;
+    /// Nothing beside e or what it lacks, if `COMPENSATED`, and normal.
+    const LEAST_LOW: Self;
     /// See `ExpTerms::hessian`.
     const HESSIAN_CORRECTION: Self;
     /// The largest a whose e^-a is normal.
@@ -188,6 +190,7 @@ impl Float for f32 {
     const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
     const LEAST_POWER_LOG2: Self = -125.0;
     const LEAST_SQUARED: Self = f32::from_bits((127 - 60) << 23);
+    const LEAST_LOW: Self = 0.0;
     const HESSIAN_CORRECTION: Self = 0.6875;
     const NORMAL_LIMIT: Self = 87.336_54;
     const ZERO_LIMIT: Self = 104.0;
@@ -268,6 +271,7 @@ impl Float for f64 {
     const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
     const LEAST_POWER_LOG2: Self = -925.0;
     const LEAST_SQUARED: Self = f64::from_bits((1023 - 500) << 52);
+    const LEAST_LOW: Self = f64::from_bits((1023 - 1000) << 52);
     const HESSIAN_CORRECTION: Self = 0.0;
     const NORMAL_LIMIT: Self = 708.396_418_532_264_1;
     const ZERO_LIMIT: Self = 745.5;
