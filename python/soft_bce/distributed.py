@@ -149,6 +149,11 @@ def polars(frame: Any, rows: int = 1 << 16) -> Rows:
 
 def dask(frame: Any) -> Rows:
     """A Dask DataFrame. Persist it, or every pass reads it anew."""
+    if not hasattr(frame, "to_delayed"):
+        found = f"{type(frame).__module__}.{type(frame).__qualname__}"
+        raise TypeError(
+            f"dask() takes a Dask DataFrame, not {found}: local() takes tables that are in this process"
+        )
     return _Dask([[number, part] for number, part in enumerate(frame.to_delayed())], frame)
 
 

@@ -13,6 +13,7 @@ order of the rows, layout, thread or CPU, to the bit.
 """
 
 import numbers
+import warnings
 
 import numpy as np
 from scipy import stats
@@ -62,7 +63,7 @@ class FractionalLogit(RegressorMixin, BaseEstimator):
     coef_, intercept_ : the coefficients, by column, and the intercept (0 without)
     n_iter_ : Newton steps
     covariance_ : of the coefficients, the intercept's first
-    standard_errors_ : the square roots of its diagonal
+    standard_errors_ : the square roots of its diagonal; NaN where the residuals that tell an error are 0
     n_features_in_, feature_names_in_ : of X
     mean_loss_, mean_excess_, deviance_explained_, dispersion_ : of the fit
 
@@ -174,8 +175,10 @@ class FractionalLogit(RegressorMixin, BaseEstimator):
         return X, y, self.fit_intercept
 
     def _of_formula(self, X, y):
-        from formulaic import Formula
-
+        try:
+            from formulaic import Formula
+        except ImportError as error:
+            raise ImportError("formula= needs formulaic: pip install 'soft-bce[formulas]'") from error
         if not _is_frame(X):
             raise TypeError("with a formula X must be a data frame")
         formula = Formula(self.formula)
@@ -272,6 +275,7 @@ class FractionalLogit(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         name = self._covariance_name(covariance)
         values = np.concatenate([[self.intercept_] * self._constant, self.coef_])
+        self._warn_of_few_clusters(name)
         errors = np.sqrt(np.diag(self._covariances[name]))
         names = ["(intercept)"] * self._constant + self._column_names()
         return Summary(self, names, values, errors, name, level)
@@ -280,8 +284,20 @@ class FractionalLogit(RegressorMixin, BaseEstimator):
         """By how much the mean prediction rises for each unit of a column: a Summary."""
         check_is_fitted(self)
         name = self._covariance_name(covariance)
+        self._warn_of_few_clusters(name)
         values, errors = self._effects[name]
         return Summary(self, self._column_names(), values, errors, name, level)
+
+    def _has_few_clusters(self, name):
+        """Whether the clustered covariance lacks rank: its errors are then too small."""
+        return "clustered" in name and self.clusters_ <= len(self.coef_) + self._constant
+
+    def _warn_of_few_clusters(self, name):
+        if self._has_few_clusters(name):
+            warnings.warn(
+                f"{self.clusters_} clusters are not more than coefficients: errors are too small, and p_values NaN",
+                stacklevel=3,
+            )
 
     def _column_names(self):
         if self.formula is not None:
@@ -323,6 +339,8 @@ class Summary:
         with np.errstate(divide="ignore", invalid="ignore"):
             self.z = values / standard_errors
         self.p_values = 2 * stats.norm.sf(abs(self.z))
+        if model._has_few_clusters(covariance):
+            self.p_values = np.full_like(self.z, np.nan)
         half = stats.norm.isf((1 - level) / 2) * standard_errors
         self.lower, self.upper = values - half, values + half
         self._head = f"{model.observations_:g} observations, mean target {model.mean_target_:.4f}, " + (

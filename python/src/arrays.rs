@@ -76,6 +76,34 @@ pub fn input<'py, T: Real>(
     }
 }
 
+/// What is rounded, and from what.
+pub type Rounded<'py, T> = (PyReadonlyArrayDyn<'py, T>, PyReadonlyArrayDyn<'py, f64>);
+
+/// Elements rounded to `float32`, those that are not `valid` to one of `below` and `above`, which are not either; and
+/// the elements as they were. None where nothing is rounded.
+pub fn rounded<'py, T: Real>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+    (below, above): (f64, f64),
+    valid: &dyn Fn(f64) -> bool,
+) -> PyResult<Option<Rounded<'py, T>>> {
+    if size_of::<T>() == size_of::<f64>() || value.cast_exact::<PyArrayDyn<T>>().is_ok() {
+        return Ok(None);
+    }
+    let wide = input::<f64>(name, value)?;
+    let to = allocate::<T>(value.py(), wide.shape());
+    // SAFETY: this array is known to nobody else yet.
+    let elements = unsafe { to.as_slice_mut() }?;
+    for (to, &from) in elements.iter_mut().zip(wide.as_slice()?) {
+        *to = T::rounded(match from {
+            _ if from.is_nan() || valid(from) => from,
+            _ if from < 0.0 => below,
+            _ => above,
+        });
+    }
+    Ok(Some((borrow(name, &to)?, wide)))
+}
+
 pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> PyResult<()> {
     if found == expected {
         return Ok(());

@@ -213,7 +213,7 @@ impl PyModel {
         penalty: Option<&str>,
         alpha: f64,
         l1_ratio: f64,
-        threads: usize,
+        threads: i64,
     ) -> PyResult<Self> {
         let kind = match weight_kind {
             "sampling" => WeightKind::Sampling,
@@ -228,7 +228,7 @@ impl PyModel {
         let model = Model::new()
             .intercept(intercept)
             .weight_kind(kind)
-            .threads(threads);
+            .threads(crate::options::threads(threads)?);
         Ok(Self(match penalty {
             None => model,
             Some("ridge") => model.ridge(alpha),

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use soft_bce::{Bce, Error, LossSum};
 
 use crate::arrays::{
-    Output, Real, Typed, check_apart, check_shape, extent, in_order, input, overlap, writeable,
-    wrong_shape,
+    Output, Real, Typed, check_apart, check_shape, extent, in_order, input, overlap, rounded,
+    writeable, wrong_shape,
 };
 use crate::error::{element_error, value_error};
 use crate::loss_sum::PyLossSum;
@@ -191,6 +191,8 @@ struct Inputs<'py, T: Real> {
     weights: Option<PyReadonlyArrayDyn<'py, T>>,
     row_weights: Option<PyReadonlyArrayDyn<'py, T>>,
     pos_weights: Option<PyReadonlyArrayDyn<'py, T>>,
+    /// Targets and weights before they were rounded to `T`.
+    wide: [Option<PyReadonlyArrayDyn<'py, f64>>; 2],
 }
 
 impl<'py, T: Real> Inputs<'py, T> {
@@ -214,9 +216,25 @@ impl<'py, T: Real> Inputs<'py, T> {
             )
         };
         let given = |name, value: Option<_>| value.map(|value| array(name, value)).transpose();
+        // Rounding must not bring a value into its range, nor out of it.
+        let most = 1.0 + call.options.target_tolerance;
+        let targets = |t: f64| -call.options.target_tolerance <= t && t <= most;
+        let (t, wide_t) = match rounded("t", call.t, (-1.0, 2.0), &targets)? {
+            Some((t, wide)) => (t, Some(wide)),
+            None => (array("t", call.t)?, None),
+        };
+        let valid = |w: f64| w >= 0.0;
+        let (weights, wide_weights) = match call.weights {
+            None => (None, None),
+            Some(weights) => match rounded("weights", weights, (-1.0, f64::INFINITY), &valid)? {
+                Some((weights, wide)) => (Some(weights), Some(wide)),
+                None => (Some(array("weights", weights)?), None),
+            },
+        };
         let inputs = Self {
-            t: array("t", call.t)?,
-            weights: given("weights", call.weights)?,
+            t,
+            weights,
+            wide: [wide_t, wide_weights],
             row_weights: given("row_weights", call.row_weights)?,
             pos_weights: given("pos_weights", call.pos_weights)?,
         };
@@ -269,6 +287,14 @@ impl<'py, T: Real> Inputs<'py, T> {
         Ok(bce)
     }
 
+    fn before_rounding(&self, which: usize, index: usize, value: f64) -> f64 {
+        let wide = self.wide[which]
+            .as_ref()
+            .and_then(|wide| wide.as_slice().ok());
+        wide.and_then(|wide| wide.get(index).copied())
+            .unwrap_or(value)
+    }
+
     fn value_error(&self, py: Python<'_>, error: Error, shape: &[usize]) -> PyErr {
         let of = |array: &Option<PyReadonlyArrayDyn<'_, T>>| {
             array
@@ -283,6 +309,14 @@ impl<'py, T: Real> Inputs<'py, T> {
             Error::InvalidPosWeight { class, value } => {
                 let shape = of(&self.pos_weights);
                 element_error(py, ("pos_weights", class, value), &shape, "finite and > 0")
+            }
+            Error::TargetOutOfRange { index, value } => {
+                let value = self.before_rounding(0, index, value);
+                value_error(py, Error::TargetOutOfRange { index, value }, shape, "t")
+            }
+            Error::InvalidWeight { index, value } => {
+                let value = self.before_rounding(1, index, value);
+                value_error(py, Error::InvalidWeight { index, value }, shape, "t")
             }
             error => value_error(py, error, shape, "t"),
         }
@@ -392,10 +426,11 @@ macro_rules! operation {
             exact: bool,
             excess: bool,
             backend: Option<&str>,
-            threads: usize,
+            threads: i64,
             $($out: Option<&Bound<'py, PyAny>>,)?
         ) -> PyResult<Bound<'py, PyAny>> {
             let backend = options::backend(backend)?;
+            let threads = options::threads(threads)?;
             #[allow(unused_mut)]
             let mut call = Call {
                 z,
@@ -575,9 +610,10 @@ pub fn gradient_in_place(
     exact: bool,
     excess: bool,
     backend: Option<&str>,
-    threads: usize,
+    threads: i64,
 ) -> PyResult<()> {
     let backend = options::backend(backend)?;
+    let threads = options::threads(threads)?;
     let options = Options {
         pos_weight,
         label_smoothing,
@@ -660,9 +696,10 @@ macro_rules! function {
         pub fn $name<'py>(
             z: &Bound<'py, PyAny>,
             exact: bool,
-            threads: usize,
+            threads: i64,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
+            let threads = options::threads(threads)?;
             match Typed::new("z", z)? {
                 Typed::F32(array) if exact => map("z", z, &array, soft_bce::exact::$name, threads, out),
                 Typed::F32(array) => map("z", z, &array, soft_bce::$name, threads, out),
@@ -717,9 +754,10 @@ function! {
 #[pyo3(signature = (p, *, threads=1, out=None))]
 pub fn logit<'py>(
     p: &Bound<'py, PyAny>,
-    threads: usize,
+    threads: i64,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let threads = options::threads(threads)?;
     match Typed::new("p", p)? {
         Typed::F32(array) => map("p", p, &array, soft_bce::logit, threads, out),
         Typed::F64(array) => map("p", p, &array, soft_bce::logit, threads, out),

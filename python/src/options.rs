@@ -22,6 +22,11 @@ pub struct Options {
 
 impl Options {
     pub fn bce<'a, T: Real>(&self) -> PyResult<Bce<'a, T>> {
+        if self.exact && self.excess {
+            return Err(PyValueError::new_err(
+                "exact=True and excess=True exclude each other",
+            ));
+        }
         let mut bce = Bce::new()
             .label_smoothing(T::rounded(self.label_smoothing))
             .target_tolerance(T::rounded(self.target_tolerance));
@@ -41,6 +46,16 @@ impl Options {
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
         }
         Ok(bce)
+    }
+}
+
+/// A number of threads, as Python gives it.
+pub fn threads(threads: i64) -> PyResult<usize> {
+    match usize::try_from(threads) {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err(PyValueError::new_err(format!(
+            "threads is {threads} and must be in [1, 1024]"
+        ))),
     }
 }
 
@@ -92,12 +107,6 @@ fn pool(threads: usize) -> PyResult<Arc<rayon::ThreadPool>> {
     let key = (process::id(), threads);
     if let Some(pool) = pools.get(&key) {
         return Ok(pool.clone());
-    }
-    // Rayon takes 0 for all processors.
-    if threads == 0 || threads > 1024 {
-        return Err(PyValueError::new_err(format!(
-            "threads is {threads} and must be in [1, 1024]"
-        )));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -138,3 +138,8 @@ def test_nothing():
             distributed.fit(distributed.local(parts), "rate", FEATURES)
         assert distributed.loss(distributed.local(parts), "b", "rate").weight.value == 0.0
         assert distributed.exact_sum(distributed.local(parts), "b").value == 0.0
+
+
+def test_dask_takes_frames_of_dask():
+    with pytest.raises(TypeError, match=r"dask\(\) takes a Dask DataFrame, not builtins.dict"):
+        distributed.dask({"x": [1.0]})

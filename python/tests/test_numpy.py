@@ -696,3 +696,37 @@ def test_any_arrays(data):
     found = soft_bce.sum(z, t)
     assert found == total.value or (math.isnan(found) and math.isnan(total.value))
     assert total.count == loss.size
+
+
+def test_values_are_checked_before_they_are_rounded():
+    z = np.zeros(3, np.float32)
+    for bad, shown in ((1 + 1e-9, "1.000000001"), (-1e-50, "-1e-50")):
+        t = np.array([0.5, bad, bad])
+        with pytest.raises(ValueError) as caught:
+            soft_bce.loss(z, t)
+        assert str(caught.value) == f"t[1] is {shown} and must be in [0, 1]"
+        assert caught.value.value == bad
+        # Not looked at, or tolerated.
+        soft_bce.loss(z, t, weights=[1.0, 0.0, 0.0])
+        soft_bce.loss(z, t, target_tolerance=1e-8)
+    for bad, shown in ((1e300, "1e300"), (-1e-50, "-1e-50")):
+        with pytest.raises(ValueError) as caught:
+            soft_bce.loss(z, z, weights=np.array([1.0, 1.0, bad]))
+        assert str(caught.value) == f"weights[2] is {shown} and must be finite and >= 0"
+    t = np.array([0.1, 0.7, 1.0])
+    assert (soft_bce.loss(z, t) == soft_bce.loss(z, t.astype(np.float32))).all()
+
+
+def test_options_in_the_words_of_python():
+    z = np.zeros(3, np.float32)
+    for call in (
+        lambda threads: soft_bce.loss(z, z, threads=threads),
+        lambda threads: soft_bce.sigmoid(z, threads=threads),
+        lambda threads: soft_bce.logit(z, threads=threads),
+        lambda threads: soft_bce.gradient_in_place(z.copy(), z, threads=threads),
+    ):
+        for threads in (-1, 0, 1025):
+            with pytest.raises(ValueError, match=f"threads is {threads} and must be in"):
+                call(threads)
+    with pytest.raises(ValueError, match="exact=True and excess=True exclude each other"):
+        soft_bce.loss(z, z, exact=True, excess=True)

@@ -2,6 +2,7 @@
 
 import doctest
 import pickle
+import sys
 
 import mpmath
 import numpy as np
@@ -356,3 +357,26 @@ def test_scikit_learns_checks(estimator, check):
 def test_docstrings():
     result = doctest.testmod(soft_bce.sklearn)
     assert result.failed == 0 and result.attempted > 5
+
+
+def test_errors_that_nothing_tells(data):
+    X, y = (part[:40] for part in data)
+    with pytest.raises(ValueError, match="too few clusters: 1"):
+        FractionalLogit().fit(X, y, clusters=np.zeros(40, int))
+    model = FractionalLogit().fit(X, y, clusters=np.arange(40) % 2)
+    for of in (model.summary, model.marginal_effects):
+        with pytest.warns(UserWarning, match="2 clusters are not more than coefficients"):
+            assert np.isnan(of().p_values).all()
+        assert not np.isnan(of("hc0").p_values).any()
+    enough = FractionalLogit().fit(X, y, clusters=np.arange(40) % 20)
+    assert not np.isnan(enough.summary().p_values).any()
+    saturated = FractionalLogit().fit([[1.0], [2.0]], [0.2, 0.7])
+    assert np.isnan(saturated.standard_errors_).all()
+    assert np.isnan(saturated.summary().p_values).all()
+    assert np.isfinite(saturated.summary("nonrobust").p_values).all()
+
+
+def test_a_formula_without_formulaic(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "formulaic", None)
+    with pytest.raises(ImportError, match=r"pip install 'soft-bce\[formulas\]'"):
+        FractionalLogit(formula="y ~ x").fit(data[0])
