@@ -221,13 +221,15 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let k = rounded - rounder;
     let r = k.neg_fma_cancelling(splat(L::Real::LN2_HI), x);
     let r = k.neg_fma(splat(L::Real::LN2_LO), r);
-    let (v, p) = if L::Real::COMPENSATED {
+    // What the rounding of v lost counts where no `low` follows.
+    let (v, lost, p) = if L::Real::COMPENSATED {
         let square = r * r;
-        let v = pairs_abreast(L::Real::EXP, r, square).fma(square, r);
-        (v, one + v)
+        let tail = pairs_abreast(L::Real::EXP, r, square);
+        let v = tail.fma(square, r);
+        (v, tail.fma(square, r - v), one + v)
     } else {
         let h = horner_abreast(L::Real::EXP, r).fma(r, one);
-        (h, h.fma(r, one))
+        (h, r, h.fma(r, one))
     };
     if !FULL {
         if !L::Real::COMPENSATED {
@@ -238,12 +240,16 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         // The whole is exact.
         return (e, power.fma_cancelling(v, power - e));
     }
-    let low = if L::Real::COMPENSATED {
-        // Beyond `FAST_LIMIT`, where no one needs it, subnormal numbers would cost an assist each.
+    let (p, low) = if L::Real::COMPENSATED {
+        let rest = v - (p - one);
+        // Beyond `FAST_LIMIT` e stands alone, and is rounded once; a `low` of subnormal numbers
+        // would cost an assist each.
+        let alone = (-splat::<L>(L::Real::FAST_LIMIT)).greater(x);
         let rounded = rounded.max_or(rounder + splat(L::Real::LEAST_POWER_LOG2));
-        (v - (p - one)) * one.add_bits(rounded.low_bits_to_exponent())
+        let low = rest * one.add_bits(rounded.low_bits_to_exponent());
+        (L::select(alone, p + (rest + lost), p), low)
     } else {
-        splat(L::Real::ZERO)
+        (p, splat(L::Real::ZERO))
     };
     // Subnormal e: scaled up by 2^S it is normal, and adding 2^(S + fraction
     // bits) * (smallest subnormal) rounds it, correctly, at the bit that will be
