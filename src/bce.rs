@@ -292,7 +292,10 @@ impl<'a, T: Real> Bce<'a, T> {
     /// ```
     #[must_use]
     pub const fn logit_targets(mut self) -> Self {
-        self.kind = Kind::LogitTargets;
+        self.kind = match self.kind {
+            Kind::CrossEntropy | Kind::LogitTargets => Kind::LogitTargets,
+            _ => Kind::Refused,
+        };
         self.general = Some(T::general);
         self.plain = false;
         self
@@ -795,6 +798,9 @@ impl<'a, T: Real> Bce<'a, T> {
                 range: "finite and >= 0",
             });
         }
+        if self.general.is_some() {
+            self.check_ranges_of_general()?;
+        }
         self.check_weights_of_shape()?;
         if self.pos_weights.is_some() && pos_weight != T::ONE {
             return Err(Error::UnsupportedOptions {
@@ -842,8 +848,7 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(options)
     }
 
-    /// What excludes what among the losses, the forms of targets, and temperature.
-    fn check_general(&self, reshaped: bool) -> Result<(), Error> {
+    fn check_ranges_of_general(&self) -> Result<(), Error> {
         let Self {
             temperature,
             exponent,
@@ -863,12 +868,18 @@ impl<'a, T: Real> Bce<'a, T> {
                 range: "finite and >= 0",
             });
         }
+        Ok(())
+    }
+
+    /// What excludes what among the losses, the forms of targets, and temperature.
+    fn check_general(&self, reshaped: bool) -> Result<(), Error> {
         let tolerant = self.target_tolerance != T::ZERO;
         let excess = self.excess.is_some();
         let reason = match self.kind {
             _ if self.exact.is_some() => {
                 "exact() excludes temperature, logit_targets() and losses other than cross-entropy"
             }
+            Kind::Refused => "losses other than cross-entropy exclude logit_targets()",
             Kind::LogitTargets if reshaped || tolerant => {
                 "logit_targets() excludes pos_weight, pos_weights, label_smoothing and target_tolerance"
             }

@@ -32,7 +32,7 @@ use crate::kernel::general::Kind;
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn loss<T: Real>(y: &[T], p: &[T], loss: &mut [T]) -> Result<(), Error> {
-    let result = check(y, p).and_then(|()| bce().loss(p, y, loss));
+    let result = check(y, p, Some(("loss", loss.len()))).and_then(|()| bce().loss(p, y, loss));
     poisoned(result, loss)
 }
 
@@ -47,7 +47,7 @@ pub fn loss<T: Real>(y: &[T], p: &[T], loss: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn sum<T: Real>(y: &[T], p: &[T]) -> Result<f64, Error> {
-    check(y, p)?;
+    check(y, p, None)?;
     bce().sum(p, y)
 }
 
@@ -67,7 +67,7 @@ pub fn mean<T: Real>(y: &[T], p: &[T]) -> Result<f64, Error> {
     if y.is_empty() && p.is_empty() {
         return Err(Error::Empty);
     }
-    check(y, p)?;
+    check(y, p, None)?;
     bce().mean(p, y)
 }
 
@@ -83,7 +83,8 @@ pub fn mean<T: Real>(y: &[T], p: &[T]) -> Result<f64, Error> {
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn gradient<T: Real>(y: &[T], p: &[T], gradient: &mut [T]) -> Result<(), Error> {
-    let result = check(y, p).and_then(|()| bce().gradient(p, y, gradient));
+    let output = Some(("gradient", gradient.len()));
+    let result = check(y, p, output).and_then(|()| bce().gradient(p, y, gradient));
     poisoned(result, gradient)
 }
 
@@ -91,13 +92,16 @@ const fn bce<'a, T: Real>() -> Bce<'a, T> {
     Bce::new().kind(Kind::Probability, T::ZERO)
 }
 
-fn check<T: Real>(y: &[T], p: &[T]) -> Result<(), Error> {
-    if p.len() != y.len() {
-        return Err(Error::LengthMismatch {
-            argument: "p",
-            expected: y.len(),
-            found: p.len(),
-        });
+/// Lengths, that of the output too, then the probabilities.
+fn check<T: Real>(y: &[T], p: &[T], output: Option<(&'static str, usize)>) -> Result<(), Error> {
+    for (argument, found) in [Some(("p", p.len())), output].into_iter().flatten() {
+        if found != y.len() {
+            return Err(Error::LengthMismatch {
+                argument,
+                expected: y.len(),
+                found,
+            });
+        }
     }
     let mut values = p.iter().map(|p| p.as_f64()).enumerate();
     match values.find(|(_, p)| !(0.0..=1.0).contains(p)) {

@@ -109,7 +109,10 @@ impl<T: Float> Job for SpreadRows<'_, T> {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn multiply<L: Lane>(rows: &mut [L::Real], weights: &[L::Real]) {
     let (zero, row) = (L::splat(L::Real::ZERO), L::load(rows));
-    L::select(row.equal(zero), zero, row * L::load(weights)).store(rows);
+    let own = L::load(weights);
+    // A negative weight is invalid also where its product underflows.
+    let product = L::select(zero.greater(own), own, row * own);
+    L::select(row.equal(zero), zero, product).store(rows);
 }
 
 /// Looks for patterns beyond that of the largest number, and for zeros.
@@ -314,7 +317,7 @@ impl<'a, T: Float> Shape<'a, T> {
             let row = row.map_or(1.0, |row| row.as_f64());
             let own = inputs.weights.and_then(|weights| weights.get(index));
             let own = own.map_or(1.0, |own| own.as_f64());
-            row == 0.0 || T::of_f64(row * own) == T::ZERO
+            row == 0.0 || (own >= 0.0 && T::of_f64(row * own) == T::ZERO)
         })
     }
 }

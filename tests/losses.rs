@@ -256,3 +256,81 @@ fn options_that_exclude_each_other() {
         assert!(matches!(error, Error::InvalidOption { option: found, .. } if found == option));
     }
 }
+
+/// What hostile trials found wrong once.
+#[test]
+fn extremes_that_were_wrong() {
+    let inf = f64::INFINITY;
+    let refused = |result| assert!(matches!(result, Err(Error::UnsupportedOptions { .. })));
+    refused(Focal::new(2.0).logit_targets().sum(&[1.0], &[0.5]));
+    refused(SquaredError::new().logit_targets().sum(&[1.0], &[3.0]));
+
+    // A power that underflows, beside an infinite loss or slope.
+    for backend in Backend::available() {
+        let [mut loss, mut g] = [[7.0], [7.0]];
+        for (beta, z, t, right) in [
+            (21.0, inf, 1.0 - f64::EPSILON / 2.0, inf),
+            (1100.0, -inf, 0.5, inf),
+            (1e300, 0.0, 0.500_000_000_000_1, 0.0),
+            (f64::MAX, 1.0, 1.0, 0.0),
+        ] {
+            let focal = Focal::new(beta).backend(backend).unwrap();
+            focal.loss_gradient(&[z], &[t], &mut loss, &mut g).unwrap();
+            assert_eq!(loss, [right], "{beta}, {z}, {t}");
+            assert!(g[0].is_finite(), "{beta}, {z}, {t}");
+        }
+
+        // The excess at a logit that the temperature leaves a remainder of; 50 digits by mpmath.
+        let bce = Bce::new().backend(backend).unwrap().temperature(1.7);
+        let (z, t) = ([-96.708_624_049_346_34], [2.952_030_083_013_317e-25]);
+        bce.excess().loss(&z, &t, &mut loss).unwrap();
+        assert!((loss[0] / 2.127_645_475_507_289_6e-26 - 1.0).abs() < 1e-14);
+
+        // Logits whose difference is beyond the range.
+        let bce = Bce::new().backend(backend).unwrap().logit_targets();
+        bce.gradient(&[1.7], &[-1.7], &mut loss).unwrap();
+        let huge = bce.temperature(1e308);
+        huge.gradient(&[1.7e308], &[-1.7e308], &mut g).unwrap();
+        assert!((g[0] * 1e308 / loss[0] - 1.0).abs() < 1e-15);
+
+        // Only a zero removes an element.
+        let weights = [-5e-324, 1.0, 1.0, 1.0];
+        let bce = Bce::new().backend(backend).unwrap().weights(&weights);
+        let error = bce.row_weights(&[0.25, 1.0]).sum(&[0.0; 4], &[0.5; 4]);
+        assert!(matches!(error, Err(Error::InvalidWeight { index: 0, .. })));
+        let negative = bce.weights(&[-5e-324]).row_weights(&[0.25]);
+        let error = negative.mean(&[0.0], &[0.5]);
+        assert!(matches!(error, Err(Error::InvalidWeight { index: 0, .. })));
+    }
+
+    let mut g = [7.0];
+    probability::gradient(&[1.0], &[-0.0], &mut g).unwrap();
+    assert_eq!(g, [-inf]);
+    probability::loss(&[1.0], &[1.0], &mut g).unwrap();
+    assert_eq!(g[0].to_bits(), 0);
+}
+
+/// Lengths, options, rows and classes, what excludes what, elements.
+#[test]
+fn errors_of_other_losses_come_in_order() {
+    let invalid = |result: Result<f64, Error>, name: &str| match result {
+        Err(Error::InvalidOption { option, .. }) => assert_eq!(option, name),
+        other => panic!("{other:?}"),
+    };
+    let (z, nan) = ([0.0; 2], [f64::NAN]);
+    let cold = Bce::new().temperature(0.0);
+    invalid(cold.row_weights(&nan).sum(&z, &z), "temperature");
+    invalid(cold.pos_weights(&nan).sum(&z, &z), "temperature");
+    invalid(
+        cold.pos_weight(2.0).pos_weights(&[1.0]).sum(&z, &z),
+        "temperature",
+    );
+    invalid(Focal::new(-1.0).row_weights(&nan).sum(&z, &z), "beta");
+    assert!(matches!(
+        probability::loss(&[0.5], &[1.5], &mut z.clone()),
+        Err(Error::LengthMismatch {
+            argument: "loss",
+            ..
+        })
+    ));
+}

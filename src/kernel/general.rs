@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Focal,
     /// Cross-entropy of probabilities, which stand in the place of the logits.
     Probability,
+    /// Logit targets of another loss: no call gets this far.
+    Refused,
 }
 
 /// Which of them, and its numbers.
@@ -158,7 +160,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn point(&self) -> Point<W> {
         match self.general.kind {
-            Kind::CrossEntropy => self.cross_entropy(),
+            Kind::CrossEntropy | Kind::Refused => self.cross_entropy(),
             Kind::LogitTargets => self.logit_targets(),
             Kind::SquaredError | Kind::Focal => self.of_difference(),
             Kind::Probability => self.probability(),
@@ -185,14 +187,23 @@ impl<W: Lane<Real = f64>> Elements<W> {
             ..
         } = self.general;
         let Argument { x, exp, .. } = Argument::new(self.z, temperature);
+        let excess_wanted = self.general.excess && self.wanted.losses();
+        let wanted = if excess_wanted {
+            self.wanted.and(Wanted::GRADIENT)
+        } else {
+            self.wanted
+        };
         let is_plain = options.pos_weight == 1.0 && options.smoothing == 0.0;
         let mut point = if is_plain && self.pos_weight.is_none() {
-            Plain.finish::<W, true>(x.high, self.t, exp, self.wanted)
+            Plain.finish::<W, true>(x.high, self.t, exp, wanted)
         } else {
-            options.finish_each::<W, true>(x.high, self.t, self.pos_weight, exp, self.wanted)
+            options.finish_each::<W, true>(x.high, self.t, self.pos_weight, exp, wanted)
         };
-        if self.general.excess && self.wanted.losses() {
-            point.loss = excess(x.high, self.t, exp);
+        if excess_wanted {
+            // That of x.high, and its slope times what is left.
+            let of_high = excess(x.high, self.t, ExpNeg::of::<true>(x.high));
+            let (zero, loss) = (splat(0.0), point.gradient.fma(x.low, of_high));
+            point.loss = W::select(W::greater(zero, loss), zero, loss);
         }
         self.undivided(point)
     }
@@ -218,6 +229,12 @@ impl<W: Lane<Real = f64>> Elements<W> {
 
         let difference = two_sum(z, -u);
         let d = quotient(difference.high, difference.low, temperature);
+        // Of opposite signs, where their difference is beyond the range: x - v does not cancel.
+        let beyond = difference.high.abs().equal(splat(f64::INFINITY));
+        let d = Sum {
+            high: W::select(beyond, x - v, d.high),
+            low: d.low,
+        };
         let distance = d.high.abs();
         let fall = exp_neg(d);
         let by_exp = (one - fall.e) - fall.low;
@@ -293,11 +310,22 @@ impl<W: Lane<Real = f64>> Elements<W> {
             let slope = splat::<W>(self.general.exponent) * W::select(infinite, zero, h / g * loss);
             let Sum { high, low } = power(g.abs(), self.general.exponent);
             let factor = slope + g;
+            let infinity = splat::<W>(f64::INFINITY);
+            // A power that underflows is less than any factor: not 0 times infinity.
+            let gradient = high.fma(factor, low * factor);
+            let vanishes = W::select(high.equal(zero), factor, zero)
+                .abs()
+                .equal(infinity);
+            let gradient = W::select(vanishes, zero, gradient);
             let none = g.equal(zero);
             let loss_low = W::select(infinite, zero, low * loss);
             Point {
-                loss: W::select(none, zero, high.fma(loss, loss_low)),
-                gradient: W::select(none, zero, high.fma(factor, low * factor)) + zero,
+                loss: W::select(
+                    none,
+                    zero,
+                    W::select(loss.equal(infinity), loss, high.fma(loss, loss_low)),
+                ),
+                gradient: W::select(none, zero, gradient) + zero,
                 hessian: splat(f64::NAN),
             }
         };
@@ -313,6 +341,8 @@ impl<W: Lane<Real = f64>> Elements<W> {
         let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
         let infinity = splat::<W>(f64::INFINITY);
         let Self { z: p, t: y, .. } = *self;
+        // -0 is 0.
+        let p = p.abs();
         let (p_complement, y_complement) = (one - p, one - y);
         // What 1 - p lost.
         let lost = (one - p_complement) - p;
@@ -330,7 +360,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
         let gradient = W::select(y.equal(zero), one, ratio) / p_complement;
         let gradient = W::select(y.equal(one), -(one / p), gradient);
         Point {
-            loss,
+            loss: loss + zero,
             gradient: gradient + zero,
             hessian: zero,
         }
@@ -348,6 +378,8 @@ fn power<W: Lane<Real = f64>>(y: W, exponent: f64) -> Sum<W> {
     let high = ln.high * exponent;
     let low = exponent.fma(ln.low, ln.high.fma(exponent, -high));
     let tail = high.abs().greater(splat(f64::FAST_LIMIT));
+    // What an infinite one lacks is NaN.
+    let low = W::select(splat::<W>(f64::INFINITY).greater(high.abs()), low, zero);
     let exp = ExpNeg::of::<true>(high);
     Sum {
         high: exp.e,
