@@ -180,7 +180,11 @@ fn squared_error<F: Element>(result: Result, input: Input) -> Truth {
     };
     let h = Float::with_val(z.prec(), &s * &complement);
     let (value, scale, divisor) = match result {
-        Result::Loss => (g.clone() * &g, g.clone().abs() * &of_g, 1.0),
+        Result::Loss => {
+            // Where s and t agree, the square of s - t's error is left.
+            let least = of_g.clone() * 2.0_f64.powi(-52);
+            (g.clone() * &g, (g.clone().abs() + least) * &of_g, 1.0)
+        }
         Result::Gradient => (2 * g.clone() * &h, 2 * of_g * &h, parameter),
         Result::Hessian => {
             let slope = complement - s;
