@@ -29,6 +29,11 @@ Options of every operation
     pos_weights         of the last axes' shape: a pos_weight for each class. Excludes pos_weight
     label_smoothing     t' = (1 - a) t + a/2, with a in [0, 1]
     target_tolerance    targets outside [0, 1] by at most this are taken for 0 or 1
+    temperature         z, and a teacher's logits, divided by this; derivatives by the undivided z; > 0
+    logit_targets       t holds logits u, a teacher's: the target is sigmoid(u), never rounded to 0 or 1
+    squared_error       (s - t)^2 instead of cross-entropy
+    focal               |t - s|^beta times cross-entropy, the (quality) focal loss, with this beta; no Hessian
+                        logit_targets, squared_error and focal exclude each other
     exact               every result correctly rounded; float32 alone; excludes weights, pos_weight and
                         label_smoothing
     excess              losses above the least that the target admits, its entropy: the Kullback-Leibler

@@ -49,7 +49,10 @@ pub enum Typed<'py> {
 
 impl<'py> Typed<'py> {
     pub fn new(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Some(array) = as_it_is(name, value)? {
+        // A cast that fails takes as long as a short call.
+        let wide = value.cast_exact::<PyUntypedArray>();
+        let wide = wide.is_ok_and(|array| array.dtype().itemsize() == 8);
+        if !wide && let Some(array) = as_it_is(name, value)? {
             return Ok(Self::F32(array));
         }
         if let Some(array) = as_it_is(name, value)? {

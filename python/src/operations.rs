@@ -133,6 +133,10 @@ impl<'py> Call<'_, 'py> {
         } else {
             operation.outputs()
         };
+        let Some(out) = self.out else {
+            let new = |name: &&str| Output::new(name, None, z.shape(), &[], z.py());
+            return names.iter().map(new).collect();
+        };
         // What the caller passed, and the copies of it.
         let passed = [
             Some(self.z),
@@ -144,9 +148,10 @@ impl<'py> Call<'_, 'py> {
         let copies = [Some(z.as_any())].into_iter().chain(inputs.arrays());
         let inputs: Vec<_> = passed.into_iter().chain(copies).collect();
         let output = |name: &str, out| Output::new(name, out, z.shape(), &inputs, z.py());
-        let out = match self.out {
-            Some(out) if names.len() == 1 => vec![Some(out.clone())],
-            Some(out) => match out.cast::<PyTuple>() {
+        let out = if names.len() == 1 {
+            vec![Some(out.clone())]
+        } else {
+            match out.cast::<PyTuple>() {
                 Ok(out) if out.len() == names.len() => {
                     let given = |out: Bound<'py, PyAny>| (!out.is_none()).then_some(out);
                     out.iter().map(given).collect()
@@ -156,8 +161,7 @@ impl<'py> Call<'_, 'py> {
                     let said = format!("out must be a tuple of {count} arrays or None");
                     return Err(PyTypeError::new_err(said));
                 }
-            },
-            None => vec![None; names.len()],
+            }
         };
         for (i, (name, later)) in names.iter().zip(&out).enumerate() {
             for (other, earlier) in names.iter().zip(&out).take(i) {
@@ -193,6 +197,7 @@ struct Inputs<'py, T: Real> {
     pos_weights: Option<PyReadonlyArrayDyn<'py, T>>,
     /// Targets and weights before they were rounded to `T`.
     wide: [Option<PyReadonlyArrayDyn<'py, f64>>; 2],
+    logit_targets: bool,
 }
 
 impl<'py, T: Real> Inputs<'py, T> {
@@ -218,7 +223,8 @@ impl<'py, T: Real> Inputs<'py, T> {
         let given = |name, value: Option<_>| value.map(|value| array(name, value)).transpose();
         // Rounding must not bring a value into its range, nor out of it.
         let most = 1.0 + call.options.target_tolerance;
-        let targets = |t: f64| -call.options.target_tolerance <= t && t <= most;
+        let any = call.options.logit_targets;
+        let targets = |t: f64| any || -call.options.target_tolerance <= t && t <= most;
         let (t, wide_t) = match rounded("t", call.t, (-1.0, 2.0), &targets)? {
             Some((t, wide)) => (t, Some(wide)),
             None => (array("t", call.t)?, None),
@@ -237,6 +243,7 @@ impl<'py, T: Real> Inputs<'py, T> {
             wide: [wide_t, wide_weights],
             row_weights: given("row_weights", call.row_weights)?,
             pos_weights: given("pos_weights", call.pos_weights)?,
+            logit_targets: call.options.logit_targets,
         };
         check_shape("t", inputs.t.shape(), shape)?;
         if let Some(weights) = &inputs.weights {
@@ -309,6 +316,9 @@ impl<'py, T: Real> Inputs<'py, T> {
             Error::InvalidPosWeight { class, value } => {
                 let shape = of(&self.pos_weights);
                 element_error(py, ("pos_weights", class, value), &shape, "finite and > 0")
+            }
+            Error::TargetOutOfRange { index, value } if self.logit_targets => {
+                element_error(py, ("t", index, value), shape, "a number")
             }
             Error::TargetOutOfRange { index, value } => {
                 let value = self.before_rounding(0, index, value);
@@ -410,7 +420,7 @@ macro_rules! operation {
         #[pyfunction]
         #[pyo3(signature = (
             z, t, $($sum,)? *, weights=None, row_weights=None, pos_weight=1.0, pos_weights=None, label_smoothing=0.0, target_tolerance=0.0,
-            exact=false, excess=false, backend=None, threads=1 $(, $out=None)?
+            temperature=1.0, logit_targets=false, squared_error=false, focal=None, exact=false, excess=false, backend=None, threads=1 $(, $out=None)?
         ))]
         #[allow(clippy::too_many_arguments)]
         pub fn $name<'py>(
@@ -423,6 +433,10 @@ macro_rules! operation {
             pos_weights: Option<&Bound<'py, PyAny>>,
             label_smoothing: f64,
             target_tolerance: f64,
+            temperature: f64,
+            logit_targets: bool,
+            squared_error: bool,
+            focal: Option<f64>,
             exact: bool,
             excess: bool,
             backend: Option<&str>,
@@ -438,7 +452,10 @@ macro_rules! operation {
                 weights,
                 row_weights,
                 pos_weights,
-                options: Options { pos_weight, label_smoothing, target_tolerance, exact, excess, backend },
+                options: Options {
+                    pos_weight, label_smoothing, target_tolerance, temperature, logit_targets, squared_error,
+                    focal, exact, excess, backend,
+                },
                 threads,
                 sum: None,
                 out: None,
@@ -594,8 +611,8 @@ operation! {
 /// array([ 0.25, -0.5 ])
 #[pyfunction]
 #[pyo3(signature = (
-    z, t, *, weights=None, row_weights=None, pos_weight=1.0, pos_weights=None, label_smoothing=0.0, target_tolerance=0.0, exact=false,
-    excess=false, backend=None, threads=1
+    z, t, *, weights=None, row_weights=None, pos_weight=1.0, pos_weights=None, label_smoothing=0.0, target_tolerance=0.0,
+    temperature=1.0, logit_targets=false, squared_error=false, focal=None, exact=false, excess=false, backend=None, threads=1
 ))]
 #[allow(clippy::too_many_arguments)]
 pub fn gradient_in_place(
@@ -607,6 +624,10 @@ pub fn gradient_in_place(
     pos_weights: Option<&Bound<'_, PyAny>>,
     label_smoothing: f64,
     target_tolerance: f64,
+    temperature: f64,
+    logit_targets: bool,
+    squared_error: bool,
+    focal: Option<f64>,
     exact: bool,
     excess: bool,
     backend: Option<&str>,
@@ -620,6 +641,10 @@ pub fn gradient_in_place(
         target_tolerance,
         exact,
         excess,
+        temperature,
+        logit_targets,
+        squared_error,
+        focal,
         backend,
     };
     let call = Call {

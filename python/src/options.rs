@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use soft_bce::{Backend, Bce};
+use soft_bce::{Backend, Bce, Focal, SquaredError};
 
 use crate::arrays::Real;
 
@@ -17,6 +17,10 @@ pub struct Options {
     pub target_tolerance: f64,
     pub exact: bool,
     pub excess: bool,
+    pub temperature: f64,
+    pub logit_targets: bool,
+    pub squared_error: bool,
+    pub focal: Option<f64>,
     pub backend: Option<Backend>,
 }
 
@@ -27,12 +31,27 @@ impl Options {
                 "exact=True and excess=True exclude each other",
             ));
         }
-        let mut bce = Bce::new()
+        let base = match (self.squared_error, self.focal, self.logit_targets) {
+            (false, None, _) => Bce::new(),
+            (true, None, false) => *SquaredError::new(),
+            (false, Some(beta), false) => *Focal::new(T::rounded(beta)),
+            _ => {
+                let said = "squared_error, focal and logit_targets exclude each other";
+                return Err(PyValueError::new_err(said));
+            }
+        };
+        let mut bce = base
             .label_smoothing(T::rounded(self.label_smoothing))
             .target_tolerance(T::rounded(self.target_tolerance));
         // Both it and pos_weights are an error.
         if self.pos_weight != 1.0 {
             bce = bce.pos_weight(T::rounded(self.pos_weight));
+        }
+        if self.temperature != 1.0 {
+            bce = bce.temperature(T::rounded(self.temperature));
+        }
+        if self.logit_targets {
+            bce = bce.logit_targets();
         }
         if self.excess {
             bce = bce.excess();

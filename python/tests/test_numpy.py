@@ -218,6 +218,62 @@ def test_pos_weights_as_torch_has_them():
     assert soft_bce.mean(z, t, pos_weights=[3.0, 10.0]) == pytest.approx(1.911283915379, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_losses_and_targets(rng, name, dtype):
+    z, t, weights = example(rng, (40, 5), dtype)
+    rtol = 2e-6 if dtype == np.float32 else 1e-13
+
+    def close(found, right):
+        assert (found[0] is None) == (right[0] is None)
+        if right[0] is not None:
+            assert found[0] == pytest.approx(right[0], rel=rtol)
+        for a, b in zip(found[1], right[1], strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+    # A power of two divides exactly.
+    number, arrays = call(name, z / 2, t, weights=weights)
+    arrays = arrays[-2:] if "loss" in name and len(arrays) == 3 else arrays
+    found, written = call(name, z, t, weights=weights, temperature=2.0)
+    written = written[-2:] if "loss" in name and len(written) == 3 else written
+    factors = {"loss": [1], "loss_gradient": [1, 2]}.get(name, [2, 4])
+    close((found, [a * factor for a, factor in zip(written, factors)]), (number, arrays))
+    teacher = rng.normal(0, 3, z.shape).astype(dtype)
+    close(
+        call(name, z, teacher, logit_targets=True),
+        call(name, z.astype(float), soft_bce.sigmoid(teacher.astype(float))),
+    )
+    with pytest.raises(ValueError, match=r"^t\[3, 4\] is nan and must be a number$"):
+        teacher[3, 4] = math.nan
+        call(name, z, teacher, logit_targets=True)
+    if "hessian" not in name:
+        assert_same_bits(call(name, z, t, focal=0.0), call(name, z, t))
+    kinds = {"focal": 1.0, "squared_error": True, "logit_targets": True}
+    for some in [*itertools.combinations(kinds, 2), kinds]:
+        with pytest.raises(ValueError, match="squared_error, focal and logit_targets exclude each other"):
+            call(name, z, t, **{kind: kinds[kind] for kind in some})
+
+
+def test_squared_error_and_focal_loss(rng):
+    z, t, _ = example(rng, 100)
+    s = soft_bce.sigmoid(z)
+    loss, gradient, hessian = soft_bce.loss_gradient_hessian(z, t, squared_error=True)
+    np.testing.assert_allclose(loss, (s - t) ** 2, rtol=1e-12, atol=1e-15)
+    slope = s * (1 - s)
+    np.testing.assert_allclose(gradient, 2 * (s - t) * slope, rtol=1e-12, atol=1e-15)
+    right = 2 * slope * (slope + (s - t) * (1 - 2 * s))
+    np.testing.assert_allclose(hessian, right, rtol=1e-10, atol=1e-14)
+    loss, gradient = soft_bce.loss_gradient(z, t, focal=2.0)
+    entropy = soft_bce.loss(z, t)
+    np.testing.assert_allclose(loss, (s - t) ** 2 * entropy, rtol=1e-12, atol=1e-15)
+    right = (s - t) ** 2 * (s - t) + 2 * (s - t) * slope * entropy
+    np.testing.assert_allclose(gradient, right, rtol=1e-11, atol=1e-14)
+    with pytest.raises(ValueError, match="[Hh]essian"):
+        soft_bce.gradient_hessian(z, t, focal=2.0)
+    with pytest.raises(ValueError, match="temperature is 0 and must be"):
+        soft_bce.loss(z, t, temperature=0.0)
+
+
 def test_excess_exact_and_tolerance():
     z, t = np.float32([0.0, 1.0]), np.float32([0.5, 0.7310586])
     assert soft_bce.loss(z, t, excess=True)[0] == 0
