@@ -13,7 +13,7 @@
 //! group, and what needs the full kernel.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, nan_like};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
@@ -380,21 +380,18 @@ fn finish<
     let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
     if let Some(given) = weight {
         let weight = match inputs.weight_scale {
-            Some(scale) => given * L::splat(scale) * L::splat(scale),
+            // Only a 0 removes an element, not what the scale takes to 0.
+            Some(scale) => {
+                let (zero, least) = (L::splat(L::Real::ZERO), L::splat(L::Real::of_pattern(1)));
+                let scaled = given * L::splat(scale) * L::splat(scale);
+                L::select(given.equal(zero), zero, scaled.max_or(least))
+            }
             None => given,
         };
         point.loss = weigh(point.loss, weight);
         // Not -0.
         point.gradient = weigh(point.gradient, weight) + L::splat(L::Real::ZERO);
         point.hessian = weigh(point.hessian, weight);
-        if inputs.weight_scale.is_some() {
-            // A weight that the scale takes to 0 does not remove a NaN logit.
-            let zero = L::splat(L::Real::ZERO);
-            let logit = L::select(given.equal(zero), zero, z);
-            point.loss = nan_like::<L, true>(logit, point.loss);
-            point.gradient = nan_like::<L, true>(logit, point.gradient);
-            point.hessian = nan_like::<L, true>(logit, point.hessian);
-        }
     }
     point = outputs.sign.of(point);
     if wanted.has(Wanted::SUM) {
