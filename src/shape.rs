@@ -13,7 +13,9 @@ use crate::walk::{Inputs, Outputs, Slices};
 const PIECE: usize = if FIRMWARE { 16 } else { 512 };
 const LONG_PIECE: usize = 2 * PIECE;
 /// Pieces are multiples of this, and so of the widest group.
-const GRANULE: usize = if PIECE < 128 { PIECE / 2 } else { 64 };
+const GRANULE: usize = if FIRMWARE { PIECE / 4 } else { 64 };
+// The shortest buffer, half full of classes, has room for a piece: else none would ever be taken.
+const _: () = assert!(GRANULE <= PIECE / 4);
 
 /// What is given for rows and classes of `length` logits.
 #[derive(Clone, Copy)]
@@ -69,7 +71,8 @@ impl<T: Float> Job for SpreadRows<'_, T> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) {
-        let length = self.row_length;
+        // Never 0, which the compiler cannot know: no division that panics.
+        let length = self.row_length.max(1);
         let mut rows = self.rows.get(self.start / length..).unwrap_or(&[]);
         let begun = self.start % length;
         let mut out = &mut *self.out;
