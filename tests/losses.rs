@@ -127,17 +127,53 @@ fn a_focal_loss_of_exponent_zero_is_cross_entropy_to_the_bit() {
     assert_eq!((bits(&a), bits(&b)), (bits(&c), bits(&d)));
 }
 
-/// optax's `sigmoid_focal_loss` is (1 − p_t)^γ times cross-entropy: the same for hard labels.
+/// Of optax 0.2.8: `sigmoid_focal_loss(z, t, alpha=None, gamma)` and its gradient in `float64`.
 #[test]
-fn the_focal_loss_of_hard_labels_is_that_of_lin() {
-    let (z, t) = ([1.5_f64, -0.5, 3.0, -7.0], [1.0, 0.0, 0.0, 1.0]);
-    let mut loss = [0.0; 4];
-    Focal::new(2.0).loss(&z, &t, &mut loss).unwrap();
-    for i in 0..4 {
-        let p = 1.0 / (1.0 + (-z[i]).exp());
-        let p_t = if t[i] == 1.0 { p } else { 1.0 - p };
-        let right = (1.0 - p_t).powi(2) * -p_t.ln();
-        assert!((loss[i] / right - 1.0).abs() < 1e-13);
+fn the_focal_loss_of_hard_labels_is_optax_s() {
+    let (z, t) = ([1.5, -0.5, 3.0, -7.0], [1.0, 0.0, 0.0, 1.0]);
+    let theirs: [(f64, [f64; 4], Option<[f64; 4]>); 2] = [
+        (
+            2.0,
+            [
+                0.0067028469265756575,
+                0.06757349051750364,
+                2.766280441025262,
+                6.988160899803445,
+            ],
+            Some([
+                -0.017031105223235928,
+                0.13793699735091441,
+                1.1267498806348886,
+                -1.0100024803723082,
+            ]),
+        ),
+        (
+            0.5,
+            [
+                0.08602623152991613,
+                0.2912934651463975,
+                2.9754183296501915,
+                6.997721645388948,
+            ],
+            None,
+        ),
+    ];
+    for (gamma, losses, gradients) in theirs {
+        let (mut loss, mut gradient) = ([0.0; 4], [0.0; 4]);
+        Focal::new(gamma)
+            .loss_gradient(&z, &t, &mut loss, &mut gradient)
+            .unwrap();
+        let near = |ours: [f64; 4], theirs: [f64; 4]| {
+            let mut both = ours.iter().zip(theirs);
+            assert!(
+                both.all(|(ours, theirs)| (ours / theirs - 1.0).abs() < 1e-14),
+                "{ours:?} {theirs:?}"
+            );
+        };
+        near(loss, losses);
+        if let Some(gradients) = gradients {
+            near(gradient, gradients);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Draws the largest error in ULP against the logit, per function and type.
+//! Draws the largest error in ULP against the logit, per function and type; and the gradients of
+//! cross-entropy and of squared error.
 //!
 //! ```text
 //! cargo run --release -p soft-bce-oracle --bin plot -- docs/accuracy
@@ -9,6 +10,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use rayon::prelude::*;
+use soft_bce::{Bce, SquaredError};
 use soft_bce_oracle::budget::{Mode, PICTURED, caption};
 use soft_bce_oracle::check::{Checker, Requirement, Tally};
 use soft_bce_oracle::corpus::{Random, numbers};
@@ -18,7 +20,7 @@ use soft_bce_oracle::subject::{Element, Subject};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// Writes ulp-f32.svg and ulp-f64.svg; fails if a result misses its budget.
+/// Writes gradients.svg, ulp-f32.svg and ulp-f64.svg; fails if a result misses its budget.
 #[derive(Parser)]
 struct Arguments {
     /// Where to.
@@ -180,9 +182,75 @@ fn draw<F: Element>(
     Ok(kept)
 }
 
+/// Both gradients at y = 1, where the logit should grow: squared error's is almost 0 also where the
+/// prediction is most wrong.
+fn draw_gradients(path: &Path) -> Result<(), Box<dyn Error>> {
+    const LIMIT: i32 = 12;
+    // In eighths: exact.
+    let z: Vec<f64> = (-8 * LIMIT..=8 * LIMIT)
+        .map(|eighths| f64::from(eighths) / 8.0)
+        .collect();
+    let t = vec![1.0; z.len()];
+    let root = SVGBackend::new(path, (720, 420)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(
+            "Gradient at the logit, target 1",
+            ("sans-serif", 18).into_font().color(&INK),
+        )
+        .margin(10)
+        .x_label_area_size(44)
+        .y_label_area_size(60)
+        .build_cartesian_2d(-f64::from(LIMIT)..f64::from(LIMIT), -1.05..0.1)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .x_labels(7)
+        .x_desc("logit z")
+        .y_desc("gradient")
+        .axis_desc_style(("sans-serif", 13, &INK))
+        .label_style(("sans-serif", 13, &INK))
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        // 0 is −0 and more, in binary steps of 0.1.
+        .y_label_formatter(&|y: &f64| format!("{:.1}", (10.0 * y).round() / 10.0 + 0.0))
+        .draw()?;
+    let mut gradient = vec![0.0; z.len()];
+    for (squared, colour, label, place) in [
+        (
+            false,
+            ERROR,
+            "cross-entropy: \u{3c3}(z) \u{2212} 1",
+            (-11.5, -0.93),
+        ),
+        (
+            true,
+            BUDGET,
+            "squared error: 2 (\u{3c3}(z) \u{2212} 1) \u{3c3}(z) (1 \u{2212} \u{3c3}(z))",
+            (-11.5, -0.17),
+        ),
+    ] {
+        if squared {
+            SquaredError::new().gradient(&z, &t, &mut gradient)?;
+        } else {
+            Bce::new().gradient(&z, &t, &mut gradient)?;
+        }
+        let points = z.iter().copied().zip(gradient.iter().copied());
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+        let style = ("sans-serif", 14).into_font().color(&colour);
+        chart
+            .plotting_area()
+            .draw(&Text::new(label, place, style))?;
+    }
+    root.present()?;
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.folder)?;
+    draw_gradients(&arguments.folder.join("gradients.svg"))?;
     // Beyond, every tail is 0.
     let single = draw::<f32>(115.0, &arguments, &arguments.folder.join("ulp-f32.svg"))?;
     let double = draw::<f64>(760.0, &arguments, &arguments.folder.join("ulp-f64.svg"))?;
