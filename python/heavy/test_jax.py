@@ -79,6 +79,11 @@ def test_errors_and_types(data):
         loss(z, t.at[1, 2].set(1.5)).block_until_ready()
     with pytest.raises(ValueError, match="t has the shape"):
         loss(z, t[0])
+    wide = np.asarray(t, np.float64)
+    np.testing.assert_array_equal(loss(z, wide), loss(z, t))
+    wide[1, 2] = 1 + 1e-9
+    with pytest.raises(ValueError, match=r"t\[1, 2\] is 1.000000001 and must be in \[0, 1\]"):
+        loss(z, wide)
     assert loss(z.astype(jnp.bfloat16), t).dtype == jnp.float32
     assert loss(jnp.array([0, 1]), jnp.array([0, 1])).dtype == jnp.float32
     with jax.enable_x64(True):

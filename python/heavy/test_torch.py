@@ -168,6 +168,7 @@ def test_third_derivatives_are_refused():
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_compile_fullgraph(reduction):
+    torch.compiler.reset()  # it refuses a ninth graph of a function
     weight, pos_weight = torch.tensor([[0.5], [2.0]]), torch.tensor([1.0, 2.0, 3.0])
 
     def step(z, t, weight, pos_weight):
@@ -175,7 +176,7 @@ def test_compile_fullgraph(reduction):
         return loss.sum() if reduction == "none" else loss
 
     compiled = torch.compile(step, fullgraph=True)
-    for options in ((None, None), (weight, pos_weight)):
+    for options in ((None, None), (weight, pos_weight), (weight.double(), pos_weight.double())):
         gradients = []
         for function in (step, compiled):
             z, t = leaves(torch.linspace(-2, 2, 6).reshape(2, 3), torch.linspace(0, 1, 6).reshape(2, 3))
@@ -263,7 +264,7 @@ def test_errors():
                     binary_cross_entropy_with_logits(z, t, weight, **options)
     with pytest.raises(ValueError, match=r"^pos_weight\[1\] is nan and must be finite"):
         binary_cross_entropy_with_logits(z, t, pos_weight=torch.tensor([1.0, math.nan, 1.0]))
-    with pytest.raises(ValueError, match="^weight is not finite$"):
+    with pytest.raises(ValueError, match="^weight is not finite in float32$"):
         binary_cross_entropy_with_logits(z, t, torch.tensor([1.0, math.nan, -1.0]))
     z = z.detach()
     for function in (binary_cross_entropy_with_logits, F.binary_cross_entropy_with_logits):
@@ -282,6 +283,25 @@ def test_errors():
             function(z, t, pos_weight=torch.ones(3, requires_grad=True))
         with pytest.raises(NotImplementedError):
             function(z.int(), t)
+
+
+def test_weights_of_float64_are_checked_before_they_are_rounded():
+    z, t = torch.tensor([1.0, -2.0, 0.5], requires_grad=True), torch.tensor([0.5, 0.25, 1.0], requires_grad=True)
+    weight = torch.tensor([0.1, 2.0, 0.7], dtype=torch.float64)
+    for name, reduction in itertools.product(("weight", "pos_weight"), REDUCTIONS):
+        for pattern, value in ((r"1e-60, which float32 rounds to 0", 1e-60), (r"1e300, which float32 rounds to inf", 1e300)):
+            bad = weight.clone()
+            bad[1] = value
+            with pytest.raises(ValueError, match=rf"^{name}\[1\] is {pattern}"):
+                binary_cross_entropy_with_logits(z, t, **{name: bad}, reduction=reduction)
+        with pytest.raises(ValueError, match="^pos_weight is 1e-60, which float32 rounds to 0"):
+            binary_cross_entropy_with_logits(z, t, pos_weight=torch.tensor(1e-60, dtype=torch.float64))
+        found = results(binary_cross_entropy_with_logits, z, t, {name: weight, "reduction": reduction})
+        right = results(binary_cross_entropy_with_logits, z, t, {name: weight.float(), "reduction": reduction})
+        for a, b in zip(found, right):
+            torch.testing.assert_close(a, b)
+    with pytest.raises(ValueError, match="^weight is not finite in float32$"):
+        binary_cross_entropy_with_logits(z, t, torch.tensor([1e300, -1.0, 1.0], dtype=torch.float64))
 
 
 def test_limits_and_types():

@@ -252,7 +252,9 @@ def _loss_part(
         if w is None:
             total.weight.add(float(len(z)))
         else:
-            total.weight.add_array(w)
+            # Rounded as the loss has them: float16 is computed as float32.
+            narrow = z.dtype.kind == "f" and z.dtype.itemsize <= 4
+            total.weight.add_array(w.astype(np.float32) if narrow else w)
         first_row += len(z)
     return total
 

@@ -38,6 +38,9 @@ def _typed(z, t):
     z = jnp.asarray(z)
     if not jnp.issubdtype(z.dtype, jnp.floating) or z.dtype.itemsize < 4:
         z = z.astype(jnp.float32)
+    if z.dtype == jnp.float32 and not isinstance(t, jax.core.Tracer) and np.asarray(t).dtype == np.float64:
+        # Checked before it is rounded; within jit it has been rounded, unless jax_enable_x64 is set.
+        soft_bce.sum(np.zeros(np.shape(t), np.float32), np.asarray(t))
     t = jnp.asarray(t, z.dtype)
     if t.shape != z.shape:
         raise ValueError(f"t has the shape {t.shape}, not {z.shape} as the logits")

@@ -14,7 +14,8 @@ every machine and number of threads, exact sums, and a gradient that keeps its p
 prediction is right (torch's is 0 for a logit of 20 and the target 1 in float32; it is -2.06e-9).
 
     mean      divides by the number of elements even with weights, as torch does and soft_bce.mean does not
-    targets   outside [0, 1] are a ValueError; torch takes them, and so it does NaN and infinite weights
+    targets   outside [0, 1] are a ValueError; torch takes them, and so it does NaN and infinite weights, and
+              float64 ones that become 0 or infinite in float32
     gradient  by the logits: weight (s - t); by the targets, if they ask for it: -weight z. Both again
               differentiable. By weight and pos_weight: NotImplementedError, as torch has none
     types     float32, float64; bfloat16 and float16 are computed in float32
@@ -67,10 +68,11 @@ def binary_cross_entropy_with_logits(
         input = input.to(compute)
     if target.dtype != compute:
         target = target.to(compute)
+    # Those of float64 as they are: they are checked before they are rounded.
     if weight is not None:
-        weight = weight.to(compute).expand_as(input)
+        weight = (weight if weight.dtype == torch.float64 else weight.to(compute)).expand_as(input)
     if pos_weight is not None:
-        pos_weight = pos_weight.to(compute)
+        pos_weight = pos_weight if pos_weight.dtype == torch.float64 else pos_weight.to(compute)
         if torch.broadcast_shapes(pos_weight.shape, input.shape) != input.shape:
             raise RuntimeError(
                 f"pos_weight of the shape {tuple(pos_weight.shape)} does not broadcast to {tuple(input.shape)}"
@@ -144,7 +146,8 @@ def _check(z, t, weight):
 
 
 def _in_torchs_terms(error):
-    name = {"t": "target", "weights": "weight", "pos_weights": "pos_weight"}[error.argument]
+    names = {"t": "target", "weights": "weight", "pos_weights": "pos_weight"}
+    name = names.get(error.argument, error.argument)
     return ValueError(name + str(error).removeprefix(error.argument))
 
 
@@ -157,8 +160,9 @@ def _by_parts(z, t, weight, pos_weight):
     """Loss, gradient and Hessian for weights of any sign: the parts of t and 1 - t apart."""
     _check(z, t, None)
     for name, values in (("weight", weight), ("pos_weight", pos_weight)):
-        if values is not None and not np.isfinite(values).all():
-            raise ValueError(f"{name} is not finite")
+        with np.errstate(over="ignore"):
+            if values is not None and not np.isfinite(values.astype(z.dtype)).all():
+                raise ValueError(f"{name} is not finite in {z.dtype}")
     one = soft_bce.loss_gradient_hessian(z, np.ones_like(z), weights=t)
     zero = soft_bce.loss_gradient_hessian(z, np.zeros_like(z), weights=1 - t)
     factor = 1 if pos_weight is None else pos_weight
@@ -278,6 +282,8 @@ def _backward(ctx, by_loss, by_gradient):
             by_t = _plus(by_t, -scale * by_gradient * factor)
         if by_t is not None and weight is not None:
             by_t = weight * by_t
+    # Weights of float64 widen.
+    by_t = None if by_t is None else by_t.to(t.dtype)
     return by_z, by_t, None, None, None
 
 

@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 /// `float32` and `float64`.
-pub trait Real: soft_bce::Real + Element {
+pub trait Real: soft_bce::Real + Element + Into<f64> {
     const NAME: &'static str;
     fn rounded(value: f64) -> Self;
     /// `None` where there is no such mode.
@@ -79,41 +79,72 @@ pub fn input<'py, T: Real>(
     }
 }
 
-/// What is rounded, and from what.
-pub type Rounded<'py, T> = (PyReadonlyArrayDyn<'py, T>, PyReadonlyArrayDyn<'py, f64>);
-
-/// Elements rounded to `float32`, those that are not `valid` to one of `below` and `above`, which are not either; and
-/// the elements as they were. None where nothing is rounded.
-pub fn rounded<'py, T: Real>(
-    name: &str,
-    value: &Bound<'py, PyAny>,
-    (below, above): (f64, f64),
-    valid: &dyn Fn(f64) -> bool,
-) -> PyResult<Option<Rounded<'py, T>>> {
-    if size_of::<T>() == size_of::<f64>() || value.cast_exact::<PyArrayDyn<T>>().is_ok() {
-        return Ok(None);
-    }
-    let wide = input::<f64>(name, value)?;
-    let to = allocate::<T>(value.py(), wide.shape());
-    // SAFETY: this array is known to nobody else yet.
-    let elements = unsafe { to.as_slice_mut() }?;
-    for (to, &from) in elements.iter_mut().zip(wide.as_slice()?) {
-        *to = T::rounded(match from {
-            _ if from.is_nan() || valid(from) => from,
-            _ if from < 0.0 => below,
-            _ => above,
-        });
-    }
-    Ok(Some((borrow(name, &to)?, wide)))
+/// An argument as elements of the type of the logits, and as it was given where that is a wider type.
+pub struct Narrowed<'py, T: Real> {
+    pub array: PyReadonlyArrayDyn<'py, T>,
+    wide: Option<PyReadonlyArrayDyn<'py, f64>>,
 }
 
-pub fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> PyResult<()> {
+impl<'py, T: Real> Narrowed<'py, T> {
+    /// Elements of a wider type by `narrow`, which gives NaN for those that are to be an error: the kernel then
+    /// names the first of them that it looks at.
+    pub fn new(name: &str, value: &Bound<'py, PyAny>, narrow: impl Fn(f64) -> T) -> PyResult<Self> {
+        if size_of::<T>() == size_of::<f64>() || value.cast_exact::<PyArrayDyn<T>>().is_ok() {
+            let array = input(name, value)?;
+            return Ok(Self { array, wide: None });
+        }
+        let wide = input::<f64>(name, value)?;
+        let to = allocate::<T>(value.py(), wide.shape());
+        // SAFETY: this array is known to nobody else yet.
+        let elements = unsafe { to.as_slice_mut() }?;
+        for (to, &from) in elements.iter_mut().zip(wide.as_slice()?) {
+            *to = narrow(from);
+        }
+        Ok(Self {
+            array: borrow(name, &to)?,
+            wide: Some(wide),
+        })
+    }
+
+    pub fn as_slice(&self) -> PyResult<&[T]> {
+        Ok(self.array.as_slice()?)
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// The element as it was given.
+    pub fn given(&self, index: usize, value: f64) -> f64 {
+        let wide = self.wide.as_ref().and_then(|wide| wide.as_slice().ok());
+        let given = wide.and_then(|wide| wide.get(index).copied());
+        given.unwrap_or(value)
+    }
+}
+
+/// What becomes of a finite number other than 0 in type `T`, if it is 0 or an infinity.
+pub fn lost<T: Real>(value: f64) -> Option<f64> {
+    let to: f64 = T::rounded(value).into();
+    (value.is_finite() && value != 0.0 && (to == 0.0 || to.is_infinite())).then_some(to)
+}
+
+/// A number that must not be lost, or NaN.
+pub fn kept<T: Real>(value: f64) -> T {
+    T::rounded(if lost::<T>(value).is_none() {
+        value
+    } else {
+        f64::NAN
+    })
+}
+
+/// As the logits, or what else `of` is.
+pub fn check_shape(name: &str, found: &[usize], expected: &[usize], of: &str) -> PyResult<()> {
     if found == expected {
         return Ok(());
     }
     let (found, expected) = (Shape(found), Shape(expected));
     Err(PyValueError::new_err(format!(
-        "{name} has the shape {found}, not {expected} as the logits"
+        "{name} has the shape {found}, not {expected} as the {of}"
     )))
 }
 
@@ -241,7 +272,7 @@ impl<'py, T: Real> Output<'py, T> {
                 T::NAME
             )));
         };
-        check_shape(name, array.shape(), shape)?;
+        check_shape(name, array.shape(), shape, "logits")?;
         let extent = extent(array.as_untyped());
         let overlaps = inputs
             .iter()

@@ -4,7 +4,8 @@ use fractional_logit::{
     Covariance, Data, Error, Fit, Model, Place, Solver, State, Step, Task, Value, WeightKind,
 };
 use numpy::{
-    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+    IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -77,20 +78,27 @@ enum TypedMatrix<'py> {
 }
 
 impl<'py> TypedMatrix<'py> {
-    fn new(features: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let Ok(columns) = features.cast::<PyList>() else {
-            return Ok(match Typed::new("features", features)? {
+    /// In `float32` where all is that: nothing is rounded, and what is widened gives the same bits.
+    fn new(features: &Bound<'py, PyAny>, rows: &RowValues<'_, 'py>) -> PyResult<Self> {
+        let single = |values: &Bound<'py, PyAny>| values.cast_exact::<PyArrayDyn<f32>>().is_ok();
+        let others = [rows.weights, rows.offset, rows.trials];
+        let rows_single = single(rows.targets) && others.into_iter().flatten().all(single);
+        let columns = features.cast::<PyList>();
+        Ok(match columns {
+            Ok(columns) => {
+                let columns_single = columns.iter().all(|column| single(&column));
+                if rows_single && columns_single && !columns.is_empty() {
+                    Self::F32(Matrix::columns(columns)?)
+                } else {
+                    Self::F64(Matrix::columns(columns)?)
+                }
+            }
+            Err(_) if rows_single => match Typed::new("features", features)? {
                 Typed::F32(rows) => Self::F32(Matrix::Rows(rows)),
                 Typed::F64(rows) => Self::F64(Matrix::Rows(rows)),
-            });
-        };
-        let single =
-            |column: Bound<'py, PyAny>| column.cast_exact::<numpy::PyArrayDyn<f32>>().is_ok();
-        if !columns.is_empty() && columns.iter().all(single) {
-            Ok(Self::F32(Matrix::columns(columns)?))
-        } else {
-            Ok(Self::F64(Matrix::columns(columns)?))
-        }
+            },
+            Err(_) => Self::F64(Matrix::Rows(input("features", features)?)),
+        })
     }
 }
 
@@ -261,7 +269,7 @@ impl PyModel {
             clusters,
             first_row: 0,
         };
-        let fit = match TypedMatrix::new(features)? {
+        let fit = match TypedMatrix::new(features, &rows)? {
             TypedMatrix::F32(features) => rows.with(&features, |data| self.0.fit(data)),
             TypedMatrix::F64(features) => rows.with(&features, |data| self.0.fit(data)),
         };
@@ -343,7 +351,7 @@ impl PyTask {
             clusters,
             first_row,
         };
-        let state = match TypedMatrix::new(features)? {
+        let state = match TypedMatrix::new(features, &rows)? {
             TypedMatrix::F32(features) => rows.with(&features, |data| self.0.evaluate(data)),
             TypedMatrix::F64(features) => rows.with(&features, |data| self.0.evaluate(data)),
         };

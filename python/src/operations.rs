@@ -11,10 +11,10 @@ use rayon::prelude::*;
 use soft_bce::{Bce, Error, LossSum};
 
 use crate::arrays::{
-    Output, Real, Typed, check_apart, check_shape, extent, in_order, input, overlap, rounded,
+    Narrowed, Output, Real, Typed, check_apart, check_shape, extent, in_order, kept, overlap,
     writeable, wrong_shape,
 };
-use crate::error::{element_error, value_error};
+use crate::error::{element_error, must_be, rounded_to, value_error};
 use crate::loss_sum::PyLossSum;
 use crate::options::{self, Options};
 
@@ -83,10 +83,20 @@ impl<'py> Call<'_, 'py> {
         let mut outputs = self.outputs(z, &inputs, operation)?;
 
         let (z, t) = (z.as_slice()?, inputs.t.as_slice()?);
-        let bce = inputs.bce(&self.options)?;
         let mut slices = outputs.iter_mut().map(Output::as_slice);
         let mut next = || slices.next().transpose().map(Option::unwrap_or_default);
         let arrays = [next()?, next()?, next()?];
+        let bce = match inputs.bce(py, &self.options) {
+            Ok(bce) => bce,
+            Err(error) => {
+                // As after the kernel's own errors.
+                fill_with_nan(arrays);
+                for output in outputs {
+                    output.finish(true)?;
+                }
+                return Err(error);
+            }
+        };
         let mut added = LossSum::new();
         let threads = self.threads;
         let work = || match threads {
@@ -183,7 +193,7 @@ impl<'py> Call<'_, 'py> {
         let inputs = Inputs::new(self, shape, &|input| overlap(&extent(input), &own))?;
         let mut z = writeable("z", array)?;
         let (z, t) = (z.as_slice_mut()?, inputs.t.as_slice()?);
-        let bce = inputs.bce(&self.options)?;
+        let bce = inputs.bce(py, &self.options)?;
         options::run(py, z.len(), 1, || bce.gradient_in_place(z, t))?
             .map_err(|error| inputs.value_error(py, error, shape))
     }
@@ -191,12 +201,10 @@ impl<'py> Call<'_, 'py> {
 
 /// All arrays of a call but the logits, as elements of their type in C order.
 struct Inputs<'py, T: Real> {
-    t: PyReadonlyArrayDyn<'py, T>,
-    weights: Option<PyReadonlyArrayDyn<'py, T>>,
-    row_weights: Option<PyReadonlyArrayDyn<'py, T>>,
-    pos_weights: Option<PyReadonlyArrayDyn<'py, T>>,
-    /// Targets and weights before they were rounded to `T`.
-    wide: [Option<PyReadonlyArrayDyn<'py, f64>>; 2],
+    t: Narrowed<'py, T>,
+    weights: Option<Narrowed<'py, T>>,
+    row_weights: Option<Narrowed<'py, T>>,
+    pos_weights: Option<Narrowed<'py, T>>,
     logit_targets: bool,
 }
 
@@ -207,47 +215,41 @@ impl<'py, T: Real> Inputs<'py, T> {
         shape: &[usize],
         written: &dyn Fn(&Bound<'py, PyUntypedArray>) -> bool,
     ) -> PyResult<Self> {
-        let array = |name, value: &Bound<'py, PyAny>| {
-            let array = input::<T>(name, value)?;
-            if !written(array.as_untyped()) {
-                return Ok(array);
-            }
-            // The borrow of the caller's array ends here.
-            Ok::<_, PyErr>(
-                array
+        let apart = |mut input: Narrowed<'py, T>| {
+            if written(input.array.as_untyped()) {
+                let py = input.array.py();
+                // The borrow of the caller's array ends here.
+                input.array = input
+                    .array
                     .to_owned_array()
-                    .into_pyarray(value.py())
-                    .try_readonly()?,
-            )
+                    .into_pyarray(py)
+                    .try_readonly()?;
+            }
+            Ok::<_, PyErr>(input)
         };
-        let given = |name, value: Option<_>| value.map(|value| array(name, value)).transpose();
-        // Rounding must not bring a value into its range, nor out of it.
-        let most = 1.0 + call.options.target_tolerance;
-        let any = call.options.logit_targets;
-        let targets = |t: f64| any || -call.options.target_tolerance <= t && t <= most;
-        let (t, wide_t) = match rounded("t", call.t, (-1.0, 2.0), &targets)? {
-            Some((t, wide)) => (t, Some(wide)),
-            None => (array("t", call.t)?, None),
+        // A positive number stays one, and what is negative is not rounded to -0.
+        let weight = |w: f64| kept(if w < 0.0 { f64::NAN } else { w });
+        let given = |name, value: Option<&Bound<'py, PyAny>>| {
+            value
+                .map(|value| Narrowed::new(name, value, weight).and_then(apart))
+                .transpose()
         };
-        let valid = |w: f64| w >= 0.0;
-        let (weights, wide_weights) = match call.weights {
-            None => (None, None),
-            Some(weights) => match rounded("weights", weights, (-1.0, f64::INFINITY), &valid)? {
-                Some((weights, wide)) => (Some(weights), Some(wide)),
-                None => (Some(array("weights", weights)?), None),
-            },
+        let tolerance = call.options.target_tolerance;
+        let t = if call.options.logit_targets {
+            Narrowed::new("t", call.t, logit_target)
+        } else {
+            Narrowed::new("t", call.t, |t| target(t, tolerance))
         };
         let inputs = Self {
-            t,
-            weights,
-            wide: [wide_t, wide_weights],
+            t: apart(t?)?,
+            weights: given("weights", call.weights)?,
             row_weights: given("row_weights", call.row_weights)?,
             pos_weights: given("pos_weights", call.pos_weights)?,
             logit_targets: call.options.logit_targets,
         };
-        check_shape("t", inputs.t.shape(), shape)?;
+        check_shape("t", inputs.t.shape(), shape, "logits")?;
         if let Some(weights) = &inputs.weights {
-            check_shape("weights", weights.shape(), shape)?;
+            check_shape("weights", weights.shape(), shape, "logits")?;
         }
         if let Some(weights) = &inputs.row_weights
             && !shape.starts_with(weights.shape())
@@ -276,12 +278,12 @@ impl<'py, T: Real> Inputs<'py, T> {
         let weights = [&self.weights, &self.row_weights, &self.pos_weights];
         let weights = weights
             .into_iter()
-            .map(|array| array.as_ref().map(|array| array.as_any()));
-        [Some(self.t.as_any())].into_iter().chain(weights)
+            .map(|input| input.as_ref().map(|input| input.array.as_any()));
+        [Some(self.t.array.as_any())].into_iter().chain(weights)
     }
 
-    fn bce(&self, options: &Options) -> PyResult<Bce<'_, T>> {
-        let mut bce = options.bce()?;
+    fn bce(&self, py: Python<'py>, options: &Options) -> PyResult<Bce<'_, T>> {
+        let mut bce = options.bce(py)?;
         if let Some(weights) = &self.weights {
             bce = bce.weights(weights.as_slice()?);
         }
@@ -294,43 +296,53 @@ impl<'py, T: Real> Inputs<'py, T> {
         Ok(bce)
     }
 
-    fn before_rounding(&self, which: usize, index: usize, value: f64) -> f64 {
-        let wide = self.wide[which]
-            .as_ref()
-            .and_then(|wide| wide.as_slice().ok());
-        wide.and_then(|wide| wide.get(index).copied())
-            .unwrap_or(value)
-    }
-
+    /// The kernel's error, of the value as it was given.
     fn value_error(&self, py: Python<'_>, error: Error, shape: &[usize]) -> PyErr {
-        let of = |array: &Option<PyReadonlyArrayDyn<'_, T>>| {
-            array
-                .as_ref()
-                .map_or(vec![], |array| array.shape().to_vec())
-        };
-        match error {
+        let t = Some(&self.t);
+        let (name, of, index, value, range) = match error {
+            Error::TargetOutOfRange { index, value } if self.logit_targets => {
+                ("t", t, index, value, "a number")
+            }
+            Error::TargetOutOfRange { index, value } => ("t", t, index, value, "in [0, 1]"),
+            Error::InvalidWeight { index, value } => {
+                let of = self.weights.as_ref();
+                ("weights", of, index, value, "finite and >= 0")
+            }
             Error::InvalidRowWeight { row, value } => {
-                let shape = of(&self.row_weights);
-                element_error(py, ("row_weights", row, value), &shape, "finite and >= 0")
+                let of = self.row_weights.as_ref();
+                ("row_weights", of, row, value, "finite and >= 0")
             }
             Error::InvalidPosWeight { class, value } => {
-                let shape = of(&self.pos_weights);
-                element_error(py, ("pos_weights", class, value), &shape, "finite and > 0")
+                let of = self.pos_weights.as_ref();
+                ("pos_weights", of, class, value, "finite and > 0")
             }
-            Error::TargetOutOfRange { index, value } if self.logit_targets => {
-                element_error(py, ("t", index, value), shape, "a number")
-            }
-            Error::TargetOutOfRange { index, value } => {
-                let value = self.before_rounding(0, index, value);
-                value_error(py, Error::TargetOutOfRange { index, value }, shape, "t")
-            }
-            Error::InvalidWeight { index, value } => {
-                let value = self.before_rounding(1, index, value);
-                value_error(py, Error::InvalidWeight { index, value }, shape, "t")
-            }
-            error => value_error(py, error, shape, "t"),
-        }
+            error => return value_error(py, error, shape, "t"),
+        };
+        let value = of.map_or(value, |of| of.given(index, value));
+        let in_range = match name {
+            "t" => self.logit_targets,
+            _ => value > 0.0,
+        };
+        let lost = rounded_to::<T>(value).filter(|_| in_range);
+        let said = lost.unwrap_or_else(|| must_be(range));
+        let shape = of.map_or(shape, Narrowed::shape);
+        element_error(py, (name, index, value), shape, &said)
     }
+}
+
+/// A target, rounded where it is one.
+fn target<T: Real>(t: f64, tolerance: f64) -> T {
+    T::rounded(if -tolerance <= t && t <= 1.0 + tolerance {
+        t.clamp(0.0, 1.0)
+    } else {
+        f64::NAN
+    })
+}
+
+/// sigmoid(u) is as good as 1/2 for a u that becomes 0.
+fn logit_target<T: Real>(u: f64) -> T {
+    let to = T::rounded(u);
+    if to.into() == 0.0 { to } else { kept(u) }
 }
 
 /// The number that the operation returns, or 0.
@@ -405,11 +417,15 @@ fn many_threads<T: Real>(
 /// Makes NaN of all arrays after an error of the first of two passes.
 fn poisoned<T: Real>(result: Result<(), Error>, arrays: [&mut [T]; 3]) -> Result<(), Error> {
     if result.is_err() {
-        arrays
-            .into_iter()
-            .for_each(|array| array.fill(T::rounded(f64::NAN)));
+        fill_with_nan(arrays);
     }
     result
+}
+
+fn fill_with_nan<T: Real>(arrays: [&mut [T]; 3]) {
+    for array in arrays {
+        array.fill(T::rounded(f64::NAN));
+    }
 }
 
 /// Makes the Python function of an operation: of a `LossSum` too if it adds to one, with `out` if it

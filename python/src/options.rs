@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use soft_bce::{Backend, Bce, Focal, SquaredError};
+use soft_bce::{Backend, Bce, Error, Focal, SquaredError};
 
 use crate::arrays::Real;
+use crate::error::{option_error, rounded_to, value_error};
 
 /// All but those that are arrays.
 pub struct Options {
@@ -25,12 +26,29 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn bce<'a, T: Real>(&self) -> PyResult<Bce<'a, T>> {
+    pub fn bce<'a, T: Real>(&self, py: Python<'_>) -> PyResult<Bce<'a, T>> {
         if self.exact && self.excess {
             return Err(PyValueError::new_err(
                 "exact=True and excess=True exclude each other",
             ));
         }
+        if size_of::<T>() < size_of::<f64>() {
+            self.check_before_rounding::<T>(py)?;
+        }
+        let mut bce = self.numbers()?;
+        if self.exact {
+            bce = T::exact(bce).ok_or_else(no_exact_f64)?;
+        }
+        if let Some(backend) = self.backend {
+            bce = bce
+                .backend(backend)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        Ok(bce)
+    }
+
+    /// Without `exact` and the backend.
+    fn numbers<'a, T: Real>(&self) -> PyResult<Bce<'a, T>> {
         let base = match (self.squared_error, self.focal, self.logit_targets) {
             (false, None, _) => Bce::new(),
             (true, None, false) => *SquaredError::new(),
@@ -56,15 +74,39 @@ impl Options {
         if self.excess {
             bce = bce.excess();
         }
-        if self.exact {
-            bce = T::exact(bce).ok_or_else(no_exact_f64)?;
-        }
-        if let Some(backend) = self.backend {
-            bce = bce
-                .backend(backend)
-                .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        }
         Ok(bce)
+    }
+
+    /// The numbers as they were given: the kernel sees them rounded, which may bring one into its range.
+    fn check_before_rounding<T: Real>(&self, py: Python<'_>) -> PyResult<()> {
+        let Self {
+            pos_weight,
+            label_smoothing,
+            target_tolerance,
+            temperature,
+            focal,
+            ..
+        } = *self;
+        let given = [
+            ("pos_weight", pos_weight, 1.0),
+            ("label_smoothing", label_smoothing, 0.0),
+            ("target_tolerance", target_tolerance, 0.0),
+            ("temperature", temperature, 1.0),
+            ("focal", focal.unwrap_or(0.0), 0.0),
+        ];
+        if given.iter().all(|(_, value, default)| value == default) {
+            return Ok(());
+        }
+        let checked = self.numbers::<f64>()?.sum(&[], &[]);
+        if let Err(error @ Error::InvalidOption { .. }) = checked {
+            return Err(value_error(py, error, &[], "t"));
+        }
+        for (name, value, _) in given {
+            if let Some(said) = rounded_to::<T>(value) {
+                return Err(option_error(py, name, value, &said));
+            }
+        }
+        Ok(())
     }
 }
 

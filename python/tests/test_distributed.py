@@ -86,6 +86,38 @@ def test_types_and_layouts_of_parts_may_differ():
     assert bits(distributed.fit(distributed.local(parts), "rate", FEATURES)) == expected
 
 
+@pytest.mark.parametrize("matrix", [False, True])
+def test_nothing_is_rounded_to_the_type_of_the_features(matrix):
+    """Columns of float32 beside targets and weights of float64: the fit of all as float64."""
+    columns = table()
+    narrow = {**columns, **{name: columns[name].astype(np.float32) for name in FEATURES}}
+    wide = {**narrow, **{name: narrow[name].astype(np.float64) for name in FEATURES}}
+    others = {"weights": "size", "offset": "before"}
+    if matrix:
+        fits = []
+        for of in (narrow, wide):
+            arrays = {argument: of[name] for argument, name in others.items()}
+            fits.append(Model().fit(np.column_stack([of[name] for name in FEATURES]), of["rate"], **arrays))
+    else:
+        fits = [distributed.fit(distributed.local([of]), "rate", FEATURES, **others) for of in (narrow, wide)]
+    assert bits(fits[0]) == bits(fits[1])
+    for name, value in (("rate", 1 + 1e-9), ("rate", -1e-60), ("size", -1e-60)):
+        spoilt = {**narrow, name: narrow[name].copy()}
+        spoilt[name][5] = value
+        with pytest.raises(ValueError, match=f"{value!r}.* row 5 "):
+            distributed.fit(distributed.local([spoilt]), "rate", FEATURES, **others)
+    # A weight that float32 has not is one all the same.
+    tiny = {**narrow, "size": narrow["size"] * 1e-60}
+    assert distributed.fit(distributed.local([tiny]), "rate", FEATURES, weights="size").rows == 700
+
+
+def test_the_mean_is_over_the_weights_that_the_losses_have():
+    z, t, w = np.float32([1.0, -2.0]), np.float32([0.5, 0.25]), np.array([0.1, 0.7])
+    found = distributed.loss(distributed.local([{"z": z, "t": t, "w": w}]), "z", "t", weights="w")
+    assert found.mean == soft_bce.mean(z, t, weights=w)
+    assert found.weight == soft_bce.LossSum(w.astype(np.float32))
+
+
 def test_states_that_are_merged_stay_as_they_are():
     states = [distributed.Loss(soft_bce.LossSum([x]), soft_bce.LossSum([1.0])) for x in (0.5, 0.25)]
     once, again = distributed.merged(states), distributed.merged(states)

@@ -270,7 +270,7 @@ def test_squared_error_and_focal_loss(rng):
     np.testing.assert_allclose(gradient, right, rtol=1e-11, atol=1e-14)
     with pytest.raises(ValueError, match="[Hh]essian"):
         soft_bce.gradient_hessian(z, t, focal=2.0)
-    with pytest.raises(ValueError, match="temperature is 0 and must be"):
+    with pytest.raises(ValueError, match="temperature is 0.0 and must be"):
         soft_bce.loss(z, t, temperature=0.0)
 
 
@@ -637,10 +637,10 @@ def test_non_contiguous_out_is_nan_after_an_error():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"pos_weight": 0.0}, "pos_weight is 0 and must be finite and > 0"),
-        ({"pos_weight": math.nan}, "pos_weight is NaN"),
+        ({"pos_weight": 0.0}, "pos_weight is 0.0 and must be finite and > 0"),
+        ({"pos_weight": math.nan}, "pos_weight is nan and"),
         ({"label_smoothing": 1.5}, r"label_smoothing is 1.5 and must be in \[0, 1\]"),
-        ({"target_tolerance": -1.0}, "target_tolerance is -1 and must be finite and >= 0"),
+        ({"target_tolerance": -1.0}, "target_tolerance is -1.0 and must be finite and >= 0"),
         ({"backend": "abacus"}, 'backend is "abacus" and must be one of this machine\'s: .*scalar'),
         ({"threads": 0}, r"threads is 0 and must be in \[1, 1024\]"),
         ({"threads": 5000}, r"threads is 5000 and must be in \[1, 1024\]"),
@@ -765,12 +765,101 @@ def test_values_are_checked_before_they_are_rounded():
         # Not looked at, or tolerated.
         soft_bce.loss(z, t, weights=[1.0, 0.0, 0.0])
         soft_bce.loss(z, t, target_tolerance=1e-8)
-    for bad, shown in ((1e300, "1e300"), (-1e-50, "-1e-50")):
-        with pytest.raises(ValueError) as caught:
-            soft_bce.loss(z, z, weights=np.array([1.0, 1.0, bad]))
-        assert str(caught.value) == f"weights[2] is {shown} and must be finite and >= 0"
+    # A tolerance that is more than any value a check might put in place of a bad one.
+    for bad in (-7.0, 9.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=rf"^t\[0\] is {bad} and must"):
+            soft_bce.loss(z[:1], np.array([bad]), target_tolerance=5.0)
+    # Neither the tolerance's rounding nor the target's brings it out of range.
+    assert soft_bce.loss(z[:1], [1 + 1.8e-7], target_tolerance=1.8e-7) == soft_bce.loss(z[:1], [1.0])
+    # What is too small for the type is 0 as a target.
+    assert soft_bce.loss(np.float32([3.0]), [1e-60]) == soft_bce.loss(np.float32([3.0]), [0.0])
     t = np.array([0.1, 0.7, 1.0])
     assert (soft_bce.loss(z, t) == soft_bce.loss(z, t.astype(np.float32))).all()
+
+
+LOST = [(1e-60, "0.0"), (1e300, "inf")]
+WEIGHTS = {"weights": (2,), "row_weights": (2,), "pos_weights": ()}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("argument", WEIGHTS)
+def test_weights_are_checked_before_they_are_rounded(name, argument):
+    z = np.zeros((3, 2), np.float32)
+    t = np.full((3, 2), 0.5)
+    shape = {"weights": (3, 2), "row_weights": (3,), "pos_weights": (2,)}[argument]
+    place = (1,) * len(shape)
+    shown = ", ".join("1" * len(shape))
+    must = "and must be finite and > 0" if argument == "pos_weights" else "and must be finite and >= 0"
+    said = [(value, f", which float32 rounds to {to}: logits of float64 keep it") for value, to in LOST]
+    said += [(value, f" {must}") for value in (-1e-60, -1e300, -1.0, math.inf, -math.inf, math.nan)]
+    for value, text in said:
+        weights = np.ones(shape)
+        weights[place] = value
+        out = [np.full_like(z, 5) for _ in range(OPERATIONS[name][1])]
+        given = {argument: weights}
+        if out:
+            given["out"] = out[0] if len(out) == 1 else tuple(out)
+        with pytest.raises(ValueError) as caught:
+            call(name, z, t, **given)
+        assert str(caught.value) == f"{argument}[{shown}] is {value!r}{text}".replace("e+300", "e300")
+        assert (caught.value.argument, caught.value.index) == (argument, place if len(place) > 1 else 1)
+        assert caught.value.value == value or math.isnan(value)
+        assert np.isnan(out).all()
+        if math.isfinite(value) and value > 0:
+            call(name, z.astype(float), t, **{argument: weights})
+    # What float32 holds, if with fewer digits; -0 is 0.
+    weights = np.full(shape, 1e-44)
+    assert_same_bits(call(name, z, t, **{argument: weights}), call(name, z, t, **{argument: np.float32(weights)}))
+    if argument != "pos_weights":
+        weights = np.ones(shape)
+        weights[place] = -0.0
+        call(name, z, t, **{argument: weights})
+
+
+def test_logit_targets_are_checked_before_they_are_rounded():
+    z = np.zeros(2, np.float32)
+    with pytest.raises(ValueError) as caught:
+        soft_bce.loss(z, np.array([0.0, -1e300]), logit_targets=True)
+    assert str(caught.value) == "t[1] is -1e300, which float32 rounds to -inf: logits of float64 keep it"
+    assert soft_bce.loss(z, np.array([1e-60, np.inf]), logit_targets=True).tolist() == [np.float32(math.log(2))] * 2
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_options_are_checked_before_they_are_rounded(name):
+    z, t = np.zeros(2, np.float32), np.full(2, 0.5, np.float32)
+    ranges = {
+        "pos_weight": ("finite and > 0", (0.0, -1e-60, math.inf)),
+        "label_smoothing": ("in [0, 1]", (-1e-60, 1 + 1e-9, 1.1)),
+        "target_tolerance": ("finite and >= 0", (-1e-60, math.inf)),
+        "temperature": ("finite and > 0", (0.0, -1e-60, -math.inf)),
+        "focal": ("finite and >= 0", (-1e-60, math.inf)),
+    }
+    for option, (range_, values) in ranges.items():
+        if option == "focal" and "hessian" in name:
+            continue
+        for dtype in DTYPES:
+            for value in (*values, math.nan):
+                out = [np.full(2, 5, dtype) for _ in range(OPERATIONS[name][1])]
+                given = {option: value}
+                if out:
+                    given["out"] = out[0] if len(out) == 1 else tuple(out)
+                with pytest.raises(ValueError) as caught:
+                    call(name, z.astype(dtype), t, **given)
+                assert str(caught.value) == f"{option} is {value!r} and must be {range_}"
+                assert caught.value.argument == option
+                assert np.isnan(out).all()
+        for value, to in LOST:
+            if value > 1 and option == "label_smoothing":
+                continue
+            with pytest.raises(ValueError) as caught:
+                call(name, z, t, **{option: value})
+            text = f"{option} is {value!r}, which float32 rounds to {to}: logits of float64 keep it"
+            assert str(caught.value) == text.replace("e+300", "e300")
+    out = [np.full_like(z, 5) for _ in range(OPERATIONS[name][1])]
+    if out:
+        with pytest.raises(ValueError, match="exclude each other"):
+            call(name, z, t, exact=True, excess=True, out=out[0] if len(out) == 1 else tuple(out))
+        assert np.isnan(out).all()
 
 
 def test_options_in_the_words_of_python():
