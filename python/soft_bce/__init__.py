@@ -13,7 +13,8 @@ With z the logit, t the target in [0, 1] and s = sigmoid(z) = 1/(1 + e^-z):
 0.5277789597070468
 
 The same input gives the same bits on every machine and number of threads, and sums are exact until one
-rounding. Infinite logits give the mathematical limits, a NaN logit NaN.
+rounding. Infinite logits give the mathematical limits, a NaN logit NaN. Probabilities instead of logits:
+soft_bce.probability.
 
 Arrays
     z decides: float32 stays float32, float16 becomes float32, all else is float64; t, weights and numbers
@@ -53,6 +54,7 @@ Errors
     Every element of every output is then NaN, unless the output is also an input; a LossSum is as it was.
 """
 
+from . import probability
 from ._core import (
     LossSum,
     __version__,
@@ -94,6 +96,7 @@ __all__ = [
     "loss_gradient_hessian",
     "mean",
     "mean_gradient",
+    "probability",
     "sigmoid",
     "softplus",
     "sum",

@@ -6,6 +6,7 @@ mod fractional;
 mod loss_sum;
 mod operations;
 mod options;
+mod probability;
 
 use pyo3::prelude::*;
 
@@ -20,6 +21,10 @@ mod _core {
         accumulate, accumulate_gradient, accumulate_gradient_hessian, gradient, gradient_hessian,
         gradient_in_place, log_sigmoid, logit, loss, loss_gradient, loss_gradient_hessian, mean,
         mean_gradient, sigmoid, softplus, sum, sum_gradient, sum_gradient_hessian,
+    };
+    #[pymodule_export]
+    use super::probability::{
+        probability_gradient, probability_loss, probability_mean, probability_sum,
     };
     use super::*;
 

@@ -331,7 +331,7 @@ impl<'py, T: Real> Inputs<'py, T> {
 }
 
 /// A target, rounded where it is one.
-fn target<T: Real>(t: f64, tolerance: f64) -> T {
+pub fn target<T: Real>(t: f64, tolerance: f64) -> T {
     T::rounded(if -tolerance <= t && t <= 1.0 + tolerance {
         t.clamp(0.0, 1.0)
     } else {

@@ -15,6 +15,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE
 
 def documented():
     yield "soft_bce", soft_bce
+    yield "soft_bce.probability", soft_bce.probability
     for name, value in vars(soft_bce._core).items():
         if name.startswith("_") or name == "COVARIANCES":
             continue

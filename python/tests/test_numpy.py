@@ -875,3 +875,67 @@ def test_options_in_the_words_of_python():
                 call(threads)
     with pytest.raises(ValueError, match="exact=True and excess=True exclude each other"):
         soft_bce.loss(z, z, exact=True, excess=True)
+
+
+# Probabilities
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_are_right(rng, dtype):
+    p = np.concatenate([rng.random(200), 10.0 ** -rng.integers(1, 30, 50), [0.5, 1 - 2**-20]]).astype(dtype)
+    y = rng.random(len(p)).astype(dtype)
+    y[:40] = np.round(y[:40])
+    loss, gradient = soft_bce.probability.loss(y, p), soft_bce.probability.gradient(y, p)
+    assert loss.dtype == gradient.dtype == dtype
+    with mpmath.workdps(60):
+        for t, x, found, slope in zip(y, p, loss, gradient):
+            t, x = mpmath.mpf(float(t)), mpmath.mpf(float(x))
+            right = -t * mpmath.log(x) - (1 - t) * mpmath.log1p(-x)
+            assert ulps(found, right, dtype) < 3
+            right = (x - t) / (x * (1 - x))
+            assert ulps(slope, right, dtype) < 3
+    exact = math.fsum(loss.astype(np.float64))
+    assert soft_bce.probability.sum(y, p) == exact
+    assert soft_bce.probability.mean(y, p) == pytest.approx(exact / len(p), rel=1e-15)
+    shape = (4, 63)
+    for of_y, of_p in itertools.product(LAYOUTS, repeat=2):
+        given = of_y(y.reshape(shape)), of_p(p.reshape(shape))
+        for function, right in ((soft_bce.probability.loss, loss), (soft_bce.probability.gradient, gradient)):
+            out = of_p(np.zeros(shape, dtype))
+            assert function(*given, out=out) is out
+            np.testing.assert_array_equal(function(*given), right.reshape(shape))
+            np.testing.assert_array_equal(out, right.reshape(shape))
+        assert soft_bce.probability.sum(*given) == exact
+    both = y.copy()
+    np.testing.assert_array_equal(soft_bce.probability.loss(both, p, out=both), loss)
+
+
+def test_probabilities_at_the_ends_and_errors():
+    of = soft_bce.probability
+    y, p = [0.0, 1.0, 0.5, 1.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+    assert of.loss(y, p).tolist() == [0, 0, math.inf, math.inf, math.inf, math.inf]
+    assert of.gradient(y, p).tolist() == [1, -1, -math.inf, -math.inf, math.inf, math.inf]
+    assert of.sum([], []) == 0
+    assert of.loss(0.0, 0.5) == math.log(2) and isinstance(of.loss(0.0, 0.5), np.float64)
+    with pytest.raises(ValueError, match="^the mean of nothing is undefined$"):
+        of.mean([], [])
+    narrow = np.array([0.5, 0.5], np.float32)
+    for name in of.__all__:
+        function = getattr(of, name)
+        for argument, given, value in (
+            ("p", ([0.5, 0.5], [0.5, 1.5]), 1.5),
+            ("p", (narrow, np.array([0.5, math.nan], np.float32)), math.nan),
+            ("y", ([0.5, -1e-300], [0.5, 0.5]), -1e-300),
+            ("y", ([0.5, 1 + 1e-9], narrow), 1 + 1e-9),
+            ("y", (np.array([0.5, -1e-60]), narrow), -1e-60),
+        ):
+            out = {"out": np.ones(2, np.asarray(given[1]).dtype)} if name in ("loss", "gradient") else {}
+            with pytest.raises(ValueError) as caught:
+                function(*given, **out)
+            assert str(caught.value) == f"{argument}[1] is {value!r} and must be in [0, 1]"
+            assert (caught.value.argument, caught.value.index) == (argument, 1)
+            assert all(np.isnan(array).all() for array in out.values())
+        with pytest.raises(ValueError, match=r"^y has the shape \(1,\), not \(2,\) as the probabilities$"):
+            function([0.5], narrow)
+        with pytest.raises(TypeError, match="^p has the dtype object"):
+            function([0.5], [None])
