@@ -19,9 +19,10 @@ soft_bce.probability.
 Arrays
     z decides: float32 stays float32, float16 becomes float32, all else is float64; t, weights and numbers
     among the options are checked and then rounded to that. A weight or an option that would become 0 or
-    infinite is an error; a target may become 0. They have the shape of z: nothing broadcasts. Arrays in C order of the right type are
-    read where they are; all others are copied first. Big-endian, masked and object arrays are a TypeError.
-    The interpreter's lock is released; do not change arrays that another thread's call is working on.
+    infinite is an error; a target may become 0. They have the shape of z: nothing broadcasts. Arrays in C
+    order of the right type are read where they are; all others are copied first. Big-endian, masked and
+    object arrays are a TypeError. The interpreter's lock is released; do not change arrays that another
+    thread's call is working on.
 
 Options of every operation
     weights             multiply loss, gradient and Hessian; finite and >= 0. 0 removes an element: neither its

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use numpy::{
-    BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods,
-    PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    BorrowError, Element, IntoPyArray, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn,
+    PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -43,8 +43,8 @@ impl Real for f64 {
 /// The array that decides the element type of a call: `float32` stays, `float16` becomes it, all else
 /// is `float64`.
 pub enum Typed<'py> {
-    F32(PyReadonlyArrayDyn<'py, f32>),
-    F64(PyReadonlyArrayDyn<'py, f64>),
+    F32(Input<'py, f32>),
+    F64(Input<'py, f64>),
 }
 
 impl<'py> Typed<'py> {
@@ -52,48 +52,106 @@ impl<'py> Typed<'py> {
         // A cast that fails takes as long as a short call.
         let wide = value.cast_exact::<PyUntypedArray>();
         let wide = wide.is_ok_and(|array| array.dtype().itemsize() == 8);
-        if !wide && let Some(array) = as_it_is(name, value)? {
+        if !wide && let Some(array) = as_it_is(value) {
             return Ok(Self::F32(array));
         }
-        if let Some(array) = as_it_is(name, value)? {
+        if let Some(array) = as_it_is(value) {
             return Ok(Self::F64(array));
         }
         let array = plain(name, value)?;
         let dtype = array.dtype();
         if dtype.kind() == b'f' && dtype.itemsize() <= 4 {
-            Ok(Self::F32(copied(name, array.as_any())?))
+            Ok(Self::F32(copied(array.as_any())?))
         } else {
-            Ok(Self::F64(copied(name, array.as_any())?))
+            Ok(Self::F64(copied(array.as_any())?))
         }
     }
 }
 
+/// An array in C order, to be read.
+pub struct Input<'py, T: Real> {
+    array: Bound<'py, PyArrayDyn<T>>,
+    access: Access<'py, T>,
+}
+
+enum Access<'py, T: Real> {
+    None,
+    /// Nobody else runs.
+    Kept,
+    /// Other threads' calls do not write to it.
+    Locked(#[allow(dead_code)] PyReadonlyArrayDyn<'py, T>),
+}
+
+impl<'py, T: Real> Input<'py, T> {
+    fn new(array: Bound<'py, PyArrayDyn<T>>) -> Self {
+        Self {
+            array,
+            access: Access::None,
+        }
+    }
+
+    pub fn array(&self) -> &Bound<'py, PyArrayDyn<T>> {
+        &self.array
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// For any call; it takes as long as a short call of the kernel.
+    pub fn lock(&mut self, name: &str) -> PyResult<()> {
+        let locked = self.array.try_readonly().map_err(|_| in_use(name))?;
+        self.access = Access::Locked(locked);
+        Ok(())
+    }
+
+    pub fn locked(mut self, name: &str) -> PyResult<Self> {
+        self.lock(name)?;
+        Ok(self)
+    }
+
+    /// # Safety
+    ///
+    /// As long as the slice is used no code of Python may run, in any thread.
+    pub unsafe fn keep(&mut self) {
+        self.access = Access::Kept;
+    }
+
+    pub fn as_slice(&self) -> PyResult<&[T]> {
+        if let Access::None = self.access {
+            return Err(PyRuntimeError::new_err("an array was not locked"));
+        }
+        // SAFETY: nobody writes to it, by the access, and it is in C order and aligned.
+        Ok(unsafe { self.array.as_slice() }?)
+    }
+}
+
 /// An argument as elements of type `T` in C order.
-pub fn input<'py, T: Real>(
-    name: &str,
-    value: &Bound<'py, PyAny>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    match as_it_is(name, value)? {
+pub fn input<'py, T: Real>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Input<'py, T>> {
+    match as_it_is(value) {
         Some(array) => Ok(array),
-        None => copied(name, plain(name, value)?.as_any()),
+        None => copied(plain(name, value)?.as_any()),
     }
 }
 
 /// An argument as elements of the type of the logits, and as it was given where that is a wider type.
 pub struct Narrowed<'py, T: Real> {
-    pub array: PyReadonlyArrayDyn<'py, T>,
-    wide: Option<PyReadonlyArrayDyn<'py, f64>>,
+    pub input: Input<'py, T>,
+    wide: Option<Input<'py, f64>>,
 }
 
 impl<'py, T: Real> Narrowed<'py, T> {
     /// Elements of a wider type by `narrow`, which gives NaN for those that are to be an error: the kernel then
     /// names the first of them that it looks at.
     pub fn new(name: &str, value: &Bound<'py, PyAny>, narrow: impl Fn(f64) -> T) -> PyResult<Self> {
-        if size_of::<T>() == size_of::<f64>() || value.cast_exact::<PyArrayDyn<T>>().is_ok() {
-            let array = input(name, value)?;
-            return Ok(Self { array, wide: None });
+        if let Some(input) = as_it_is(value) {
+            return Ok(Self { input, wide: None });
         }
-        let wide = input::<f64>(name, value)?;
+        if size_of::<T>() == size_of::<f64>() || value.cast_exact::<PyArrayDyn<T>>().is_ok() {
+            let input = copied(plain(name, value)?.as_any())?;
+            return Ok(Self { input, wide: None });
+        }
+        let wide = input::<f64>(name, value)?.locked(name)?;
         let to = allocate::<T>(value.py(), wide.shape());
         // SAFETY: this array is known to nobody else yet.
         let elements = unsafe { to.as_slice_mut() }?;
@@ -101,17 +159,20 @@ impl<'py, T: Real> Narrowed<'py, T> {
             *to = narrow(from);
         }
         Ok(Self {
-            array: borrow(name, &to)?,
+            input: Input::new(to),
             wide: Some(wide),
         })
     }
 
-    pub fn as_slice(&self) -> PyResult<&[T]> {
-        Ok(self.array.as_slice()?)
+    /// A copy of the array takes its place.
+    pub fn copy(&mut self) {
+        let py = self.input.array.py();
+        let copy = self.input.array.to_owned_array().into_pyarray(py);
+        self.input = Input::new(copy);
     }
 
     pub fn shape(&self) -> &[usize] {
-        self.array.shape()
+        self.input.shape()
     }
 
     /// The element as it was given.
@@ -156,25 +217,13 @@ pub fn wrong_shape(name: &str, found: &[usize], which: &str, logits: &[usize]) -
 }
 
 /// Not of subclasses: a masked array is one.
-fn as_it_is<'py, T: Real>(
-    name: &str,
-    value: &Bound<'py, PyAny>,
-) -> PyResult<Option<PyReadonlyArrayDyn<'py, T>>> {
-    match value.cast_exact::<PyArrayDyn<T>>() {
-        Ok(array) if in_order(array) => borrow(name, array).map(Some),
-        _ => Ok(None),
-    }
+fn as_it_is<'py, T: Real>(value: &Bound<'py, PyAny>) -> Option<Input<'py, T>> {
+    let array = value.cast_exact::<PyArrayDyn<T>>().ok()?;
+    in_order(array).then(|| Input::new(array.clone()))
 }
 
 pub fn in_order<T: Real>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
     array.is_c_contiguous() && array.is_aligned()
-}
-
-fn borrow<'py, T: Real>(
-    name: &str,
-    array: &Bound<'py, PyArrayDyn<T>>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    array.try_readonly().map_err(|_| in_use(name))
 }
 
 fn in_use(name: &str) -> PyErr {
@@ -215,15 +264,12 @@ fn plain<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUn
     Ok(array)
 }
 
-fn copied<'py, T: Real>(
-    name: &str,
-    array: &Bound<'py, PyAny>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+fn copied<'py, T: Real>(array: &Bound<'py, PyAny>) -> PyResult<Input<'py, T>> {
     let py = array.py();
     // An overflow becomes an infinity, which the checks of elements see.
     let arguments = (array, PyArrayDescr::of::<T>(py), "CA");
     let array = numpy(py)?.call_method1(intern!(py, "require"), arguments)?;
-    borrow(name, array.cast::<PyArrayDyn<T>>()?)
+    Ok(Input::new(array.cast_into::<PyArrayDyn<T>>()?))
 }
 
 fn numpy<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyModule>> {

@@ -3,16 +3,14 @@
 use fractional_logit::{
     Covariance, Data, Error, Fit, Model, Place, Solver, State, Step, Task, Value, WeightKind,
 };
-use numpy::{
-    IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
-    PyUntypedArrayMethods,
-};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyType};
 use soft_bce::linear::{Features, Head};
 
-use crate::arrays::{Output, Real, Typed, input};
+use crate::arrays::{Input, Output, Real, Typed, input};
+use crate::options;
 
 /// The names of the covariances.
 pub const COVARIANCES: [(&str, Covariance); 6] = [
@@ -68,8 +66,8 @@ fn fit_error(py: Python<'_>, error: Error) -> PyErr {
 
 /// The features as Python holds them: rows in C order, or a list of columns.
 enum Matrix<'py, T: Real> {
-    Rows(PyReadonlyArrayDyn<'py, T>),
-    Columns(Vec<PyReadonlyArrayDyn<'py, T>>),
+    Rows(Input<'py, T>),
+    Columns(Vec<Input<'py, T>>),
 }
 
 enum TypedMatrix<'py> {
@@ -94,20 +92,24 @@ impl<'py> TypedMatrix<'py> {
                 }
             }
             Err(_) if rows_single => match Typed::new("features", features)? {
-                Typed::F32(rows) => Self::F32(Matrix::Rows(rows)),
-                Typed::F64(rows) => Self::F64(Matrix::Rows(rows)),
+                Typed::F32(rows) => Self::F32(Matrix::Rows(rows.locked("features")?)),
+                Typed::F64(rows) => Self::F64(Matrix::Rows(rows.locked("features")?)),
             },
-            Err(_) => Self::F64(Matrix::Rows(input("features", features)?)),
+            Err(_) => Self::F64(Matrix::rows(features)?),
         })
     }
 }
 
 impl<'py, T: Real> Matrix<'py, T> {
+    fn rows(rows: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::Rows(input("features", rows)?.locked("features")?))
+    }
+
     fn columns(columns: &Bound<'py, PyList>) -> PyResult<Self> {
         let columns = columns.iter().enumerate().map(|(index, column)| {
             let name = format!("features[{index}]");
-            let column = input::<T>(&name, &column)?;
-            match column.ndim() {
+            let column = input::<T>(&name, &column)?.locked(&name)?;
+            match column.shape().len() {
                 1 => Ok(column),
                 ndim => Err(PyValueError::new_err(format!(
                     "{name} has {ndim} dimensions, not 1"
@@ -123,7 +125,7 @@ impl<'py, T: Real> Matrix<'py, T> {
         match self {
             Self::Rows(matrix) => {
                 let &[rows, columns] = matrix.shape() else {
-                    let ndim = matrix.ndim();
+                    let ndim = matrix.shape().len();
                     return Err(PyValueError::new_err(format!(
                         "features has {ndim} dimensions, not 2"
                     )));
@@ -188,18 +190,15 @@ impl RowValues<'_, '_> {
             if let Some(clusters) = &clusters {
                 data = data.clusters(clusters.as_slice()?);
             }
-            Ok::<_, PyErr>(py.detach(|| work(&data)))
+            Ok::<_, PyErr>(options::detach(py, || work(&data)))
         })??;
         outcome.map_err(|error| fit_error(py, error))
     }
 }
 
-fn column<'py, T: Real>(
-    name: &str,
-    values: &Bound<'py, PyAny>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    let values = input::<T>(name, values)?;
-    match values.ndim() {
+fn column<'py, T: Real>(name: &str, values: &Bound<'py, PyAny>) -> PyResult<Input<'py, T>> {
+    let values = input::<T>(name, values)?.locked(name)?;
+    match values.shape().len() {
         1 => Ok(values),
         ndim => Err(PyValueError::new_err(format!(
             "{name} has {ndim} dimensions, not 1"
@@ -236,7 +235,7 @@ impl PyModel {
         let model = Model::new()
             .intercept(intercept)
             .weight_kind(kind)
-            .threads(crate::options::threads(threads)?);
+            .threads(options::threads(threads)?);
         Ok(Self(match penalty {
             None => model,
             Some("ridge") => model.ridge(alpha),
@@ -579,18 +578,20 @@ pub fn linear_logits<'py>(
     }
     let features = match features.cast::<PyList>() {
         Ok(columns) => Matrix::<f64>::columns(columns)?,
-        Err(_) => Matrix::Rows(input("features", features)?),
+        Err(_) => Matrix::rows(features)?,
     };
     let rows = match &features {
         Matrix::Rows(rows) => rows.shape().first().copied().unwrap_or(0),
         Matrix::Columns(columns) => match (columns.first(), &offset) {
-            (Some(column), _) => column.len(),
-            (None, offset) => offset.as_ref().map_or(0, |offset| offset.len()),
+            (Some(column), _) => column.array().len(),
+            (None, offset) => offset.as_ref().map_or(0, |offset| offset.array().len()),
         },
     };
     let mut output = Output::<f64>::new("out", None, &[rows], &[], py)?;
     let z = output.as_slice()?;
-    let result = features.with(rows, |features| py.detach(|| head.logits(&features, z)))?;
+    let result = features.with(rows, |features| {
+        options::detach(py, || head.logits(&features, z))
+    })?;
     result.map_err(|error| PyValueError::new_err(error.to_string()))?;
     output.finish(false)
 }

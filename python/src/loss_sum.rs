@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyType};
 use soft_bce::LossSum;
 
-use crate::arrays::{Real, Typed};
+use crate::arrays::{Input, Real, Typed};
 use crate::options;
 
 /// An exact sum: of losses, or of any floats.
@@ -28,7 +28,9 @@ use crate::options;
 #[derive(Clone, PartialEq)]
 pub struct PyLossSum(pub LossSum);
 
-fn add_slice(py: Python<'_>, sum: &mut LossSum, values: &[impl Real]) -> PyResult<()> {
+fn add_array<T: Real>(py: Python<'_>, sum: &mut LossSum, values: Input<'_, T>) -> PyResult<()> {
+    let values = values.locked("values")?;
+    let values = values.as_slice()?;
     let mut part = LossSum::new();
     options::run(py, values.len(), 1, || part.add_slice(values))?;
     sum.merge(&part);
@@ -62,8 +64,8 @@ impl PyLossSum {
     /// 1.0
     fn add_array(&mut self, py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<()> {
         match Typed::new("values", values)? {
-            Typed::F32(values) => add_slice(py, &mut self.0, values.as_slice()?),
-            Typed::F64(values) => add_slice(py, &mut self.0, values.as_slice()?),
+            Typed::F32(values) => add_array(py, &mut self.0, values),
+            Typed::F64(values) => add_array(py, &mut self.0, values),
         }
     }
 

@@ -1,9 +1,6 @@
 //! The operations of `Bce`, and the functions of one argument.
 
-use numpy::{
-    IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
-    PyUntypedArrayMethods,
-};
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -11,8 +8,8 @@ use rayon::prelude::*;
 use soft_bce::{Bce, Error, LossSum};
 
 use crate::arrays::{
-    Narrowed, Output, Real, Typed, check_apart, check_shape, extent, in_order, kept, overlap,
-    writeable, wrong_shape,
+    Input, Narrowed, Output, Real, Typed, check_apart, check_shape, extent, in_order, kept,
+    overlap, writeable, wrong_shape,
 };
 use crate::error::{element_error, must_be, rounded_to, value_error};
 use crate::loss_sum::PyLossSum;
@@ -75,15 +72,26 @@ struct Call<'c, 'py> {
 impl<'py> Call<'_, 'py> {
     fn run<T: Real>(
         &self,
-        z: &PyReadonlyArrayDyn<'py, T>,
+        mut z: Input<'py, T>,
         operation: Operation,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (py, shape) = (z.py(), z.shape());
-        let inputs = Inputs::new(self, shape, &|_| false)?;
-        let mut outputs = self.outputs(z, &inputs, operation)?;
+        let py = self.z.py();
+        let mut inputs = Inputs::new(self, z.shape(), &|_| false)?;
+        let mut outputs = self.outputs(z.array(), &inputs, operation)?;
+        if options::alone(z.array().len()) {
+            // SAFETY: no code of Python runs until the kernel is done, and the lock is kept.
+            unsafe {
+                z.keep();
+                inputs.each().for_each(|(_, input)| input.keep());
+            }
+        } else {
+            z.lock("z")?;
+            inputs.lock()?;
+        }
+        let shape = z.shape();
 
-        let (z, t) = (z.as_slice()?, inputs.t.as_slice()?);
-        let mut slices = outputs.iter_mut().map(Output::as_slice);
+        let (z, t) = (z.as_slice()?, inputs.t.input.as_slice()?);
+        let mut slices = outputs.iter_mut().flatten().map(Output::as_slice);
         let mut next = || slices.next().transpose().map(Option::unwrap_or_default);
         let arrays = [next()?, next()?, next()?];
         let bce = match inputs.bce(py, &self.options) {
@@ -91,7 +99,7 @@ impl<'py> Call<'_, 'py> {
             Err(error) => {
                 // As after the kernel's own errors.
                 fill_with_nan(arrays);
-                for output in outputs {
+                for output in outputs.into_iter().flatten() {
                     output.finish(true)?;
                 }
                 return Err(error);
@@ -106,24 +114,23 @@ impl<'py> Call<'_, 'py> {
         let result = options::run(py, z.len(), threads, work)?;
 
         let failed = result.is_err();
-        let arrays: PyResult<Vec<_>> = outputs
-            .into_iter()
-            .map(|output| output.finish(failed))
-            .collect();
-        let mut results = arrays?;
-        let value = result.map_err(|error| inputs.value_error(py, error, shape))?;
+        let mut results = Vec::with_capacity(4);
+        if operation.reduces() {
+            let value = *result.as_ref().unwrap_or(&f64::NAN);
+            results.push(value.into_pyobject(py)?.into_any());
+        }
+        for output in outputs.into_iter().flatten() {
+            let array = output.finish(failed)?;
+            if self.out.is_none() && shape.is_empty() {
+                // As NumPy's own functions: a scalar for a scalar.
+                results.push(array.get_item(())?);
+            } else {
+                results.push(array);
+            }
+        }
+        result.map_err(|error| inputs.value_error(py, error, shape))?;
         if let Some(sum) = self.sum {
             sum.borrow_mut().0.merge(&added);
-        }
-        if self.out.is_none() && shape.is_empty() {
-            // As NumPy's own functions: a scalar for a scalar.
-            results = results
-                .iter()
-                .map(|array| array.get_item(()))
-                .collect::<PyResult<_>>()?;
-        }
-        if operation.reduces() {
-            results.insert(0, value.into_pyobject(py)?.into_any());
         }
         match results.len() {
             0 => Ok(py.None().into_bound(py)),
@@ -134,18 +141,21 @@ impl<'py> Call<'_, 'py> {
 
     fn outputs<T: Real>(
         &self,
-        z: &PyReadonlyArrayDyn<'py, T>,
+        z: &Bound<'py, PyArrayDyn<T>>,
         inputs: &Inputs<'py, T>,
         operation: Operation,
-    ) -> PyResult<Vec<Output<'py, T>>> {
+    ) -> PyResult<[Option<Output<'py, T>>; 3]> {
+        let mut outputs = [None, None, None];
         let names = if self.in_place {
             &["z"]
         } else {
             operation.outputs()
         };
         let Some(out) = self.out else {
-            let new = |name: &&str| Output::new(name, None, z.shape(), &[], z.py());
-            return names.iter().map(new).collect();
+            for (to, name) in outputs.iter_mut().zip(names) {
+                *to = Some(Output::new(name, None, z.shape(), &[], z.py())?);
+            }
+            return Ok(outputs);
         };
         // What the caller passed, and the copies of it.
         let passed = [
@@ -180,19 +190,20 @@ impl<'py> Call<'_, 'py> {
                 }
             }
         }
-        let outputs = names.iter().zip(&out);
-        outputs
-            .map(|(name, out)| output(name, out.as_ref()))
-            .collect()
+        for (to, (name, out)) in outputs.iter_mut().zip(names.iter().zip(&out)) {
+            *to = Some(output(name, out.as_ref())?);
+        }
+        Ok(outputs)
     }
 
     /// Where z lies in C order: without a copy of it.
     fn in_place<T: Real>(&self, array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<()> {
         let (py, shape) = (array.py(), array.shape());
         let own = extent(array.as_untyped());
-        let inputs = Inputs::new(self, shape, &|input| overlap(&extent(input), &own))?;
+        let mut inputs = Inputs::new(self, shape, &|input| overlap(&extent(input), &own))?;
+        inputs.lock()?;
         let mut z = writeable("z", array)?;
-        let (z, t) = (z.as_slice_mut()?, inputs.t.as_slice()?);
+        let (z, t) = (z.as_slice_mut()?, inputs.t.input.as_slice()?);
         let bce = inputs.bce(py, &self.options)?;
         options::run(py, z.len(), 1, || bce.gradient_in_place(z, t))?
             .map_err(|error| inputs.value_error(py, error, shape))
@@ -216,14 +227,8 @@ impl<'py, T: Real> Inputs<'py, T> {
         written: &dyn Fn(&Bound<'py, PyUntypedArray>) -> bool,
     ) -> PyResult<Self> {
         let apart = |mut input: Narrowed<'py, T>| {
-            if written(input.array.as_untyped()) {
-                let py = input.array.py();
-                // The borrow of the caller's array ends here.
-                input.array = input
-                    .array
-                    .to_owned_array()
-                    .into_pyarray(py)
-                    .try_readonly()?;
+            if written(input.input.array().as_untyped()) {
+                input.copy();
             }
             Ok::<_, PyErr>(input)
         };
@@ -274,24 +279,42 @@ impl<'py, T: Real> Inputs<'py, T> {
         Ok(inputs)
     }
 
+    fn each(&mut self) -> impl Iterator<Item = (&'static str, &mut Input<'py, T>)> {
+        let others = [
+            ("weights", &mut self.weights),
+            ("row_weights", &mut self.row_weights),
+            ("pos_weights", &mut self.pos_weights),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, input)| Some((name, &mut input.as_mut()?.input)));
+        [("t", &mut self.t.input)].into_iter().chain(others)
+    }
+
+    fn lock(&mut self) -> PyResult<()> {
+        self.each().try_for_each(|(name, input)| input.lock(name))
+    }
+
     fn arrays(&self) -> impl Iterator<Item = Option<&Bound<'py, PyAny>>> {
         let weights = [&self.weights, &self.row_weights, &self.pos_weights];
         let weights = weights
             .into_iter()
-            .map(|input| input.as_ref().map(|input| input.array.as_any()));
-        [Some(self.t.array.as_any())].into_iter().chain(weights)
+            .map(|input| input.as_ref().map(|input| input.input.array().as_any()));
+        [Some(self.t.input.array().as_any())]
+            .into_iter()
+            .chain(weights)
     }
 
     fn bce(&self, py: Python<'py>, options: &Options) -> PyResult<Bce<'_, T>> {
         let mut bce = options.bce(py)?;
         if let Some(weights) = &self.weights {
-            bce = bce.weights(weights.as_slice()?);
+            bce = bce.weights(weights.input.as_slice()?);
         }
         if let Some(weights) = &self.row_weights {
-            bce = bce.row_weights(weights.as_slice()?);
+            bce = bce.row_weights(weights.input.as_slice()?);
         }
         if let Some(weights) = &self.pos_weights {
-            bce = bce.pos_weights(weights.as_slice()?);
+            bce = bce.pos_weights(weights.input.as_slice()?);
         }
         Ok(bce)
     }
@@ -480,8 +503,8 @@ macro_rules! operation {
             $(call.sum = Some($sum);)?
             $(call.out = $out;)?
             match Typed::new("z", z)? {
-                Typed::F32(z) => call.run(&z, $operation),
-                Typed::F64(z) => call.run(&z, $operation),
+                Typed::F32(z) => call.run(z, $operation),
+                Typed::F64(z) => call.run(z, $operation),
             }
         }
     };
@@ -686,8 +709,8 @@ pub fn gradient_in_place(
         }
     }
     match Typed::new("z", z)? {
-        Typed::F32(z) => call.run(&z, Gradient).map(drop),
-        Typed::F64(z) => call.run(&z, Gradient).map(drop),
+        Typed::F32(z) => call.run(z, Gradient).map(drop),
+        Typed::F64(z) => call.run(z, Gradient).map(drop),
     }
 }
 
@@ -697,15 +720,23 @@ type Function<T> = fn(&[T], &mut [T]) -> Result<(), Error>;
 fn map<'py, T: Real>(
     name: &str,
     original: &Bound<'py, PyAny>,
-    z: &PyReadonlyArrayDyn<'py, T>,
+    z: Input<'py, T>,
     function: Function<T>,
     threads: usize,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     /// Elements that a thread takes at a time.
     const CHUNK: usize = 1 << 14;
-    let (py, shape) = (z.py(), z.shape());
-    let mut output = Output::new("out", out, shape, &[Some(original), Some(z.as_any())], py)?;
+    let (py, mut z) = (original.py(), z);
+    let inputs = [Some(original), Some(z.array().as_any())];
+    let mut output = Output::new("out", out, z.shape(), &inputs, py)?;
+    if options::alone(z.array().len()) {
+        // SAFETY: no code of Python runs until the kernel is done, and the lock is kept.
+        unsafe { z.keep() };
+    } else {
+        z.lock(name)?;
+    }
+    let shape = z.shape();
     let (from, to) = (z.as_slice()?, output.as_slice()?);
     let result = options::run(py, from.len(), threads, || {
         if threads > 1 {
@@ -742,10 +773,10 @@ macro_rules! function {
         ) -> PyResult<Bound<'py, PyAny>> {
             let threads = options::threads(threads)?;
             match Typed::new("z", z)? {
-                Typed::F32(array) if exact => map("z", z, &array, soft_bce::exact::$name, threads, out),
-                Typed::F32(array) => map("z", z, &array, soft_bce::$name, threads, out),
+                Typed::F32(array) if exact => map("z", z, array, soft_bce::exact::$name, threads, out),
+                Typed::F32(array) => map("z", z, array, soft_bce::$name, threads, out),
                 Typed::F64(_) if exact => Err(options::no_exact_f64()),
-                Typed::F64(array) => map("z", z, &array, soft_bce::$name, threads, out),
+                Typed::F64(array) => map("z", z, array, soft_bce::$name, threads, out),
             }
         }
     };
@@ -800,7 +831,7 @@ pub fn logit<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let threads = options::threads(threads)?;
     match Typed::new("p", p)? {
-        Typed::F32(array) => map("p", p, &array, soft_bce::logit, threads, out),
-        Typed::F64(array) => map("p", p, &array, soft_bce::logit, threads, out),
+        Typed::F32(array) => map("p", p, array, soft_bce::logit, threads, out),
+        Typed::F64(array) => map("p", p, array, soft_bce::logit, threads, out),
     }
 }

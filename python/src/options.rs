@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
@@ -138,24 +139,48 @@ pub fn backend(name: Option<&str>) -> PyResult<Option<Backend>> {
     }
 }
 
-/// Runs `work` without the interpreter's lock, on a pool of this many threads if they are several.
+/// Below this many elements giving up the interpreter's lock and taking it again costs more than the call.
+const SHORT: usize = 256;
+
+/// How many calls run without the interpreter's lock.
+static DETACHED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether `run` keeps the interpreter's lock for so many elements while no other call is without it: then nobody
+/// else touches an array. (An interpreter without that lock does not load this module, which is of `abi3`.)
+pub fn alone(elements: usize) -> bool {
+    elements <= SHORT && DETACHED.load(Ordering::SeqCst) == 0
+}
+
+/// Runs `work` without the interpreter's lock.
+pub fn detach<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> R {
+    struct Counted;
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            DETACHED.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    DETACHED.fetch_add(1, Ordering::SeqCst);
+    let _counted = Counted;
+    py.detach(work)
+}
+
+/// Runs `work`, without the interpreter's lock unless it is short, on a pool of this many threads if they are several.
 pub fn run<R: Send>(
     py: Python<'_>,
     elements: usize,
     threads: usize,
     work: impl FnOnce() -> R + Send,
 ) -> PyResult<R> {
-    /// Below this many elements taking the lock again costs more than the call.
-    const SHORT: usize = 256;
-    if threads == 1 {
-        return Ok(if elements <= SHORT {
-            work()
-        } else {
-            py.detach(work)
-        });
-    }
-    let pool = pool(threads)?;
-    Ok(py.detach(|| pool.install(work)))
+    let pool = (threads > 1).then(|| pool(threads)).transpose()?;
+    let work = || match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    };
+    Ok(if elements <= SHORT {
+        work()
+    } else {
+        detach(py, work)
+    })
 }
 
 type Pools = HashMap<(u32, usize), Arc<rayon::ThreadPool>>;

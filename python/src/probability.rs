@@ -1,10 +1,9 @@
 //! `soft_bce.probability`: cross-entropy of probabilities themselves.
 
-use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use soft_bce::{Error, probability};
 
-use crate::arrays::{Narrowed, Output, Real, Typed, check_shape};
+use crate::arrays::{Input, Narrowed, Output, Real, Typed, check_shape};
 use crate::error::value_error;
 use crate::operations::target;
 use crate::options;
@@ -25,28 +24,36 @@ fn call<'py>(
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     match Typed::new("p", p)? {
-        Typed::F32(array) => typed(operation, [y, p], &array, out),
-        Typed::F64(array) => typed(operation, [y, p], &array, out),
+        Typed::F32(array) => typed(operation, [y, p], array, out),
+        Typed::F64(array) => typed(operation, [y, p], array, out),
     }
 }
 
 fn typed<'py, T: Real>(
     operation: Operation,
     given: [&Bound<'py, PyAny>; 2],
-    p: &PyReadonlyArrayDyn<'py, T>,
+    p: Input<'py, T>,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (py, shape) = (p.py(), p.shape());
-    let y = Narrowed::new("y", given[0], |y| target(y, 0.0))?;
+    let (py, p) = (given[1].py(), p.locked("p")?);
+    let shape = p.shape();
+    let mut y = Narrowed::new("y", given[0], |y| target(y, 0.0))?;
+    y.input.lock("y")?;
     check_shape("y", y.shape(), shape, "probabilities")?;
-    let inputs = [given[0], given[1], y.array.as_any(), p.as_any()].map(Some);
+    let inputs = [
+        given[0],
+        given[1],
+        y.input.array().as_any(),
+        p.array().as_any(),
+    ]
+    .map(Some);
     let mut output = match operation {
         Sum | Mean => None,
         Loss | Gradient => Some(Output::new("out", out, shape, &inputs, py)?),
     };
     let to = output.as_mut().map(Output::as_slice).transpose()?;
-    let (targets, p, to) = (y.as_slice()?, p.as_slice()?, to.unwrap_or_default());
-    let result = options::run(py, p.len(), 1, || match operation {
+    let (targets, p, to) = (y.input.as_slice()?, p.as_slice()?, to.unwrap_or_default());
+    let result = options::run(py, targets.len(), 1, || match operation {
         Sum => probability::sum(targets, p),
         Mean => probability::mean(targets, p),
         Loss => probability::loss(targets, p, to).map(|()| 0.0),

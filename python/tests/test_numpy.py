@@ -709,6 +709,34 @@ def test_many_threads_at_once(rng):
     assert not failed
 
 
+def test_a_short_call_and_what_another_thread_writes():
+    """Short calls register no arrays, unless a call of another thread runs."""
+    z = np.zeros(1 << 22)
+    t = np.full_like(z, 0.5)
+    out = np.zeros_like(z)
+    long = threading.Thread(target=lambda: [soft_bce.loss(z, t, out=out) for _ in range(20)])
+    calls = {
+        "z": lambda: soft_bce.sum(out[:16], t[:16]),
+        "t": lambda: soft_bce.sum(z[:16], out[:16]),
+        "weights": lambda: soft_bce.sum(z[:16], t[:16], weights=out[:16]),
+        "out": lambda: soft_bce.loss(z[:16], t[:16], out=out[:16]),
+    }
+    calls["z of sigmoid"] = lambda: soft_bce.sigmoid(out[:16])
+    seen = dict.fromkeys(calls, False)
+    long.start()
+    while long.is_alive():
+        for name, call in calls.items():
+            try:
+                call()
+            except ValueError as error:
+                said = "shares memory with an array that another thread's call uses"
+                assert str(error) == f"{name.split()[0]} {said}"
+                seen[name] = True
+    assert all(seen.values()), seen
+    for call in calls.values():
+        call()
+
+
 def test_after_a_fork(rng):
     """A forked process has none of its parent's threads: it must not wait for them."""
     import multiprocessing
