@@ -41,6 +41,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::loss::Reduction;
 use burn::tensor::{DType, Device, FloatDType, Shape, Tensor, TensorData};
+pub use soft_bce;
 use soft_bce::{Bce, Real};
 
 /// Why a call was refused.

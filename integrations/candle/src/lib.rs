@@ -27,6 +27,7 @@ use candle_core::{
     CpuStorage, CustomOp2, DType, Device, Error, Layout, Result, Shape, Storage, Tensor, WithDType,
     bail,
 };
+pub use soft_bce;
 use soft_bce::{Bce, LossSum, Real};
 
 const NAME: &str = "binary_cross_entropy_with_logits";
@@ -61,8 +62,15 @@ pub struct Options {
     pub weights: Option<Tensor>,
     /// Multiplies the positive term; see [`Bce::pos_weight`].
     pub pos_weight: f64,
-    /// Moves targets towards 1/2; see [`Bce::label_smoothing`].
+    /// The same for each class, which is the last dimension: k values, finite and > 0. A constant.
+    /// Excludes `pos_weight`.
+    pub pos_weights: Option<Tensor>,
+    /// Moves targets towards 1/2: t + α (1/2 − t); see [`Bce::label_smoothing`].
     pub label_smoothing: f64,
+    /// Divides the logits, and targets that are logits; see [`Bce::temperature`].
+    pub temperature: f64,
+    /// Whether the targets are logits, a teacher's; see [`Bce::logit_targets`].
+    pub logit_targets: bool,
 }
 
 impl Default for Options {
@@ -71,7 +79,10 @@ impl Default for Options {
             reduction: Reduction::Mean,
             weights: None,
             pos_weight: 1.0,
+            pos_weights: None,
             label_smoothing: 0.0,
+            temperature: 1.0,
+            logit_targets: false,
         }
     }
 }
@@ -84,23 +95,29 @@ impl Default for Options {
 ///   result back.
 /// * **Devices**: the CPU.
 /// * **Gradient**: by the logits σ(z) − t, as accurate as [`Bce::gradient`], computed with the
-///   loss if the logits need it. By the targets −z, (1 − α) times that with label smoothing α. Both
-///   may be differentiated again (candle detaches gradients unless `CANDLE_GRAD_DO_NOT_DETACH` is set).
+///   loss, in one pass, if the logits need it. By the targets −z, with label smoothing α and
+///   temperature T (1 − α)/T times that. Both may be differentiated again (candle detaches gradients
+///   unless `CANDLE_GRAD_DO_NOT_DETACH` is set).
 /// * **Bits, accuracy, limits**: those of [`Bce`].
 ///
 /// # Errors
 ///
-/// Other devices, types or shapes; options out of range; a target that is NaN or outside [0, 1] or
-/// a weight that is NaN, infinite or negative, with its index in row-major order; the mean of
-/// nothing, or of a total weight of 0. In the backward pass: a gradient by targets with a
-/// `pos_weight`, or a third derivative.
+/// Other devices, types or shapes, as candle's own errors. What the kernel refuses, as
+/// [`kernel_error`] finds it: options out of range or that exclude each other; a target that is NaN or
+/// outside [0, 1] or a weight that is NaN, infinite or negative, with its index in row-major order; the
+/// mean of nothing, or of a total weight of 0. In the backward pass: a gradient by targets with a
+/// `pos_weight`, `pos_weights` or `logit_targets`, or a third derivative.
 pub fn binary_cross_entropy_with_logits(
     logits: &Tensor,
     targets: &Tensor,
     options: &Options,
 ) -> Result<Tensor> {
-    let weights = options.weights.as_ref();
-    for tensor in [logits, targets].into_iter().chain(weights) {
+    let (weights, pos_weights) = (options.weights.as_ref(), options.pos_weights.as_ref());
+    for tensor in [logits, targets]
+        .into_iter()
+        .chain(weights)
+        .chain(pos_weights)
+    {
         check_device(tensor.device())?;
     }
     if logits.shape() != targets.shape() {
@@ -130,13 +147,30 @@ pub fn binary_cross_entropy_with_logits(
             Some(weights.broadcast_as(logits.shape())?.contiguous()?)
         }
     };
+    let pos_weights = match pos_weights {
+        None => None,
+        Some(pos_weights) => {
+            let classes = logits.dims().last().copied().unwrap_or(1);
+            if pos_weights.dims() != [classes] {
+                return Err(Error::UnexpectedShape {
+                    msg: format!("{NAME}: pos_weights, one for each class"),
+                    expected: classes.into(),
+                    got: pos_weights.shape().clone(),
+                });
+            }
+            Some(pos_weights.detach().to_dtype(computed)?.contiguous()?)
+        }
+    };
     let logits = logits.to_dtype(computed)?.contiguous()?;
     let targets = targets.to_dtype(computed)?.contiguous()?;
     let call = Call {
         reduction: options.reduction,
         weights,
         pos_weight: options.pos_weight,
+        pos_weights,
         label_smoothing: options.label_smoothing,
+        temperature: options.temperature,
+        logit_targets: options.logit_targets,
         wants_gradient: logits.track_op(),
         gradient: Mutex::new(None),
     };
@@ -148,6 +182,37 @@ pub fn binary_cross_entropy_with_logits(
         },
     )?;
     loss.to_dtype(dtype)
+}
+
+/// What the kernel refused, if that is why the call failed.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use soft_bce_candle::{Options, binary_cross_entropy_with_logits, kernel_error};
+///
+/// let (z, t) = (Tensor::new(&[0.0_f64, 1.0], &Device::Cpu)?, Tensor::new(&[0.5, 1.5], &Device::Cpu)?);
+/// let refused = binary_cross_entropy_with_logits(&z, &t, &Options::default()).unwrap_err();
+/// let wanted = soft_bce::Error::TargetOutOfRange { index: 1, value: 1.5 };
+/// assert_eq!(kernel_error(&refused), Some(&wanted));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[must_use]
+pub fn kernel_error(error: &Error) -> Option<&soft_bce::Error> {
+    match error {
+        Error::WrappedContext { wrapped, .. } => wrapped.downcast_ref(),
+        Error::WithBacktrace { inner, .. }
+        | Error::Context { inner, .. }
+        | Error::WithPath { inner, .. } => kernel_error(inner),
+        _ => None,
+    }
+}
+
+fn refused(error: soft_bce::Error) -> Error {
+    Error::WrappedContext {
+        context: format!("{NAME}: {error}"),
+        wrapped: Box::new(error),
+    }
+    .bt()
 }
 
 fn check_device(device: &Device) -> Result<()> {
@@ -163,42 +228,58 @@ struct Call {
     /// Contiguous, and of the logits' shape.
     weights: Option<Tensor>,
     pos_weight: f64,
+    /// Contiguous, one for each class.
+    pos_weights: Option<Tensor>,
     label_smoothing: f64,
+    temperature: f64,
+    logit_targets: bool,
     wants_gradient: bool,
     /// By the logits, from the forward pass: the backward pass may run more than once.
     gradient: Mutex<Option<CpuStorage>>,
 }
 
 impl Call {
-    /// Runs the job with the options, of which it borrows the weights.
-    fn run<T: Real + WithDType, R>(&self, job: impl FnOnce(Bce<'_, T>) -> Result<R>) -> Result<R> {
-        let bce = Bce::<T>::new()
+    /// Runs the job with the options, of which it borrows the tensors.
+    fn run<T: Real + WithDType, R>(
+        &self,
+        job: impl FnOnce(Bce<'_, T>) -> std::result::Result<R, soft_bce::Error>,
+    ) -> Result<R> {
+        let weights = self.weights.as_ref().map(Tensor::storage_and_layout);
+        let pos_weights = self.pos_weights.as_ref().map(Tensor::storage_and_layout);
+        let mut bce = Bce::<T>::new()
             .pos_weight(T::from_f64(self.pos_weight))
             .label_smoothing(T::from_f64(self.label_smoothing));
-        let Some(weights) = &self.weights else {
-            return job(bce);
-        };
-        let (storage, layout) = weights.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => job(bce.weights(slice(storage, layout)?)),
-            _ => bail!("{NAME}: weights that are not on the CPU"),
+        if self.temperature != 1.0 {
+            bce = bce.temperature(T::from_f64(self.temperature));
         }
+        if self.logit_targets {
+            bce = bce.logit_targets();
+        }
+        if let Some((storage, layout)) = &pos_weights {
+            bce = bce.pos_weights(on_cpu(storage, layout)?);
+        }
+        if let Some((storage, layout)) = &weights {
+            bce = bce.weights(on_cpu(storage, layout)?);
+        }
+        job(bce).map_err(refused)
     }
 
     /// The loss and, if the backward pass will ask for it, the gradient.
     fn loss<T: Real + WithDType>(&self, z: &[T], t: &[T]) -> Result<Vec<T>> {
         let zeros = |count| vec![T::from_f64(0.0); count];
         let mut gradient = zeros(if self.wants_gradient { z.len() } else { 0 });
+        let single = |value| vec![T::from_f64(value)];
         let loss = self.run(|bce| match (self.reduction, self.wants_gradient) {
-            (Reduction::Mean, false) => single(bce.mean(z, t)),
-            (Reduction::Mean, true) => single(bce.mean_gradient(z, t, &mut gradient)),
-            (Reduction::Sum, false) => single(bce.sum(z, t)),
-            (Reduction::Sum, true) => single(bce.sum_gradient(z, t, &mut gradient)),
+            (Reduction::Mean, false) => bce.mean(z, t).map(single),
+            (Reduction::Mean, true) => bce.mean_gradient(z, t, &mut gradient).map(single),
+            (Reduction::Sum, false) => bce.sum(z, t).map(single),
+            (Reduction::Sum, true) => bce.sum_gradient(z, t, &mut gradient).map(single),
             (Reduction::None, wants_gradient) => {
                 let mut loss = zeros(z.len());
-                bce.loss(z, t, &mut loss).map_err(Error::wrap)?;
                 if wants_gradient {
-                    bce.gradient(z, t, &mut gradient).map_err(Error::wrap)?;
+                    bce.loss_gradient(z, t, &mut loss, &mut gradient)?;
+                } else {
+                    bce.loss(z, t, &mut loss)?;
                 }
                 Ok(loss)
             }
@@ -213,14 +294,9 @@ impl Call {
     fn hessian<T: Real + WithDType>(&self, z: &[T], t: &[T]) -> Result<Vec<T>> {
         let mut gradient = vec![T::from_f64(0.0); z.len()];
         let mut hessian = gradient.clone();
-        self.run(|bce| {
-            bce.gradient_hessian(z, t, &mut gradient, &mut hessian)
-                .map_err(Error::wrap)
-        })?;
+        self.run(|bce| bce.gradient_hessian(z, t, &mut gradient, &mut hessian))?;
         let divisor = T::from_f64(self.divisor(z.len())?);
-        hessian
-            .iter_mut()
-            .for_each(|value| *value = *value / divisor);
+        hessian.iter_mut().for_each(|value| *value /= divisor);
         Ok(hessian)
     }
 
@@ -243,10 +319,14 @@ impl Call {
 
     /// Derivatives by the targets are minus these by the logits: z of the loss, 1 of the gradient.
     fn by_targets(&self, by_logits: &Tensor) -> Result<Tensor> {
-        if self.pos_weight != 1.0 {
-            bail!("{NAME}: with a pos_weight there is no gradient by the targets; detach() them");
+        if self.pos_weight != 1.0 || self.pos_weights.is_some() || self.logit_targets {
+            bail!(
+                "{NAME}: with a pos_weight, pos_weights or logit_targets there is no gradient by the \
+                 targets; detach() them"
+            );
         }
-        let scale = (self.label_smoothing - 1.0) / self.divisor(by_logits.elem_count())?;
+        let divisor = self.divisor(by_logits.elem_count())? * self.temperature;
+        let scale = (self.label_smoothing - 1.0) / divisor;
         let derivative = by_logits.affine(scale, 0.0)?;
         let Some(weights) = &self.weights else {
             return Ok(derivative);
@@ -256,12 +336,6 @@ impl Call {
             .ne(0.0)?
             .where_cond(&(derivative * weights)?, &weights.zeros_like()?)
     }
-}
-
-fn single<T: WithDType>(value: std::result::Result<f64, soft_bce::Error>) -> Result<Vec<T>> {
-    value
-        .map(|value| vec![T::from_f64(value)])
-        .map_err(Error::wrap)
 }
 
 #[derive(Clone, Copy)]
@@ -358,6 +432,13 @@ impl CustomOp2 for Derivative {
             z.track_op().then(by_logits).transpose()?,
             t.track_op().then(by_targets).transpose()?,
         ))
+    }
+}
+
+fn on_cpu<'s, T: WithDType>(storage: &'s Storage, layout: &Layout) -> Result<&'s [T]> {
+    match storage {
+        Storage::Cpu(storage) => slice(storage, layout),
+        _ => bail!("{NAME}: weights that are not on the CPU"),
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::loss::binary_cross_entropy_with_logit as candles_own;
-use soft_bce_candle::{Options, Reduction, binary_cross_entropy_with_logits as bce};
+use soft_bce::Error::{InvalidPosWeight, TargetOutOfRange};
+use soft_bce_candle::{Options, Reduction, binary_cross_entropy_with_logits as bce, kernel_error};
 
 const CPU: Device = Device::Cpu;
 
@@ -39,11 +40,15 @@ fn assert_close(found: &[f64], wanted: &[f64], tolerance: f64) {
     }
 }
 
-/// The definition, with all options, in `f64`.
-fn loss(z: f64, t: f64, w: f64, pos_weight: f64, smoothing: f64) -> f64 {
+/// The definition in `f64`, with `pos_weight` p.
+fn loss(z: f64, t: f64, w: f64, p: f64, options: &Options) -> f64 {
     let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    let t = t + smoothing * (0.5 - t);
-    w * (pos_weight * t * softplus(-z) + (1.0 - t) * softplus(z))
+    let (z, t) = match options.logit_targets {
+        true => (z, 1.0 / (1.0 + (-t / options.temperature).exp())),
+        false => (z, t + options.label_smoothing * (0.5 - t)),
+    };
+    let z = z / options.temperature;
+    w * (p * t * softplus(-z) + (1.0 - t) * softplus(z))
 }
 
 #[test]
@@ -81,47 +86,99 @@ fn finite_where_candles_own_loss_is_not() -> Result<()> {
     Ok(())
 }
 
+/// Logits of 100 rows of 4 classes, with targets and weights.
+fn of_classes(reach: f64, dtype: DType) -> Result<[Tensor; 3]> {
+    let (z, t, w) = data(reach);
+    let table = |values: &[f64]| tensor(&values[..400], dtype)?.reshape((100, 4));
+    Ok([table(&z)?, table(&t)?, table(&w)?])
+}
+
+const CLASSES: [f64; 4] = [0.25, 1.0, 3.0, 2.0];
+
+/// All options, alone or as they go together.
+fn every_option(weights: &Tensor) -> Result<Vec<Options>> {
+    let plain = Options::default();
+    let weighted = Options {
+        weights: Some(weights.clone()),
+        ..plain.clone()
+    };
+    let by_class = Options {
+        pos_weights: Some(Tensor::new(&CLASSES, &CPU)?),
+        ..plain.clone()
+    };
+    Ok(vec![
+        Options {
+            pos_weight: 3.0,
+            label_smoothing: 0.1,
+            ..plain.clone()
+        },
+        Options {
+            pos_weight: 0.25,
+            label_smoothing: 0.5,
+            ..weighted.clone()
+        },
+        Options {
+            temperature: 2.5,
+            ..plain.clone()
+        },
+        Options {
+            label_smoothing: 0.1,
+            temperature: 2.5,
+            weights: Some(weights.clone()),
+            ..by_class.clone()
+        },
+        Options {
+            logit_targets: true,
+            ..plain.clone()
+        },
+        Options {
+            logit_targets: true,
+            temperature: 0.5,
+            ..weighted.clone()
+        },
+        plain,
+        weighted,
+        by_class,
+    ])
+}
+
 #[test]
 fn finite_differences_with_every_option() -> Result<()> {
     let step = 1e-5;
     for reach in [3.0, 40.0, 800.0] {
-        let (z, t, w) = data(reach);
-        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
-            for (pos_weight, smoothing, weighted) in [
-                (1.0, 0.0, false),
-                (1.0, 0.0, true),
-                (3.0, 0.1, false),
-                (0.25, 0.5, true),
-            ] {
-                let var = Var::from_tensor(&tensor(&z, DType::F64)?)?;
+        let [logits, targets, weights] = of_classes(reach, DType::F64)?;
+        let (z, t, w) = (values(&logits)?, values(&targets)?, values(&weights)?);
+        for options in every_option(&weights)? {
+            let weight = |i: usize| options.weights.as_ref().map_or(1.0, |_| w[i]);
+            let p = |i: usize| match options.pos_weights {
+                Some(_) => CLASSES[i % 4],
+                None => options.pos_weight,
+            };
+            let at = |i: usize, z: f64| loss(z, t[i], weight(i), p(i), &options);
+            let losses: Vec<f64> = z.iter().enumerate().map(|(i, &z)| at(i, z)).collect();
+            let sum: f64 = losses.iter().sum();
+            let total: f64 = (0..z.len()).map(weight).sum();
+            for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+                let var = Var::from_tensor(&logits)?;
                 let options = Options {
                     reduction,
-                    pos_weight,
-                    label_smoothing: smoothing,
-                    weights: weighted.then(|| tensor(&w, DType::F64)).transpose()?,
+                    ..options.clone()
                 };
-                let found = bce(&var, &tensor(&t, DType::F64)?, &options)?;
+                let found = bce(&var, &targets, &options)?;
+                let (wanted, divisor) = match reduction {
+                    Reduction::Mean => (vec![sum / total], total),
+                    Reduction::Sum => (vec![sum], 1.0),
+                    Reduction::None => (losses.clone(), 1.0),
+                };
+                assert_close(&values(&found)?, &wanted, 1e-12);
+
                 // Other than 1, and another for each element where nothing is reduced.
                 let outer: Vec<f64> = match reduction {
                     Reduction::None => z.iter().map(|z| (z / reach).cos()).collect(),
                     _ => vec![0.7],
                 };
-                let scaled = found
-                    .flatten_all()?
-                    .mul(&tensor(&outer, DType::F64)?)?
-                    .sum_all()?;
-                let gradient = scaled.backward()?.get(&var).unwrap().clone();
-
-                let weight = |i: usize| if weighted { w[i] } else { 1.0 };
-                let at = |i: usize, z: f64| loss(z, t[i], weight(i), pos_weight, smoothing);
-                let losses: Vec<f64> = z.iter().enumerate().map(|(i, &z)| at(i, z)).collect();
-                let total: f64 = (0..z.len()).map(weight).sum();
-                let (wanted, divisor) = match reduction {
-                    Reduction::Mean => (vec![losses.iter().sum::<f64>() / total], total),
-                    Reduction::Sum => (vec![losses.iter().sum()], 1.0),
-                    Reduction::None => (losses, 1.0),
-                };
-                assert_close(&values(&found)?, &wanted, 1e-12);
+                let scaled = found.flatten_all()?.mul(&tensor(&outer, DType::F64)?)?;
+                let gradient = scaled.sum_all()?.backward()?.get(&var).unwrap().clone();
                 let difference = |i: usize| {
                     let slope = (at(i, z[i] + step) - at(i, z[i] - step)) / (2.0 * step);
                     slope / divisor * outer[i.min(outer.len() - 1)]
@@ -136,18 +193,56 @@ fn finite_differences_with_every_option() -> Result<()> {
 
 #[test]
 fn the_kernels_bits() -> Result<()> {
-    let (z, t, _) = data(20.0);
-    let var = Var::from_tensor(&tensor(&z, DType::F32)?)?;
-    let t = tensor(&t, DType::F32)?;
-    let found = bce(&var, &t, &Options::default())?;
-    let gradient = found.backward()?.get(&var).unwrap().to_vec1::<f32>()?;
-    let mut wanted = vec![0.0; z.len()];
-    let (z, t) = (var.to_vec1::<f32>()?, t.to_vec1::<f32>()?);
-    let mean = soft_bce::Bce::new()
-        .mean_gradient(&z, &t, &mut wanted)
-        .unwrap();
-    assert_eq!(found.to_scalar::<f32>()?, mean as f32);
-    assert_eq!(gradient, wanted);
+    let [logits, targets, weights] = of_classes(20.0, DType::F32)?;
+    let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let (z, t, w) = (flat(&logits)?, flat(&targets)?, flat(&weights)?);
+    for options in every_option(&weights)? {
+        let classes = CLASSES.map(|p| p as f32);
+        let mut kernel = soft_bce::Bce::new().label_smoothing(options.label_smoothing as f32);
+        kernel = match options.pos_weights {
+            Some(_) => kernel.pos_weights(&classes),
+            None => kernel.pos_weight(options.pos_weight as f32),
+        };
+        if options.weights.is_some() {
+            kernel = kernel.weights(&w);
+        }
+        if options.temperature != 1.0 {
+            kernel = kernel.temperature(options.temperature as f32);
+        }
+        if options.logit_targets {
+            kernel = kernel.logit_targets();
+        }
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+            let (mut losses, mut wanted) = (vec![0.0; z.len()], vec![0.0; z.len()]);
+            match reduction {
+                Reduction::Mean => {
+                    losses = vec![kernel.mean_gradient(&z, &t, &mut wanted).unwrap() as f32]
+                }
+                Reduction::Sum => {
+                    losses = vec![kernel.sum_gradient(&z, &t, &mut wanted).unwrap() as f32]
+                }
+                Reduction::None => kernel
+                    .loss_gradient(&z, &t, &mut losses, &mut wanted)
+                    .unwrap(),
+            }
+            let options = Options {
+                reduction,
+                ..options.clone()
+            };
+            let var = Var::from_tensor(&logits)?;
+            let found = bce(&var, &targets, &options)?;
+            assert_eq!(flat(&found)?, losses);
+            assert_eq!(
+                flat(&bce(&logits, &targets, &options)?)?,
+                losses,
+                "without a gradient"
+            );
+            assert_eq!(
+                flat(found.sum_all()?.backward()?.get(&var).unwrap())?,
+                wanted
+            );
+        }
+    }
     Ok(())
 }
 
@@ -258,6 +353,7 @@ fn gradients_by_the_targets() -> Result<()> {
     let options = Options {
         weights: Some(tensor(&w, DType::F64)?),
         label_smoothing: 0.25,
+        temperature: 2.0,
         ..Options::default()
     };
     let found = bce(&logits, &var, &options)?
@@ -268,7 +364,7 @@ fn gradients_by_the_targets() -> Result<()> {
     let wanted: Vec<f64> = z
         .iter()
         .zip(&w)
-        .map(|(z, w)| -0.75 * z * w / total)
+        .map(|(z, w)| -0.75 * z * w / total / 2.0)
         .collect();
     assert_close(&values(&found)?, &wanted, 1e-15);
 
@@ -284,21 +380,28 @@ fn gradients_by_the_targets() -> Result<()> {
     assert_eq!(values(plain.backward()?.get(&var).unwrap())?, wanted);
 
     // Refused where it is not -z, and only if it is asked for.
-    let options = Options {
-        pos_weight: 2.0,
-        ..Options::default()
-    };
-    let error = bce(&tensor(&z, DType::F64)?, &var, &options)?
-        .backward()
-        .unwrap_err();
-    assert!(error.to_string().contains("pos_weight"), "{error}");
     let logits = Var::from_tensor(&tensor(&z, DType::F64)?)?;
-    assert!(
-        bce(&logits, &var.detach(), &options)?
-            .backward()?
-            .get(&logits)
-            .is_some()
-    );
+    let plain = Options::default();
+    for options in [
+        Options {
+            pos_weight: 2.0,
+            ..plain.clone()
+        },
+        Options {
+            pos_weights: Some(tensor(&vec![2.0; z.len()], DType::F64)?),
+            ..plain.clone()
+        },
+        Options {
+            logit_targets: true,
+            ..plain.clone()
+        },
+    ] {
+        let loss = bce(&tensor(&z, DType::F64)?, &var, &options)?;
+        let error = loss.backward().unwrap_err().to_string();
+        assert!(error.contains("no gradient by the targets"), "{error}");
+        let loss = bce(&logits, &var.detach(), &options)?;
+        assert!(loss.backward()?.get(&logits).is_some());
+    }
     Ok(())
 }
 
@@ -322,6 +425,7 @@ fn second_derivatives() -> Result<()> {
         let options = Options {
             reduction,
             weights: Some(tensor(&w, DType::F64)?),
+            temperature: 2.0,
             ..Options::default()
         };
         let loss = bce(&z, &t, &options)?.sum_all()?;
@@ -338,15 +442,15 @@ fn second_derivatives() -> Result<()> {
             .zip(values(&gradient)?)
             .zip(&w)
             .map(|((z, gradient), w)| {
-                let s = 1.0 / (1.0 + (-z).exp());
-                2.0 * gradient * s * (1.0 - s) * w / total
+                let s = 1.0 / (1.0 + (-z / 2.0).exp());
+                2.0 * gradient * s * (1.0 - s) * w / total / 4.0
             })
             .collect();
         assert_close(&values(second.get(&z).unwrap())?, &by_logits, 1e-13);
         let by_targets: Vec<f64> = values(&gradient)?
             .iter()
             .zip(&w)
-            .map(|(gradient, w)| -2.0 * gradient * w / total)
+            .map(|(gradient, w)| -gradient * w / total)
             .collect();
         assert_close(&values(second.get(&t).unwrap())?, &by_targets, 1e-13);
         let third = second.get(&z).unwrap().sum_all()?.backward();
@@ -436,6 +540,46 @@ fn what_is_refused() -> Result<()> {
         },
         "mean of nothing",
     );
+
+    let pos_weights = |values: &[f32]| -> Result<Options> {
+        Ok(Options {
+            pos_weights: Some(Tensor::new(values, &CPU)?),
+            ..plain.clone()
+        })
+    };
+    refused(&z, &pos_weights(&[1.0, 1.0])?, "expected: [3], got: [2]");
+    refused(&z, &pos_weights(&[1.0, 1.0, 0.0])?, "of class 2");
+    let both = Options {
+        pos_weight: 2.0,
+        ..pos_weights(&[1.0, 2.0, 3.0])?
+    };
+    refused(&z, &both, "pos_weights excludes pos_weight");
+    let temperature = Options {
+        temperature: 0.0,
+        ..plain.clone()
+    };
+    refused(&z, &temperature, "temperature");
+    let smoothed = Options {
+        logit_targets: true,
+        label_smoothing: 0.1,
+        ..plain.clone()
+    };
+    refused(&z, &smoothed, "logit_targets() excludes");
+
+    // As the kernel's own error.
+    let error = bce(&z, &z, &pos_weights(&[1.0, f32::INFINITY, 0.0])?).unwrap_err();
+    let wanted = InvalidPosWeight {
+        class: 1,
+        value: f64::INFINITY,
+    };
+    assert_eq!(kernel_error(&error), Some(&wanted));
+    let error = bce(&z, &z.affine(0.0, -1.0)?, &plain).unwrap_err();
+    let wanted = TargetOutOfRange {
+        index: 0,
+        value: -1.0,
+    };
+    assert_eq!(kernel_error(&error.context("a step")), Some(&wanted));
+    assert_eq!(kernel_error(&bce(&z, &z.t()?, &plain).unwrap_err()), None);
 
     let integers = Tensor::zeros((2, 3), DType::U32, &CPU)?;
     let error = bce(&integers, &integers, &plain).unwrap_err().to_string();

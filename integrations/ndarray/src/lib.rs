@@ -46,6 +46,7 @@ use ndarray::NdFloat;
 
 pub use bce::{Bce, map};
 pub use error::Error;
+pub use soft_bce;
 pub use soft_bce::{Backend, LossSum};
 
 /// An element type: `f32` or `f64`.
