@@ -3,11 +3,12 @@
 
     cargo build --release -p fractional-logit --example fit_npy
     pip install numpy statsmodels glum scikit-learn torch
-    taskset -c 1 python docs/speed/fit_bench.py CASE WHO...        CASE: n100k, n2m, n2mf32
+    taskset -c 1 python docs/speed/fit_bench.py CASE WHO...        CASE: n100k, n2m, n2mf32, levels
     taskset -c 1 python docs/speed/fit_bench.py CASE gen           makes the data, in the directory FITS (default target/fits)
 
 X is rows x columns, standard normal (seed 20261128); logits -0.5 + X b + standard normal, b_j = (-1)^j/sqrt(columns); targets
-their sigmoids, one in twenty rounded to 0 or 1. Digits are those of the worst coefficient, against Newton's method in f64
+their sigmoids, one in twenty rounded to 0 or 1. `levels` is 500,000 x 4 and a category of 1,000 levels, whose effects are standard
+normal. Digits are those of the worst coefficient, against Newton's method in f64
 whose last steps no longer move them. Each contender runs in a process of its own, with one thread.
 """
 import json, os, subprocess, sys, time
@@ -15,7 +16,8 @@ import json, os, subprocess, sys, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 FITS = os.environ.get("FITS", os.path.join(HERE, "..", "..", "target", "fits"))
 PROGRAM = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "..", "..", "target")), "release", "examples", "fit_npy")
-CASES = {"n100k": (100_000, 20), "n2m": (2_000_000, 64)}
+CASES = {"n100k": (100_000, 20), "n2m": (2_000_000, 64), "levels": (500_000, 4)}
+LEVELS = 1000
 path = lambda case, what: os.path.join(FITS, f"{case}-{what}.npy")
 
 
@@ -24,6 +26,8 @@ def generate(case):
 
     os.makedirs(FITS, exist_ok=True)
     rows, columns = CASES[case.replace("f32", "")]
+    if case == "levels":
+        return generate_levels(rows, columns)
     rng = np.random.default_rng(20261128)
     x, t = np.empty((rows, columns)), np.empty(rows)
     b = np.array([(-1.0) ** j for j in range(columns)]) / columns**0.5
@@ -46,6 +50,30 @@ def generate(case):
             h += a.T @ (a * (p * (1 - p))[:, None])
         b -= np.linalg.solve(h, g)
     np.save(path(case, "ref"), b)
+
+
+def generate_levels(rows, columns):
+    import numpy as np
+
+    rng = np.random.default_rng(20261128)
+    x, level, effect = rng.standard_normal((rows, columns)), rng.integers(0, LEVELS, rows), rng.standard_normal(LEVELS)
+    p = 1 / (1 + np.exp(-(-0.5 + x @ (np.arange(columns) - 1.5) / 2 + effect[level] + rng.standard_normal(rows))))
+    t = np.where(rng.random(rows) < 0.05, np.round(p), p)
+    np.save(path("levels", "X"), np.column_stack([x, level]))
+    np.save(path("levels", "t"), t)
+    # A level's coefficient is its own; the columns' system is what is left of them.
+    sums = lambda y: np.bincount(level, y, LEVELS)
+    b, of_level = np.zeros(columns), np.zeros(LEVELS)
+    for _ in range(12):
+        p = 1 / (1 + np.exp(-(x @ b + of_level[level])))
+        h, r = p * (1 - p), p - t
+        d, g = sums(h), sums(r)
+        cross = np.column_stack([sums(h * x[:, j]) for j in range(columns)])
+        hessian = x.T @ (x * h[:, None]) - cross.T @ (cross / d[:, None])
+        step = np.linalg.solve(hessian, x.T @ r - cross.T @ (g / d))
+        b -= step
+        of_level -= (g - cross @ step) / d
+    np.save(path("levels", "ref"), np.r_[of_level[0], b, of_level[1:] - of_level[0]])
 
 
 def own(mode, *more):
@@ -87,6 +115,24 @@ def of_glum(**options):
         from glum import GeneralizedLinearRegressor
 
         model = GeneralizedLinearRegressor(family="binomial", alpha=0, max_iter=1000, **options).fit(x, t)
+        return np.r_[model.intercept_, model.coef_]
+
+    return run
+
+
+def glum_levels(errors):
+    @measured
+    def run(x, t):
+        import numpy as np
+        import pandas as pd
+        from glum import GeneralizedLinearRegressor
+
+        x = pd.DataFrame(x, columns=list("abcdl"))
+        x["l"] = pd.Categorical(x["l"].astype(int))
+        model = GeneralizedLinearRegressor(family="binomial", alpha=0, max_iter=1000, gradient_tol=1e-10, drop_first=True)
+        model.fit(x, t)
+        if errors:
+            model.std_errors(x, t, robust=True)
         return np.r_[model.intercept_, model.coef_]
 
     return run
@@ -145,6 +191,9 @@ WHO = {
     "own-coefficients": own("coefficients"),
     "own-errors": own("errors"),
     "own-errors-columns": own("errors", "columns"),
+    "own-levels": own("errors", "levels"),
+    "glum-levels": glum_levels(False),
+    "glum-levels-errors": glum_levels(True),
     "statsmodels-hc0": statsmodels,
     "glum": of_glum(gradient_tol=1e-10),
     "glum-f32": of_glum(gradient_tol=1e-6),

@@ -2,8 +2,10 @@
 //! a hash as JSON: what `docs/speed/fit_bench.py` times.
 //!
 //! ```sh
-//! cargo run --release -p fractional-logit --example fit_npy -- X.npy t.npy [THREADS [fast|coefficients|errors|passes]]
+//! cargo run --release -p fractional-logit --example fit_npy -- X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels]]]
 //! ```
+//!
+//! With `columns`, from a slice a column; with `levels` also that, the last of them the levels of a category.
 
 use std::error::Error;
 use std::time::Instant;
@@ -54,28 +56,39 @@ fn fit<T: Value>(x: &[T], t: &[T], rows: usize, options: &[String]) -> Result<()
         model = model.tolerance(1e-9);
     }
     // In columns, to be fitted as they lie.
-    let by_column: Vec<Vec<T>> = if options.get(2).is_some() {
+    let has_levels = options.get(2).is_some_and(|of| of == "levels");
+    let mut by_column: Vec<Vec<T>> = if options.get(2).is_some() {
         (0..columns)
             .map(|j| x.iter().skip(j).step_by(columns).copied().collect())
             .collect()
     } else {
         Vec::new()
     };
+    let mut levels: Vec<u32> = Vec::new();
+    if has_levels {
+        let of_rows = by_column.pop().unwrap_or_default();
+        levels.extend(of_rows.into_iter().map(|level| level.into() as u32));
+        model = model.levels(levels.iter().max().map_or(0, |most| most + 1));
+    }
     let slices: Vec<&[T]> = by_column.iter().map(Vec::as_slice).collect();
     let features = if slices.is_empty() {
         Features::rows(x, rows, columns)?
     } else {
         Features::columns(&slices, rows)?
     };
+    let mut data = Data::new(features, t);
+    if has_levels {
+        data = data.levels(&levels);
+    }
     if mode == "passes" {
-        return passes(&model.errors(true), &Data::new(features, t));
+        return passes(&model.errors(true), &data);
     }
     let before = memory("VmRSS");
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let start = Instant::now();
-    let fit = model.fit(&Data::new(features, t))?;
-    let wall = start.elapsed().as_secs_f64();
+    let fit = model.fit(&data)?;
     let errors = fit.standard_errors(Covariance::Hc0);
+    let wall = start.elapsed().as_secs_f64();
     println!(
         "{}",
         json!({
@@ -114,7 +127,9 @@ fn passes<T: Value>(model: &Model, data: &Data<'_, T>) -> Result<(), Box<dyn Err
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [x, t, options @ ..] = &arguments[..] else {
-        return Err("X.npy t.npy [THREADS [fast|coefficients|errors|passes]]".into());
+        return Err(
+            "X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels]]]".into(),
+        );
     };
     let (x, t) = (std::fs::read(x)?, std::fs::read(t)?);
     let ((shape, single, of_x), (_, _, of_t)) = (header(&x)?, header(&t)?);

@@ -55,6 +55,7 @@ pub struct Data<'a, T: Value> {
     pub(crate) weights: Option<&'a [T]>,
     pub(crate) offset: Option<&'a [T]>,
     pub(crate) clusters: Option<&'a [u64]>,
+    pub(crate) levels: Option<&'a [u32]>,
     pub(crate) first_row: u64,
 }
 
@@ -69,6 +70,7 @@ impl<'a, T: Value> Data<'a, T> {
             weights: None,
             offset: None,
             clusters: None,
+            levels: None,
             first_row: 0,
         }
     }
@@ -99,6 +101,14 @@ impl<'a, T: Value> Data<'a, T> {
     #[must_use]
     pub const fn clusters(mut self, clusters: &'a [u64]) -> Self {
         self.clusters = Some(clusters);
+        self
+    }
+
+    /// The level of a category that each row has, below [`Model::levels`](crate::Model::levels): as if the features had
+    /// behind them a column for each level but 0, 1 in its rows and 0 in others. None of these columns takes memory.
+    #[must_use]
+    pub const fn levels(mut self, levels: &'a [u32]) -> Self {
+        self.levels = Some(levels);
         self
     }
 
@@ -134,6 +144,7 @@ impl<'a, T: Value> Data<'a, T> {
             weights: self.weights.map(part),
             offset: self.offset.map(part),
             clusters: self.clusters.map(|of| of.get(rows.clone()).unwrap_or(&[])),
+            levels: self.levels.map(|of| of.get(rows.clone()).unwrap_or(&[])),
             first_row: self.first_row + rows.start as u64,
         }
     }
@@ -147,6 +158,7 @@ impl<'a, T: Value> Data<'a, T> {
             ("weights", length(self.weights)),
             ("offset", length(self.offset)),
             ("clusters", self.clusters.map(<[u64]>::len)),
+            ("levels", self.levels.map(<[u32]>::len)),
         ]
         .into_iter()
         .find_map(|(name, length)| Some((name, length?)).filter(|of| of.1 != self.row_count()))

@@ -51,6 +51,21 @@ pub enum Error {
         /// The largest distance of a value from the column's center.
         range: f64,
     },
+    /// No row of positive weight has this level of the category.
+    EmptyLevel {
+        /// From 0.
+        level: u32,
+    },
+    /// Every target of a level is 0, or every target is 1: its coefficient grows without limit. A ridge penalty gives a
+    /// finite fit.
+    LevelSeparated {
+        /// From 0; that of level 0 is the constant's.
+        level: u32,
+        /// 0 or 1.
+        target: f64,
+        /// How many rows it has.
+        rows: u64,
+    },
     /// Every target is 0, or every target is 1: the best fit is at infinity.
     OneClass {
         /// 0 or 1.
@@ -107,6 +122,8 @@ pub enum Place {
     Weight,
     /// The offset.
     Offset,
+    /// The level of the category.
+    Level,
 }
 
 pub(crate) const OF_A_SIZE: &str = "of a size up to 2^500, the limit";
@@ -119,6 +136,7 @@ impl fmt::Display for Place {
             Self::Trials => f.write_str("number of trials"),
             Self::Weight => f.write_str("weight"),
             Self::Offset => f.write_str("offset"),
+            Self::Level => f.write_str("level"),
         }
     }
 }
@@ -146,6 +164,21 @@ impl fmt::Display for Error {
             Self::TooFewRows { rows, needed } => write!(
                 f,
                 "too few rows: {rows} with a positive weight, and this fit needs at least {needed}"
+            ),
+            Self::EmptyLevel { level } => {
+                write!(
+                    f,
+                    "no row of positive weight has the level {level}: leave it out"
+                )
+            }
+            Self::LevelSeparated {
+                level,
+                target,
+                rows,
+            } => write!(
+                f,
+                "separation: the target of all {rows} rows of level {level} is {target}, so that no finite fit exists; a \
+                 ridge penalty gives one, or leave these rows out"
             ),
             Self::TooFewClusters { clusters } => write!(
                 f,

@@ -6,8 +6,10 @@ use soft_bce::linear::Features;
 
 use crate::data::{Data, Value, WeightKind};
 use crate::error::{Error, OF_A_SIZE, Place};
-use crate::pass::{Basis, LARGEST, MEASURES, Places, Point, State, Task, of_units};
-use crate::solve::{Double, Symmetric};
+use crate::pass::{
+    Basis, LARGEST, MEASURES, Places, Point, Reported, State, Task, of_level, of_units,
+};
+use crate::solve::{Bordered, BorderedFactors, BorderedForm, Combination, Double, Symmetric};
 use crate::solver::{Scanned, Solver, Step, counts_rows};
 
 /// What to fit, and how. Immutable once made; the methods chain.
@@ -26,6 +28,7 @@ use crate::solver::{Scanned, Solver, Step, counts_rows};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub(crate) intercept: bool,
+    pub(crate) levels: u32,
     pub(crate) weight_kind: WeightKind,
     pub(crate) penalty: Penalty,
     threads: usize,
@@ -54,6 +57,7 @@ impl Model {
     pub const fn new() -> Self {
         Self {
             intercept: true,
+            levels: 0,
             weight_kind: WeightKind::Sampling,
             penalty: Penalty::None,
             threads: 1,
@@ -67,6 +71,24 @@ impl Model {
     #[must_use]
     pub const fn intercept(mut self, intercept: bool) -> Self {
         self.intercept = intercept;
+        self
+    }
+
+    /// How many levels the category of [`Data::levels`] has: one coefficient for each but the first, behind those of the
+    /// features. Their part of the Hessian is a diagonal, which is eliminated first: thousands of levels take a few
+    /// numbers each. Neither with clusters, nor the lasso, nor Firth's correction: there, levels are columns.
+    ///
+    /// ```
+    /// use fractional_logit::{Data, Features, Model};
+    /// let x = Features::<f64>::rows(&[], 4, 0)?;
+    /// let data = Data::new(x, &[0.5, 0.5, 0.25, 0.75]).levels(&[0, 0, 1, 1]);
+    /// let fit = Model::new().levels(2).fit(&data)?;
+    /// assert_eq!(fit.coefficients(), [0.0, 0.0]); // the logits of both means
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn levels(mut self, count: u32) -> Self {
+        self.levels = count;
         self
     }
 
@@ -183,11 +205,14 @@ impl Model {
     /// [`Error::InvalidOption`].
     pub fn solver(&self, columns: usize) -> Result<Solver, Error> {
         let invalid = |reason| Err(Error::InvalidOption { reason });
-        if columns == 0 && !self.intercept {
+        if columns == 0 && !self.intercept && self.levels < 2 {
             return invalid("no columns and no constant: nothing to fit");
         }
         let valid = |lambda: f64| lambda.is_finite() && lambda >= 0.0;
         match self.penalty {
+            Penalty::ElasticNet { .. } | Penalty::Firth if self.levels > 0 => invalid(
+                "levels exclude the lasso and Firth's correction: give them columns of their own",
+            ),
             Penalty::Ridge(lambda) if !valid(lambda) => {
                 invalid("the ridge penalty must be finite and >= 0")
             }
@@ -271,9 +296,12 @@ pub struct Fit {
     coefficients: Vec<f64>,
     at: Point,
     /// By the basis.
-    bread: Symmetric,
-    robust: Symmetric,
-    clustered: Option<Symmetric>,
+    bread: BorderedForm,
+    robust: BorderedForm,
+    clustered: Option<BorderedForm>,
+    /// Of the columns in the levels: how the covariances are to be read.
+    #[serde(default)]
+    shares: Vec<Vec<Double>>,
     clusters: u64,
     rows: u64,
     used: u64,
@@ -308,16 +336,27 @@ impl Fit {
     fn check(&self) -> Result<(), String> {
         let columns = self.at.basis.centers.len();
         let width = columns + usize::from(self.intercept);
-        let with_errors = self.bread.order() != 0;
+        let with_errors = self.bread.inner.order() != 0;
+        let levels = self.at.coefficients.len().saturating_sub(width);
+        let of_levels = if with_errors { levels } else { 0 };
         let of_errors = if with_errors { width } else { 0 };
-        let order = |matrix: &Symmetric| matrix.checked_order().unwrap_or(usize::MAX);
+        let order = |matrix: &BorderedForm| {
+            if matrix.has_size(of_errors, of_levels) {
+                of_errors
+            } else {
+                usize::MAX
+            }
+        };
+        let shares = self.shares.iter().filter(|row| row.len() == width).count();
         let lengths = [
-            ("coefficients", self.coefficients.len(), width),
+            ("coefficients", self.coefficients.len(), width + levels),
+            ("shares", shares, of_levels),
+            ("all shares", self.shares.len(), of_levels),
             ("powers", self.at.basis.powers.len(), columns),
             (
                 "coefficients of the basis",
                 self.at.coefficients.len(),
-                width,
+                width + levels,
             ),
             ("bread", order(&self.bread), of_errors),
             ("robust", order(&self.robust), of_errors),
@@ -329,7 +368,7 @@ impl Fit {
             (
                 "bends",
                 self.bends.len(),
-                if with_errors { columns + 1 } else { 0 },
+                if with_errors { columns + 1 + levels } else { 0 },
             ),
         ];
         for (what, found, expected) in lengths {
@@ -360,14 +399,22 @@ impl Fit {
         scan: Scanned,
         steps: usize,
         at: &Point,
-        bread: Symmetric,
-        meat: &Symmetric,
+        factors: BorderedFactors,
+        meat: &Bordered,
         state: &State,
         places: Places,
-        indicators: &[usize],
+        report: Option<&Reported>,
+        weight: i32,
     ) -> Self {
         let sum = |index: usize| state.sums[index].to_f64();
-        let robust = meat.conjugate(&bread.rows());
+        let bread = factors.inverse();
+        let robust = factors.sandwich(meat, &bread);
+        let indicators = report.map_or(&[][..], |report| &report.indicators);
+        let first = places.first_level(report);
+        let bends_of_levels = (0..places.levels).map(|level| {
+            let place = places.level(true, level).bend;
+            state.of_level(first, place, weight).to_f64()
+        });
         let mut fit = Self {
             intercept: model.intercept,
             kind: model.weight_kind,
@@ -377,6 +424,7 @@ impl Fit {
             bread,
             robust,
             clustered: None,
+            shares: factors.shares,
             clusters: 0,
             rows: scan.rows,
             used: scan.used,
@@ -389,6 +437,7 @@ impl Fit {
             slope: sum(places.slopes()),
             bends: (0..=places.columns)
                 .map(|index| sum(places.slopes() + 1 + index))
+                .chain(bends_of_levels)
                 .collect(),
             changes: indicators
                 .iter()
@@ -426,15 +475,17 @@ impl Fit {
     }
 
     fn find_coefficients(&mut self) {
+        let (inner, of_levels) = self.at.coefficients.split_at(self.width());
         self.coefficients = self
             .raw_rows()
             .iter()
             .map(|row| {
-                let products = row.iter().zip(&self.at.coefficients);
+                let products = row.iter().zip(inner);
                 products
                     .fold(Double::ZERO, |sum, (a, b)| sum + *a * *b)
                     .to_f64()
             })
+            .chain(of_levels.iter().map(|x| x.to_f64()))
             .collect();
     }
 
@@ -457,11 +508,33 @@ impl Fit {
             }
         }
         let meat = Symmetric::from_lower(width, meat.iter().map(Double::of_sum).collect());
-        self.clustered = Some(meat.conjugate(&self.bread.rows()));
+        self.clustered = Some(BorderedForm {
+            inner: meat.conjugate(&self.bread.inner.rows()),
+            ..BorderedForm::default()
+        });
         self.clusters = state.clusters.len() as u64;
     }
 
-    /// From coefficients by the basis to those by the columns: a matrix, by its rows.
+    /// How many coefficients are not those of levels.
+    fn width(&self) -> usize {
+        self.at.basis.centers.len() + usize::from(self.intercept)
+    }
+
+    /// Each coefficient by the columns, of those by the basis.
+    fn combinations(&self) -> impl Iterator<Item = Combination> {
+        let width = self.width();
+        let inner = self.raw_rows().into_iter().map(|inner| Combination {
+            inner,
+            border: Vec::new(),
+        });
+        let levels = self.at.coefficients.len() - width;
+        inner.chain((0..levels).map(move |level| Combination {
+            inner: vec![Double::ZERO; width],
+            border: vec![(level, Double::ONE)],
+        }))
+    }
+
+    /// From coefficients by the basis to those by the columns, but the levels': a matrix, by its rows.
     fn raw_rows(&self) -> Vec<Vec<Double>> {
         let Basis { centers, powers } = &self.at.basis;
         let constant = usize::from(self.intercept);
@@ -479,7 +552,7 @@ impl Fit {
         rows
     }
 
-    /// The constant's first, if there is one, then one a column.
+    /// The constant's first, if there is one, then one a column, then one a level but the first.
     #[must_use]
     pub fn coefficients(&self) -> &[f64] {
         &self.coefficients
@@ -492,8 +565,8 @@ impl Fit {
     }
 
     /// By the basis, with its factor; none without clusters, or rows to spare.
-    fn of_basis(&self, covariance: Covariance) -> Option<(&Symmetric, f64)> {
-        if self.bread.order() == 0 {
+    fn of_basis(&self, covariance: Covariance) -> Option<(&BorderedForm, f64)> {
+        if self.bread.inner.order() == 0 {
             return None;
         }
         let count = self.observations();
@@ -520,10 +593,11 @@ impl Fit {
     ///
     /// Residuals are known to about e = 2^-52 of s(1 - s). By Cauchy and Schwarz the variance that such errors of
     /// w r make up, clustered or not, is at most e^2 (sum of w s(1 - s)) times the nonrobust one.
-    fn error_of(&self, matrix: &Symmetric, factor: f64, combination: Vec<Double>) -> f64 {
-        let rows = [combination];
-        let variance = matrix.conjugate(&rows).get(0, 0) * Double::new(factor);
-        let nonrobust = self.bread.conjugate(&rows).get(0, 0).to_f64();
+    fn error_of(&self, matrix: &BorderedForm, factor: f64, combination: Combination) -> f64 {
+        let of_bread = self.bread.reduce(combination.clone(), &self.shares);
+        let combination = matrix.reduce(combination, &self.shares);
+        let variance = matrix.between(&combination, &combination) * Double::new(factor);
+        let nonrobust = self.bread.between(&of_bread, &of_bread).to_f64();
         let noise = ROUNDING * ROUNDING * self.slope * nonrobust;
         if nonrobust > 0.0 && variance.to_f64() <= noise {
             return f64::NAN;
@@ -538,16 +612,19 @@ impl Fit {
     pub fn covariance(&self, covariance: Covariance) -> Option<Vec<f64>> {
         let (matrix, factor) = self.of_basis(covariance)?;
         let errors = self.standard_errors(covariance)?;
-        let rows = matrix.conjugate(&self.raw_rows()).rows();
-        let mut elements = Vec::with_capacity(rows.len() * rows.len());
-        for (row, left) in rows.iter().zip(&errors) {
-            elements.extend(row.iter().zip(&errors).map(|(x, right)| {
-                if left.is_nan() || right.is_nan() {
-                    f64::NAN
-                } else {
-                    (*x * Double::new(factor)).to_f64()
-                }
-            }));
+        let combinations = self.combinations();
+        let reduced: Vec<_> = combinations
+            .map(|of| matrix.reduce(of, &self.shares))
+            .collect();
+        let order = reduced.len();
+        let mut elements = vec![f64::NAN; order * order];
+        for row in (0..order).filter(|row| !errors[*row].is_nan()) {
+            for column in (0..=row).filter(|column| !errors[*column].is_nan()) {
+                let element = matrix.between(&reduced[row], &reduced[column]);
+                let element = (element * Double::new(factor)).to_f64();
+                elements[row * order + column] = element;
+                elements[column * order + row] = element;
+            }
         }
         Some(elements)
     }
@@ -558,8 +635,9 @@ impl Fit {
     #[must_use]
     pub fn standard_errors(&self, covariance: Covariance) -> Option<Vec<f64>> {
         let (matrix, factor) = self.of_basis(covariance)?;
-        let rows = self.raw_rows().into_iter();
-        let errors = rows.map(|row| self.error_of(matrix, factor, row));
+        let errors = self
+            .combinations()
+            .map(|row| self.error_of(matrix, factor, row));
         Some(errors.collect())
     }
 
@@ -569,9 +647,11 @@ impl Fit {
     pub fn marginal_effects(&self, covariance: Covariance) -> Option<Vec<Effect>> {
         let (matrix, factor) = self.of_basis(covariance)?;
         let constant = usize::from(self.intercept);
-        let powers = &self.at.basis.powers;
+        let powers = self.at.basis.powers.iter().copied();
+        let levels = self.coefficients.len() - self.width();
         let slope = Double::new(self.slope / self.weight);
-        let effects = powers.iter().enumerate().map(|(column, power)| {
+        let columns = powers.chain(std::iter::repeat_n(1.0, levels)).enumerate();
+        let effects = columns.map(|(column, power)| {
             let coefficient = self.coefficients[constant + column];
             // By the coefficients of the basis.
             let mut gradient: Vec<Double> = self.bends[1 - constant..]
@@ -579,13 +659,23 @@ impl Fit {
                 .map(|bend| Double::new(coefficient * (bend / self.weight)))
                 .collect();
             let own = &mut gradient[constant + column];
-            *own = *own + slope * Double::new(*power);
+            *own = *own + slope * Double::new(power);
+            let gradient = self.combination(gradient);
             Effect {
                 effect: coefficient * slope.to_f64(),
                 standard_error: self.error_of(matrix, factor, gradient),
             }
         });
         Some(effects.collect())
+    }
+
+    /// Of all coefficients of the basis.
+    fn combination(&self, mut all: Vec<Double>) -> Combination {
+        let border = all.split_off(self.width());
+        Combination {
+            inner: all,
+            border: border.into_iter().enumerate().collect(),
+        }
     }
 
     /// By how much the mean prediction rises if a column of nothing but 0 and 1 is 1 instead of 0 in every row. None for
@@ -601,7 +691,7 @@ impl Fit {
             .collect();
         Some(Effect {
             effect: change / self.weight,
-            standard_error: self.error_of(matrix, factor, slopes),
+            standard_error: self.error_of(matrix, factor, self.combination(slopes)),
         })
     }
 
@@ -614,8 +704,23 @@ impl Fit {
         features: &Features<'_, T>,
         offset: Option<&[T]>,
     ) -> Result<Vec<f64>, Error> {
+        self.logits_at_levels(features, None, offset)
+    }
+
+    /// The same with the [levels](Data::levels) of the rows.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits), and [`Error::Value`] for a level that the model has not.
+    pub fn logits_at_levels<T: Value>(
+        &self,
+        features: &Features<'_, T>,
+        levels: Option<&[u32]>,
+        offset: Option<&[T]>,
+    ) -> Result<Vec<f64>, Error> {
         let mut logits = Vec::with_capacity(features.row_count());
-        self.visit_rows(features, offset, &mut |logit, _| logits.push(logit))?;
+        self.visit_rows(features, levels, offset, &mut |logit, _, _| {
+            logits.push(logit)
+        })?;
         Ok(logits)
     }
 
@@ -629,12 +734,33 @@ impl Fit {
         offset: Option<&[T]>,
         covariance: Covariance,
     ) -> Result<Vec<Prediction>, Error> {
+        self.predict_at_levels(features, None, offset, covariance)
+    }
+
+    /// The same with the [levels](Data::levels) of the rows.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), and [`Error::Value`] for a level that the model has not.
+    pub fn predict_at_levels<T: Value>(
+        &self,
+        features: &Features<'_, T>,
+        levels: Option<&[u32]>,
+        offset: Option<&[T]>,
+        covariance: Covariance,
+    ) -> Result<Vec<Prediction>, Error> {
         let of_basis = self.of_basis(covariance);
         let mut predictions = Vec::with_capacity(features.row_count());
         let mut is_finite = true;
-        self.visit_rows(features, offset, &mut |logit, x| {
+        self.visit_rows(features, levels, offset, &mut |logit, x, level| {
             let standard_error = of_basis.map_or(f64::NAN, |(matrix, factor)| {
-                self.error_of(matrix, factor, x.to_vec())
+                let level = level
+                    .checked_sub(1)
+                    .map(|level| (level as usize, Double::ONE));
+                let combination = Combination {
+                    inner: x.to_vec(),
+                    border: level.into_iter().collect(),
+                };
+                self.error_of(matrix, factor, combination)
             });
             is_finite &= !standard_error.is_infinite();
             predictions.push(Prediction {
@@ -649,18 +775,22 @@ impl Fit {
         }
     }
 
-    /// Calls `visit` with each row's logit and its place in the basis.
+    /// Calls `visit` with each row's logit, its place in the basis, and its level.
     fn visit_rows<T: Value>(
         &self,
         features: &Features<'_, T>,
+        levels: Option<&[u32]>,
         offset: Option<&[T]>,
-        visit: &mut dyn FnMut(f64, &[Double]),
+        visit: &mut dyn FnMut(f64, &[Double], u32),
     ) -> Result<(), Error> {
         let Basis { centers, powers } = &self.at.basis;
         let rows = features.row_count();
+        let of_levels = &self.at.coefficients[self.width()..];
+        let rows_with_level = if of_levels.is_empty() { 0 } else { rows };
         for (argument, expected, found) in [
             ("columns", centers.len(), features.column_count()),
             ("offset", rows, offset.map_or(rows, <[T]>::len)),
+            ("levels", rows_with_level, levels.map_or(0, <[u32]>::len)),
         ] {
             if expected != found {
                 return Err(Error::LengthMismatch {
@@ -689,10 +819,22 @@ impl Fit {
             for (x, coefficient) in x.iter().zip(&self.at.coefficients) {
                 logit = logit + *x * *coefficient;
             }
+            let level = levels.map_or(0, |levels| levels[row]);
+            if level as usize > of_levels.len() {
+                return Err(Error::Value {
+                    of: Place::Level,
+                    row: row as u64,
+                    value: f64::from(level),
+                    expected: "a level of the model",
+                });
+            }
+            if let Some(coefficient) = of_level(level, of_levels) {
+                logit = logit + coefficient;
+            }
             if !logit.high.is_finite() {
                 return Err(Error::OutOfRange);
             }
-            visit(logit.to_f64(), &x);
+            visit(logit.to_f64(), &x, level);
         }
         Ok(())
     }

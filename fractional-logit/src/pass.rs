@@ -12,11 +12,13 @@ use soft_bce::{Backend, Bce, LossSum, linear};
 use crate::data::{Data, Value, WeightKind};
 use crate::error::{Error, OF_A_SIZE, Place};
 use crate::grid::GridWork;
-use crate::solve::{Double, two_product, two_sum};
+use crate::solve::{Double, two_product, two_sum, with_fma};
 
 /// Rows that are widened at a time.
 const BLOCK: usize = 256;
 const STATE_MAGIC: &[u8] = b"FLST\x01";
+/// Sums of levels are multiples of the largest weight times 2^-LEVEL_BITS; 2^36 rows have room.
+const LEVEL_BITS: i32 = 90;
 /// Scores of clusters are multiples of the largest of their column times 2^-SCORE_BITS; 2^36 rows have room.
 const SCORE_BITS: i32 = 90;
 
@@ -26,8 +28,12 @@ pub struct Task {
     /// Passes before this one.
     pub(crate) number: u32,
     pub(crate) columns: usize,
+    /// Of the category whose columns take no memory; 0 without one.
+    pub(crate) levels: u32,
     pub(crate) intercept: bool,
     pub(crate) kind: WeightKind,
+    /// No weight exceeds 2 to this power.
+    pub(crate) weight: i32,
     pub(crate) work: Work,
     /// Where vector code runs; the bits do not depend on it, and other machines choose for themselves.
     #[serde(skip)]
@@ -101,6 +107,8 @@ pub struct State {
     pub(crate) maxima: Vec<f64>,
     pub(crate) sums: Vec<LossSum>,
     pub(crate) grid: Vec<ColumnSum>,
+    /// Of levels: sums of what is large enough; the rest is at the end of the exact sums.
+    pub(crate) units: Vec<i128>,
     pub(crate) first_row: u64,
     pub(crate) clusters: BTreeMap<u64, Vec<i128>>,
 }
@@ -125,13 +133,19 @@ pub(crate) mod scan {
     pub(crate) const WEIGHT: usize = 0;
     pub(crate) const WEIGHTED_TARGET: usize = 1;
     pub(crate) const SUMS: usize = 2;
+    /// Then of each level: rows, targets above 0, and below 1; weight and weighted target.
+    pub(crate) const LEVEL_COUNTS: usize = 3;
+    pub(crate) const LEVEL_SUMS: usize = 2;
 }
 
 /// Places in the sums of moments.
 #[derive(Clone, Copy)]
 pub(crate) struct Places {
+    /// Of the columns that take memory, and the constant.
     pub(crate) width: usize,
     pub(crate) columns: usize,
+    /// Columns of the levels.
+    pub(crate) levels: usize,
 }
 
 impl Places {
@@ -165,12 +179,42 @@ impl Places {
         self.slopes() + 2 + self.columns
     }
 
-    pub(crate) fn length(self, report: Option<&Reported>) -> usize {
+    /// Where the sums of the levels start.
+    pub(crate) fn first_level(self, report: Option<&Reported>) -> usize {
         match report {
             Some(report) => self.changes() + report.indicators.len() * (1 + self.width),
             None => self.meat(),
         }
     }
+
+    /// Of the column of a level: the gradient, its element of the Hessian's diagonal, and those beside the columns; of a
+    /// report also the same of the meat, and the bend.
+    pub(crate) fn level(self, is_report: bool, level: usize) -> LevelPlaces {
+        let length = if is_report {
+            4 + 2 * self.columns
+        } else {
+            2 + self.columns
+        };
+        let start = level * length;
+        LevelPlaces {
+            gradient: start,
+            hessian: start + 1,
+            meat: start + 2 + self.columns,
+            bend: start + 3 + 2 * self.columns,
+        }
+    }
+
+    pub(crate) fn length(self, report: Option<&Reported>) -> usize {
+        self.first_level(report) + self.level(report.is_some(), self.levels).gradient
+    }
+}
+
+/// Hessian and meat: the diagonal, then beside each column.
+pub(crate) struct LevelPlaces {
+    pub(crate) gradient: usize,
+    pub(crate) hessian: usize,
+    pub(crate) meat: usize,
+    pub(crate) bend: usize,
 }
 
 pub(crate) const MEASURES: usize = 5;
@@ -180,10 +224,29 @@ impl Task {
         self.columns + usize::from(self.intercept)
     }
 
+    /// Columns of the levels: none for the first.
+    pub(crate) fn level_columns(&self) -> usize {
+        self.levels.saturating_sub(1) as usize
+    }
+
+    /// All coefficients: the constant's, then of the columns, then of the levels.
+    pub(crate) fn parameters(&self) -> usize {
+        self.width() + self.level_columns()
+    }
+
+    /// No term of the meat exceeds 2 to this power.
+    pub(crate) fn meat_exponent(&self) -> i32 {
+        match self.kind {
+            WeightKind::Frequency => self.weight,
+            WeightKind::Sampling | WeightKind::Analytic => 2 * self.weight,
+        }
+    }
+
     pub(crate) fn places(&self) -> Places {
         Places {
             width: self.width(),
             columns: self.columns,
+            levels: self.level_columns(),
         }
     }
 
@@ -210,15 +273,22 @@ impl Task {
     /// The state of no rows.
     #[must_use]
     pub fn start(&self) -> State {
-        let mut grid = Vec::new();
+        let (mut grid, mut units) = (Vec::new(), 0);
         let (counts, maxima, sums) = match &self.work {
-            Work::Scan => (scan::COUNTS, scan::EXPONENTS + self.columns, scan::SUMS),
+            Work::Scan => {
+                let levels = self.levels as usize;
+                (
+                    scan::COUNTS + levels * scan::LEVEL_COUNTS,
+                    scan::EXPONENTS + self.columns,
+                    scan::SUMS + levels * scan::LEVEL_SUMS,
+                )
+            }
             Work::Center => (self.columns, 2 * self.columns, 2 * self.columns),
-            Work::Moments(moments) => (
-                0,
-                1 + self.width(),
-                self.places().length(moments.report.as_ref()),
-            ),
+            Work::Moments(moments) => {
+                let (places, report) = (self.places(), moments.report.as_ref());
+                units = places.level(report.is_some(), places.levels).gradient;
+                (0, 1 + self.width(), places.length(report))
+            }
             Work::Grid(work) => {
                 grid = work.start(self.places());
                 let (counts, sums) = work.lengths();
@@ -233,6 +303,7 @@ impl Task {
             maxima: vec![f64::NEG_INFINITY; maxima],
             sums: vec![LossSum::new(); sums],
             grid,
+            units: vec![0; units],
             first_row: u64::MAX,
             clusters: BTreeMap::new(),
         }
@@ -257,17 +328,22 @@ impl Task {
                 found: data.features.column_count(),
             });
         }
+        if data.levels.is_some() != (self.levels > 0) && data.row_count() > 0 {
+            return Err(Error::InvalidOption {
+                reason: "the rows have levels and Model::levels is 0, or the other way round",
+            });
+        }
         let mut state = self.start();
         if let Work::Grid(work) = &self.work {
             work.evaluate(self, data, &mut state)?;
             return Ok(state);
         }
-        if self.work.is_scan() && scan_at_once(data, &mut state) {
+        if self.work.is_scan() && self.levels == 0 && scan_at_once(data, &mut state) {
             return Ok(state);
         }
         let mut block = Block::default();
         for start in (0..data.row_count()).step_by(BLOCK) {
-            block.read(&data.part(start..start + BLOCK))?;
+            block.read(&data.part(start..start + BLOCK), self.levels)?;
             match &self.work {
                 Work::Scan => block.scan(data, &mut state),
                 Work::Grid(_) => {}
@@ -308,6 +384,9 @@ impl State {
         for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
             sum.merge(other);
         }
+        for (units, other) in self.units.iter_mut().zip(&other.units) {
+            *units += other;
+        }
         self.first_row = self.first_row.min(other.first_row);
         for (cluster, scores) in &other.clusters {
             let to = self
@@ -334,6 +413,7 @@ impl State {
         bytes.extend(self.maxima.iter().flat_map(|x| x.to_le_bytes()));
         bytes.extend(self.sums.iter().flat_map(LossSum::to_bytes));
         bytes.extend(self.grid.iter().flat_map(ColumnSum::to_bytes));
+        bytes.extend(self.units.iter().flat_map(|x| x.to_le_bytes()));
         for (cluster, scores) in &self.clusters {
             bytes.extend(cluster.to_le_bytes());
             bytes.extend(scores.iter().flat_map(|x| x.to_le_bytes()));
@@ -351,20 +431,21 @@ impl State {
         })
     }
 
-    fn lengths(&self) -> [usize; 6] {
+    fn lengths(&self) -> [usize; 7] {
         let scores = self.clusters.values().next().map_or(0, Vec::len);
-        let [counts, maxima, sums, grid] = self.shape();
-        [counts, maxima, sums, grid, self.clusters.len(), scores]
+        let [counts, maxima, sums, grid, units] = self.shape();
+        let clusters = self.clusters.len();
+        [counts, maxima, sums, grid, units, clusters, scores]
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(STATE_MAGIC)?;
         let number = u32::from_le_bytes(take(&mut rest)?);
-        let mut lengths = [0; 6];
+        let mut lengths = [0; 7];
         for length in &mut lengths {
             *length = usize::try_from(u64::from_le_bytes(take(&mut rest)?)).ok()?;
         }
-        let [counts, maxima, sums, grid, clusters, scores] = lengths;
+        let [counts, maxima, sums, grid, units, clusters, scores] = lengths;
         let first_row = u64::from_le_bytes(take(&mut rest)?);
         let counts = list(counts, &mut rest, u64::from_le_bytes)?;
         let maxima = list(maxima, &mut rest, f64::from_le_bytes)?;
@@ -374,6 +455,7 @@ impl State {
         let grid = list(grid, &mut rest, |of: [u8; ColumnSum::BYTES]| {
             ColumnSum::from_bytes(&of).ok()
         })?;
+        let units = list(units, &mut rest, i128::from_le_bytes)?;
         let mut of_clusters = BTreeMap::new();
         for _ in 0..clusters {
             let cluster = u64::from_le_bytes(take(&mut rest)?);
@@ -386,6 +468,7 @@ impl State {
             maxima,
             sums: sums.into_iter().collect::<Option<_>>()?,
             grid: grid.into_iter().collect::<Option<_>>()?,
+            units,
             first_row,
             clusters: of_clusters,
         })
@@ -396,9 +479,19 @@ impl State {
         (self.number, self.shape()) == (start.number, start.shape())
     }
 
-    fn shape(&self) -> [usize; 4] {
+    fn shape(&self) -> [usize; 5] {
         let (counts, maxima) = (self.counts.len(), self.maxima.len());
-        [counts, maxima, self.sums.len(), self.grid.len()]
+        let (sums, grid) = (self.sums.len(), self.grid.len());
+        [counts, maxima, sums, grid, self.units.len()]
+    }
+
+    /// A sum of levels: of `place` among them, the first at `first` of the exact sums; terms are at most 2^exponent.
+    pub(crate) fn of_level(&self, first: usize, place: usize, exponent: i32) -> Double {
+        let sum = Double::of_integer(self.units[place], exponent - LEVEL_BITS);
+        match &self.sums[first + place] {
+            rest if rest.count() == 0 => sum,
+            rest => sum + Double::of_sum(rest),
+        }
     }
 
     fn see(&mut self, at: usize, value: f64) {
@@ -504,6 +597,7 @@ struct Block {
     weights: Vec<f64>,
     offset: Vec<f64>,
     clusters: Vec<u64>,
+    levels: Vec<u32>,
     /// Column after column.
     columns: Vec<Vec<f64>>,
     logits: Vec<f64>,
@@ -517,12 +611,13 @@ struct Block {
 impl Block {
     /// # Errors
     /// [`Error::Value`] for the first row with something that cannot be used.
-    fn read<T: Value>(&mut self, data: &Data<'_, T>) -> Result<(), Error> {
+    fn read<T: Value>(&mut self, data: &Data<'_, T>, levels: u32) -> Result<(), Error> {
         self.rows.clear();
         self.targets.clear();
         self.weights.clear();
         self.offset.clear();
         self.clusters.clear();
+        self.levels.clear();
         let columns = data.features.column_count();
         self.columns.resize(columns, Vec::new());
         self.columns.iter_mut().for_each(Vec::clear);
@@ -574,6 +669,16 @@ impl Block {
             if let Some(clusters) = data.clusters {
                 self.clusters.push(clusters[row]);
             }
+            if let Some(of_rows) = data.levels {
+                if of_rows[row] >= levels {
+                    return wrong(
+                        Place::Level,
+                        f64::from(of_rows[row]),
+                        "below the number of levels",
+                    );
+                }
+                self.levels.push(of_rows[row]);
+            }
             for (column, to) in self.columns.iter_mut().enumerate() {
                 let x: f64 = data.features.get(row, column).map_or(f64::NAN, T::into);
                 if !x.is_finite() {
@@ -591,6 +696,9 @@ impl Block {
     fn scan<T: Value>(&self, data: &Data<'_, T>, state: &mut State) {
         let used = self.rows.len() as u64;
         state.counts[scan::AWKWARD] = 1;
+        for weight in &self.weights {
+            state.see(scan::GREATEST, *weight);
+        }
         state.counts[scan::USED] += used;
         state.counts[scan::ROWS] = data.row_count() as u64;
         if data.clusters.is_some() {
@@ -606,6 +714,16 @@ impl Block {
             let (high, low) = two_product(*weight, *target);
             state.sums[scan::WEIGHTED_TARGET].add(high);
             state.sums[scan::WEIGHTED_TARGET].add(low);
+        }
+        for (row, level) in self.levels.iter().enumerate() {
+            let (target, weight) = (self.targets[row], self.weights[row]);
+            let counts = scan::COUNTS + *level as usize * scan::LEVEL_COUNTS;
+            state.counts[counts] += 1;
+            state.counts[counts + 1] += u64::from(target > 0.0);
+            state.counts[counts + 2] += u64::from(target < 1.0);
+            let sums = scan::SUMS + *level as usize * scan::LEVEL_SUMS;
+            state.sums[sums].add(weight);
+            state.sums[sums + 1].add(weight * target);
         }
     }
 
@@ -639,6 +757,7 @@ impl Block {
     /// The logits, correctly rounded but for 2^-100 of the largest product.
     fn logits(&mut self, coefficients: &[Double], intercept: bool) -> Result<(), Error> {
         let (constant, coefficients) = coefficients.split_at(usize::from(intercept));
+        let (coefficients, of_levels) = coefficients.split_at(self.columns.len());
         let constant = constant.first().copied().unwrap_or(Double::ZERO);
         self.high.clear();
         self.low.clear();
@@ -647,12 +766,24 @@ impl Block {
             self.high.push(high);
             self.low.push(low + constant.low);
         }
-        for (x, coefficient) in self.columns.iter().zip(coefficients) {
-            for ((x, high), low) in x.iter().zip(&mut self.high).zip(&mut self.low) {
-                let (product, error) = two_product(*x, coefficient.high);
-                let (sum, rest) = two_sum(*high, product);
-                *high = sum;
-                *low += rest + (error + x * coefficient.low);
+        with_fma(
+            #[inline(always)]
+            || {
+                for (x, coefficient) in self.columns.iter().zip(coefficients) {
+                    for ((x, high), low) in x.iter().zip(&mut self.high).zip(&mut self.low) {
+                        let (product, error) = two_product(*x, coefficient.high);
+                        let (sum, rest) = two_sum(*high, product);
+                        *high = sum;
+                        *low += rest + (error + x * coefficient.low);
+                    }
+                }
+            },
+        );
+        for (row, level) in self.levels.iter().enumerate() {
+            if let Some(coefficient) = of_level(*level, of_levels) {
+                let (sum, rest) = two_sum(self.high[row], coefficient.high);
+                self.high[row] = sum;
+                self.low[row] += rest + coefficient.low;
             }
         }
         self.logits.clear();
@@ -695,13 +826,10 @@ impl Block {
         let weighted = Bce::new().weights(&self.weights);
         weighted.accumulate(&self.logits, &self.targets, &mut state.sums[Places::LOSS])?;
         if !moments.step.is_empty() {
-            state.see(
-                0,
-                largest_move(&self.columns, &moments.step, self.rows.len()),
-            );
+            state.see(0, self.largest_move(&moments.step));
         }
         if let Some(report) = &moments.report {
-            self.report(places, report, state)?;
+            self.report(places, report, task.weight, state)?;
             self.changes(places, &moments.at, &report.indicators, state)?;
         }
         // From here on with the weights.
@@ -725,10 +853,26 @@ impl Block {
                 &self.gradient,
                 &self.columns[index],
                 &mut state.sums[Places::GRADIENT + index],
-                &mut self.factors,
+                [&mut self.high, &mut self.low],
             );
         }
         self.add_gram(places.hessian(), false, state);
+        let is_report = moments.report.is_some();
+        let first = places.first_level(moments.report.as_ref());
+        let mut to = LevelSums::new(state, first, task.weight);
+        with_fma(
+            #[inline(always)]
+            || {
+                for (row, level) in self.levels.iter().enumerate() {
+                    if let Some(level) = (*level as usize).checked_sub(1) {
+                        let places = places.level(is_report, level);
+                        to.add(places.gradient, self.gradient[row], 0.0);
+                        let factor = self.hessian[row];
+                        self.add_border(row, task.intercept, factor, places.hessian, &mut to);
+                    }
+                }
+            },
+        );
         if moments.report.is_some() {
             // Sampling: (w r)^2. A row that counts w times: w r^2.
             for (factor, weight) in self.gradient.iter_mut().zip(&self.weights) {
@@ -738,6 +882,19 @@ impl Block {
                 };
             }
             self.add_gram(places.meat(), true, state);
+            let mut to = LevelSums::new(state, first, task.meat_exponent());
+            with_fma(
+                #[inline(always)]
+                || {
+                    for (row, level) in self.levels.iter().enumerate() {
+                        if let Some(level) = (*level as usize).checked_sub(1) {
+                            let start = places.level(is_report, level).meat;
+                            let factor = self.gradient[row];
+                            self.add_border(row, task.intercept, factor, start, &mut to);
+                        }
+                    }
+                },
+            );
         }
         if task.intercept {
             self.columns.remove(0);
@@ -750,6 +907,7 @@ impl Block {
         &mut self,
         places: Places,
         report: &Reported,
+        weight: i32,
         state: &mut State,
     ) -> Result<(), Error> {
         let measures = places.measures();
@@ -761,21 +919,37 @@ impl Block {
         soft_bce::sigmoid(&self.logits, &mut predictions)?;
         let slopes = places.slopes();
         let has_constant = places.width - places.columns;
+        let mut terms: [Vec<f64>; 5] = std::array::from_fn(|_| Vec::with_capacity(BLOCK));
         for (row, prediction) in predictions.into_iter().enumerate() {
             let (w, r, h) = (self.weights[row], self.gradient[row], self.hessian[row]);
-            if r != 0.0 {
-                state.sums[measures + 2].add(w * (r / h * r));
-            }
-            state.sums[measures + 3].add(w * (r * r));
-            state.sums[measures + 4].add(w * prediction);
-            state.sums[slopes].add(w * h);
+            let pearson = if r == 0.0 { 0.0 } else { w * (r / h * r) };
             // 1 - 2s, which is exact near 0.
             let bend = w * h * (-2.0 * (prediction - 0.5));
-            state.sums[slopes + 1].add(bend);
-            let columns = self.columns[has_constant..].iter();
-            for (column, sum) in columns.zip(&mut state.sums[slopes + 2..]) {
-                sum.add(bend * column[row]);
+            let of_row = [pearson, w * (r * r), w * prediction, w * h, bend];
+            for (terms, term) in terms.iter_mut().zip(of_row) {
+                terms.push(term);
             }
+        }
+        let [.., bends] = &terms;
+        for (column, sum) in self.columns[has_constant..]
+            .iter()
+            .zip(&mut state.sums[slopes + 2..])
+        {
+            self.factors.clear();
+            let products = column.iter().zip(bends).map(|(x, bend)| bend * x);
+            self.factors.extend(products);
+            sum.add_slice(&self.factors);
+        }
+        let first = places.first_level(Some(report));
+        let mut to = LevelSums::new(state, first, weight);
+        for (level, bend) in self.levels.iter().zip(bends) {
+            if let Some(level) = (*level as usize).checked_sub(1) {
+                to.add(places.level(true, level).bend, *bend, 0.0);
+            }
+        }
+        let of_terms = (measures + 2..measures + 5).chain(slopes..slopes + 2);
+        for (terms, place) in terms.iter().zip(of_terms) {
+            state.sums[place].add_slice(terms);
         }
         Ok(())
     }
@@ -848,16 +1022,56 @@ impl Block {
         let mut sums = state.sums[start..].iter_mut();
         for (index, left) in self.columns.iter().enumerate() {
             for (right, sum) in self.columns[..=index].iter().zip(&mut sums) {
-                for row in 0..rows {
-                    let (product, error) = two_product(left[row], right[row]);
-                    let (high, low) = two_product(product, factors[row]);
-                    self.high[row] = high;
-                    self.low[row] = low + error * factors[row];
-                }
+                let (high, low) = (&mut self.high[..rows], &mut self.low[..rows]);
+                let (left, right, factors) = (&left[..rows], &right[..rows], &factors[..rows]);
+                with_fma(
+                    #[inline(always)]
+                    || {
+                        for row in 0..rows {
+                            let (product, error) = two_product(left[row], right[row]);
+                            let rest;
+                            (high[row], rest) = two_product(product, factors[row]);
+                            low[row] = rest + error * factors[row];
+                        }
+                    },
+                );
                 sum.add_slice(&self.high);
                 sum.add_slice(&self.low);
             }
         }
+    }
+
+    /// Adds a row's factor, and its products with the columns, to what belongs to its level from `start` on.
+    #[inline(always)]
+    fn add_border(
+        &self,
+        row: usize,
+        has_constant: bool,
+        factor: f64,
+        start: usize,
+        to: &mut LevelSums<'_>,
+    ) {
+        to.add(start, factor, 0.0);
+        let columns = &self.columns[usize::from(has_constant)..];
+        for (column, place) in columns.iter().zip(start + 1..) {
+            let (product, error) = two_product(factor, column[row]);
+            to.add(place, product, error);
+        }
+    }
+
+    /// By how much a step moves the logit of a row.
+    fn move_of(&self, step: &[f64], row: usize) -> f64 {
+        let (of_columns, of_levels) = step.split_at(self.columns.len());
+        let products = self.columns.iter().zip(of_columns);
+        let of_columns: f64 = products.map(|(column, change)| column[row] * change).sum();
+        let level = self.levels.get(row).copied().unwrap_or(0);
+        of_level(level, of_levels).map_or(of_columns, |change| of_columns + change)
+    }
+
+    fn largest_move(&self, step: &[f64]) -> f64 {
+        (0..self.rows.len())
+            .map(|row| self.move_of(step, row).abs())
+            .fold(0.0, f64::max)
     }
 
     fn clusters(
@@ -897,7 +1111,7 @@ impl Block {
             self.columns.insert(0, vec![1.0; self.rows.len()]);
         }
         for row in 0..self.rows.len() {
-            let change = move_of(&self.columns, direction, row);
+            let change = self.move_of(direction, row);
             let target = self.targets[row];
             state.see(0, change.abs());
             if change.abs() > noise {
@@ -928,6 +1142,7 @@ pub(crate) fn power(exponent: i32) -> f64 {
 }
 
 /// Rounded to multiples of 2^unit, half away from 0.
+#[inline(always)]
 fn to_units(value: f64, unit: i32) -> i128 {
     let bits = value.abs().to_bits();
     let biased = (bits >> 52) as i32;
@@ -942,23 +1157,55 @@ fn to_units(value: f64, unit: i32) -> i128 {
 }
 
 /// Adds the products, exactly.
-fn add_products(left: &[f64], right: &[f64], sum: &mut LossSum, errors: &mut Vec<f64>) {
-    errors.clear();
-    for (left, right) in left.iter().zip(right) {
-        let (product, error) = two_product(*left, *right);
-        sum.add(product);
-        errors.push(error);
+fn add_products(left: &[f64], right: &[f64], sum: &mut LossSum, [high, low]: [&mut Vec<f64>; 2]) {
+    high.resize(left.len(), 0.0);
+    low.resize(left.len(), 0.0);
+    with_fma(
+        #[inline(always)]
+        || {
+            let products = left.iter().zip(right).zip(&mut *high).zip(&mut *low);
+            for (((left, right), high), low) in products {
+                (*high, *low) = two_product(*left, *right);
+            }
+        },
+    );
+    sum.add_slice(high);
+    sum.add_slice(low);
+}
+
+/// Where terms of levels go. A term is a function of its row alone, and nothing rounds but the last places of the error
+/// of a product: the sums have no order, and hold all digits of terms however small.
+struct LevelSums<'a> {
+    units: &'a mut [i128],
+    rest: &'a mut [LossSum],
+    /// Of the units.
+    exponent: i32,
+}
+
+impl<'a> LevelSums<'a> {
+    /// Terms are at most 2^exponent.
+    fn new(state: &'a mut State, first: usize, exponent: i32) -> Self {
+        Self {
+            units: &mut state.units,
+            rest: &mut state.sums[first..],
+            exponent: exponent - LEVEL_BITS,
+        }
     }
-    sum.add_slice(errors);
+
+    #[inline(always)]
+    fn add(&mut self, place: usize, value: f64, error: f64) {
+        let shift = (value.abs().to_bits() >> 52) as i32 - 1075 - self.exponent;
+        if (0..LEVEL_BITS - 50).contains(&shift) {
+            let units = to_units(value, self.exponent);
+            self.units[place] += units + to_units(error, self.exponent);
+        } else if value != 0.0 {
+            self.rest[place].add(value);
+            self.rest[place].add(error);
+        }
+    }
 }
 
-fn move_of(columns: &[Vec<f64>], direction: &[f64], row: usize) -> f64 {
-    let products = columns.iter().zip(direction);
-    products.map(|(column, change)| column[row] * change).sum()
-}
-
-fn largest_move(columns: &[Vec<f64>], direction: &[f64], rows: usize) -> f64 {
-    (0..rows)
-        .map(|row| move_of(columns, direction, row).abs())
-        .fold(0.0, f64::max)
+/// What belongs to a level, of what belongs to all but the first.
+pub(crate) fn of_level<X: Copy>(level: u32, of_levels: &[X]) -> Option<X> {
+    of_levels.get((level as usize).checked_sub(1)?).copied()
 }

@@ -21,7 +21,26 @@ pub struct Double {
     pub(crate) low: f64,
 }
 
+/// Runs loops of products with the CPU's fused multiply-add, where it has one. `mul_add` is a call into the C library
+/// otherwise, ten times as slow, with the same bits.
+#[inline(always)]
+pub(crate) fn with_fma<R>(run: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn on_fma<R>(run: impl FnOnce() -> R) -> R {
+            run()
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the CPU has both features.
+            return unsafe { on_fma(run) };
+        }
+    }
+    run()
+}
+
 /// a + b = sum + error, exactly.
+#[inline(always)]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let of_b = sum - a;
@@ -38,6 +57,7 @@ fn fast_two_sum(a: f64, b: f64) -> Double {
 }
 
 /// a b = product + error, exactly unless it underflows.
+#[inline(always)]
 pub(crate) fn two_product(a: f64, b: f64) -> (f64, f64) {
     let product = a * b;
     (product, a.mul_add(b, -product))
@@ -252,12 +272,211 @@ pub(crate) struct Factors {
 pub(crate) struct Singular {
     pub(crate) row: usize,
     pub(crate) shares: Vec<f64>,
+    /// The shares of the columns of levels.
+    pub(crate) of_levels: Vec<f64>,
+}
+
+/// A symmetric matrix whose last rows and columns have nothing but zeros where they meet, and a diagonal: columns of
+/// which no row has more than one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bordered {
+    pub(crate) inner: Symmetric,
+    /// Of each of the last rows: what stands left of the zeros.
+    pub(crate) cross: Vec<Vec<Double>>,
+    pub(crate) diagonal: Vec<Double>,
+}
+
+/// Of a bordered matrix [A B'; B D]: the factors of A - B' D^-1 B, and what leads there.
+#[derive(Clone, Debug)]
+pub(crate) struct BorderedFactors {
+    pub(crate) factors: Factors,
+    /// D^-1 B.
+    pub(crate) shares: Vec<Vec<Double>>,
+    pub(crate) diagonal: Vec<Double>,
+}
+
+impl Bordered {
+    /// # Errors
+    /// [`Singular`], as [`Factors::new`].
+    pub(crate) fn factors(self, least: f64) -> Result<BorderedFactors, Singular> {
+        let mut inner = self.inner.clone();
+        let mut shares = self.cross;
+        for (row, pivot) in shares.iter_mut().zip(&self.diagonal) {
+            let of_row = row.clone();
+            row.iter_mut().for_each(|x| *x = *x / *pivot);
+            for (index, left) in row.iter().enumerate() {
+                for (other, right) in of_row.iter().enumerate().take(index + 1) {
+                    inner.add(index, other, -(*left * *right));
+                }
+            }
+        }
+        let factors = Factors::reduced(&inner, &self.inner, least);
+        let factors = factors.map_err(|mut singular| {
+            let of_level = |row: &Vec<Double>| {
+                let others = singular.shares.iter().zip(row);
+                let others: f64 = others.map(|(share, x)| share * x.to_f64()).sum();
+                row[singular.row].to_f64() - others
+            };
+            singular.of_levels = shares.iter().map(of_level).collect();
+            singular
+        })?;
+        Ok(BorderedFactors {
+            factors,
+            shares,
+            diagonal: self.diagonal,
+        })
+    }
+}
+
+impl BorderedFactors {
+    pub(crate) fn solve(&self, right: &[Double]) -> Vec<Double> {
+        let (inner, of_border) = right.split_at(self.factors.order);
+        let mut inner = inner.to_vec();
+        for (row, right) in self.shares.iter().zip(of_border) {
+            for (x, share) in inner.iter_mut().zip(row) {
+                *x = *x - *share * *right;
+            }
+        }
+        let mut solution = self.factors.solve(&inner);
+        for (index, right) in of_border.iter().enumerate() {
+            let shares = self.shares[index].iter().copied();
+            let others = dot(shares.zip(solution[..self.factors.order].iter().copied()));
+            solution.push(*right / self.diagonal[index] - others);
+        }
+        solution
+    }
+
+    /// The covariance A^-1, A = what was factored.
+    pub(crate) fn inverse(&self) -> BorderedForm {
+        BorderedForm {
+            inner: self.factors.inverse(),
+            cross: Vec::new(),
+            diagonal: self.diagonal.iter().map(|x| Double::ONE / *x).collect(),
+        }
+    }
+
+    /// A^-1 M A^-1.
+    pub(crate) fn sandwich(&self, meat: &Bordered, bread: &BorderedForm) -> BorderedForm {
+        let mut inner = meat.inner.clone();
+        let rows = bread.inner.rows();
+        let (mut cross, mut diagonal) = (Vec::new(), Vec::new());
+        for (index, shares) in self.shares.iter().enumerate() {
+            let (of_meat, own) = (&meat.cross[index], meat.diagonal[index]);
+            // Less what the shares explain.
+            let rest: Vec<Double> = of_meat
+                .iter()
+                .zip(shares)
+                .map(|(x, share)| *x - *share * own)
+                .collect();
+            for row in 0..inner.order {
+                for column in 0..=row {
+                    let product = shares[row] * rest[column] + of_meat[row] * shares[column];
+                    inner.add(row, column, -product);
+                }
+            }
+            let inverse = bread.diagonal[index];
+            let products = rows
+                .iter()
+                .map(|row| dot(row.iter().copied().zip(rest.iter().copied())) * inverse);
+            cross.push(products.collect());
+            diagonal.push(own * inverse * inverse);
+        }
+        BorderedForm {
+            inner: inner.conjugate(&rows),
+            cross,
+            diagonal,
+        }
+    }
+}
+
+/// A covariance T P T' + T Q' + Q T' + D, where T = [1; -shares]: P `inner`, Q `cross` below zeros, or none, D `diagonal` below
+/// zeros. So are the inverse of a bordered matrix, and the sandwich of another one between two of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct BorderedForm {
+    #[serde(flatten)]
+    pub(crate) inner: Symmetric,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cross: Vec<Vec<Double>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) diagonal: Vec<Double>,
+}
+
+/// A combination of coefficients: of all of the inner ones, and of some of the last.
+#[derive(Clone, Debug)]
+pub(crate) struct Combination {
+    pub(crate) inner: Vec<Double>,
+    pub(crate) border: Vec<(usize, Double)>,
+}
+
+/// A combination as a covariance takes it.
+pub(crate) struct Reduced {
+    /// By the inner coefficients alone.
+    inner: Vec<Double>,
+    /// The covariance's `inner` times it.
+    product: Vec<Double>,
+    cross: Vec<Double>,
+    border: Vec<(usize, Double)>,
+}
+
+impl BorderedForm {
+    pub(crate) fn reduce(&self, of: Combination, shares: &[Vec<Double>]) -> Reduced {
+        let mut inner = of.inner;
+        let mut cross = vec![Double::ZERO; inner.len()];
+        for (index, factor) in &of.border {
+            for (x, share) in inner.iter_mut().zip(&shares[*index]) {
+                *x = *x - *share * *factor;
+            }
+            if let Some(row) = self.cross.get(*index) {
+                for (x, element) in cross.iter_mut().zip(row) {
+                    *x = *x + *element * *factor;
+                }
+            }
+        }
+        Reduced {
+            product: self.inner.multiply(&inner),
+            inner,
+            cross,
+            border: of.border,
+        }
+    }
+
+    /// The covariance of two combinations.
+    pub(crate) fn between(&self, left: &Reduced, right: &Reduced) -> Double {
+        let pairs = |a: &[Double], b: &[Double]| dot(a.iter().copied().zip(b.iter().copied()));
+        let mut sum = pairs(&left.product, &right.inner);
+        if left.border.is_empty() && right.border.is_empty() {
+            return sum;
+        }
+        sum = sum + (pairs(&left.inner, &right.cross) + pairs(&right.inner, &left.cross));
+        // Both are in order.
+        let mut others = right.border.iter().peekable();
+        for (index, factor) in &left.border {
+            while others.next_if(|other| other.0 < *index).is_some() {}
+            if let Some(other) = others.next_if(|other| other.0 == *index) {
+                sum = sum + self.diagonal[*index] * *factor * other.1;
+            }
+        }
+        sum
+    }
+
+    /// Whether so many inner and last rows are there: a form that was read may lack some.
+    pub(crate) fn has_size(&self, inner: usize, border: usize) -> bool {
+        self.inner.checked_order() == Some(inner)
+            && (self.cross.is_empty() || self.cross.len() == border)
+            && self.cross.iter().all(|row| row.len() == inner)
+            && self.diagonal.len() == border
+    }
 }
 
 impl Factors {
     /// # Errors
     /// [`Singular`] unless every pivot exceeds `least` times the diagonal element.
     pub(crate) fn new(matrix: &Symmetric, least: f64) -> Result<Self, Singular> {
+        Self::reduced(matrix, matrix, least)
+    }
+
+    /// The same of what an elimination has left of another matrix, with whose diagonal pivots are compared.
+    fn reduced(matrix: &Symmetric, before: &Symmetric, least: f64) -> Result<Self, Singular> {
         let order = matrix.order;
         let mut lower = matrix.lower.clone();
         let mut scaled = vec![Double::ZERO; order];
@@ -275,13 +494,14 @@ impl Factors {
                 pivot = pivot - factor * scaled[column];
                 lower[start + column] = factor;
             }
-            let diagonal = lower[start + row].high;
+            let diagonal = before.get(row, row).high;
             if !(pivot.high > least * diagonal && pivot.high > 0.0 && pivot.high.is_finite()) {
                 let solved = Self { order: row, lower };
                 let shares = solved.backward((0..row).map(|k| solved.lower[start + k]).collect());
                 return Err(Singular {
                     row,
                     shares: shares.into_iter().map(Double::to_f64).collect(),
+                    of_levels: Vec::new(),
                 });
             }
             lower[start + row] = pivot;

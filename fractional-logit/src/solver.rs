@@ -4,9 +4,11 @@ use crate::data::WeightKind;
 use crate::error::Error;
 use crate::grid::{Grid, GridSums, GridWork};
 use crate::model::{Fit, Model, Penalty};
-use crate::pass::{Basis, Moments, Places, Point, Reported, State, Task, Work, power, scan};
+use crate::pass::{
+    Basis, LevelPlaces, Moments, Places, Point, Reported, State, Task, Work, power, scan,
+};
 use crate::penalty;
-use crate::solve::{Double, Factors, Singular, Symmetric};
+use crate::solve::{Bordered, Double, Factors, Singular, Symmetric};
 
 /// Newton takes about 7 steps where there is an optimum, and one for each unit of the logit where it is far away.
 const MOST_STEPS: usize = 1000;
@@ -77,6 +79,8 @@ pub struct Solver {
     phase: Phase,
     report: Option<Box<Fit>>,
     indicators: Vec<usize>,
+    /// The mean target of each level.
+    level_means: Vec<f64>,
     /// Where there are many rows.
     many: Option<Many>,
     /// The Hessian where Firth's gradient is asked for.
@@ -150,8 +154,10 @@ impl Solver {
             task: Task {
                 number: 0,
                 columns,
+                levels: model.levels,
                 intercept: model.intercept,
                 kind: model.weight_kind,
+                weight: 0,
                 work: Work::Scan,
                 backend: model.backend,
             },
@@ -165,6 +171,7 @@ impl Solver {
             report: None,
             hessian: None,
             indicators: Vec::new(),
+            level_means: Vec::new(),
             many: None,
         }
     }
@@ -229,7 +236,7 @@ impl Solver {
 
     fn scanned(&mut self, state: &State) -> Result<(), Error> {
         let used = state.counts[scan::USED];
-        let needed = (self.task.width() as u64).max(1);
+        let needed = (self.task.parameters() as u64).max(1);
         let penalised = self.model.penalty != Penalty::None;
         if used == 0 || (used < needed && !penalised) {
             return Err(Error::TooFewRows { rows: used, needed });
@@ -238,6 +245,11 @@ impl Solver {
         if clustered != 0 && clustered != used {
             return Err(Error::InvalidOption {
                 reason: "some parts of the data have clusters, and others not",
+            });
+        }
+        if clustered != 0 && self.task.levels > 0 {
+            return Err(Error::InvalidOption {
+                reason: "levels and clusters exclude each other: give the levels columns of their own",
             });
         }
         let unbounded = self.model.penalty != Penalty::Firth && self.model.intercept;
@@ -255,9 +267,43 @@ impl Solver {
             clustered: clustered != 0,
             with_offset: state.counts[scan::WITH_OFFSET] != 0,
         });
+        self.task.weight = ceiling(state.maxima[scan::GREATEST].max(f64::MIN_POSITIVE));
+        self.scan_levels(state)?;
         match self.grid_of(state) {
             Some(grid) => self.start_many(grid),
             None => self.ask_for_centers(),
+        }
+        Ok(())
+    }
+
+    /// Refuses levels that have no coefficient.
+    fn scan_levels(&mut self, state: &State) -> Result<(), Error> {
+        let of_rows = self.scanned_rows();
+        let average = of_rows.weight / of_rows.used as f64;
+        for level in 0..self.task.levels {
+            let counts = scan::COUNTS + level as usize * scan::LEVEL_COUNTS;
+            let [rows, above, below] = [0, 1, 2].map(|of| state.counts[counts + of]);
+            if level == 0 && !self.model.intercept {
+                self.level_means.push(0.5);
+                continue;
+            }
+            if rows == 0 {
+                return Err(Error::EmptyLevel { level });
+            }
+            for (count, target) in [(above, 0.0), (below, 1.0)] {
+                if count == 0 && self.model.penalty == Penalty::None {
+                    return Err(Error::LevelSeparated {
+                        level,
+                        target,
+                        rows,
+                    });
+                }
+            }
+            let sums = scan::SUMS + level as usize * scan::LEVEL_SUMS;
+            let [weight, targets] = [0, 1].map(|of| state.sums[sums + of].to_f64());
+            // With one row more, of the mean: the start of a few rows is not extreme.
+            let mean = (targets + average * of_rows.mean) / (weight + average);
+            self.level_means.push(mean);
         }
         Ok(())
     }
@@ -279,7 +325,7 @@ impl Solver {
         if used.saturating_mul(width * width) < MANY_PRODUCTS || !is_even || !taken {
             return None;
         }
-        if self.model.penalty == Penalty::Firth {
+        if self.model.penalty == Penalty::Firth || self.task.levels > 0 {
             return None;
         }
         let grid = Grid {
@@ -413,7 +459,7 @@ impl Solver {
         self.length = 1.0;
         if asked != GridSums::Gradient {
             let hessian = self.penalised_hessian(&exact, places, &self.base.point);
-            let factors = Factors::new(&hessian, 0.0).ok();
+            let factors = Factors::new(&hessian.inner, 0.0).ok();
             let share = match asked {
                 GridSums::Sample { .. } => state.sums[1].to_f64() / self.scanned_rows().weight,
                 _ => 1.0,
@@ -436,7 +482,7 @@ impl Solver {
                 return Ok(None);
             }
             if let Some(many) = &mut self.many {
-                many.hessian = hessian;
+                many.hessian = hessian.inner;
                 many.factors = factors;
                 many.share = share;
                 many.pairs.clear();
@@ -539,16 +585,36 @@ impl Solver {
         }
         self.base.point = Point {
             basis,
-            coefficients: vec![Double::ZERO; self.task.width()],
+            coefficients: self.start(),
         };
         self.base.objective = f64::INFINITY;
-        self.step = vec![Double::ZERO; self.task.width()];
+        self.step = vec![Double::ZERO; self.task.parameters()];
         self.phase = Phase::Newton;
         self.task.work = Work::Moments(Moments {
             at: self.base.point.clone(),
             ..Moments::default()
         });
         Ok(())
+    }
+
+    /// 0, or the logits of the levels' means.
+    fn start(&self) -> Vec<Double> {
+        let mut coefficients = vec![Double::ZERO; self.task.parameters()];
+        if self.level_means.is_empty() || self.scanned_rows().with_offset {
+            return coefficients;
+        }
+        let mut logits = vec![0.0; self.level_means.len()];
+        // Of means in (0, 1), so there is no error.
+        let _ = soft_bce::logit(&self.level_means, &mut logits);
+        let constant = Double::new(logits[0]);
+        let (inner, of_levels) = coefficients.split_at_mut(self.task.width());
+        if self.model.intercept {
+            inner[0] = constant;
+        }
+        for (coefficient, logit) in of_levels.iter_mut().zip(&logits[1..]) {
+            *coefficient = Double::new(*logit) - constant;
+        }
+        coefficients
     }
 
     /// The sums at the position that is being tried.
@@ -562,10 +628,10 @@ impl Solver {
         let at = at.clone();
         let hessian = self.penalised_hessian(state, places, &at);
         let first = self.steps == 0;
-        let factors = Factors::new(&hessian, if first { COLLINEAR } else { 0.0 });
+        let factors = hessian.clone().factors(if first { COLLINEAR } else { 0.0 });
         let mut objective = state.sums[Places::LOSS].to_f64() + self.penalty_at(&at);
         if let (Penalty::Firth, Ok(factors)) = (self.model.penalty, &factors) {
-            objective -= 0.5 * factors.log_determinant();
+            objective -= 0.5 * factors.factors.log_determinant();
         }
         let moved = state.maxima[0];
 
@@ -606,21 +672,24 @@ impl Solver {
             return Err(self.no_convergence());
         }
         if self.model.penalty == Penalty::Firth {
-            let rows = factors.inverse().rows();
+            let rows = factors.factors.inverse().rows();
             self.task.work = Work::Moments(Moments {
                 at: self.base.point.clone(),
                 leverage: rows.iter().flatten().map(|x| x.to_f64()).collect(),
                 ..Moments::default()
             });
-            self.hessian = Some(hessian);
+            self.hessian = Some(hessian.inner);
             self.phase = Phase::Firth;
             return Ok(());
         }
         let gradient = self.penalised_gradient(state);
         let step = match self.model.penalty {
-            Penalty::ElasticNet { .. } => {
-                penalty::step(&hessian, &gradient, &self.base.point, &self.lasso_weights())?
-            }
+            Penalty::ElasticNet { .. } => penalty::step(
+                &hessian.inner,
+                &gradient,
+                &self.base.point,
+                &self.lasso_weights(),
+            )?,
             _ => factors.solve(&gradient).into_iter().map(|x| -x).collect(),
         };
         self.take(step)
@@ -665,7 +734,10 @@ impl Solver {
             *coefficient = *coefficient + change;
             step.push(change.to_f64());
         }
-        let most: f64 = step.iter().map(|x| x.abs()).sum();
+        // A row is of one level.
+        let (inner, of_levels) = step.split_at(self.task.width());
+        let most_of_levels = of_levels.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let most = inner.iter().map(|x| x.abs()).sum::<f64>() + most_of_levels;
         self.phase = Phase::Newton;
         if most <= self.tolerances().0 && self.length == 1.0 {
             // No column exceeds 1: nor does any logit's move exceed this.
@@ -708,7 +780,7 @@ impl Solver {
             let changes: Vec<f64> = self.step.iter().map(|x| x.abs().to_f64()).collect();
             let longest = changes.iter().copied().fold(0.0, f64::max);
             let constant = usize::from(self.model.intercept);
-            let mut columns: Vec<usize> = (0..self.task.columns)
+            let mut columns: Vec<usize> = (0..self.task.columns + self.task.level_columns())
                 .filter(|column| changes[constant + column] > SEPARATION_NOISE * longest)
                 .collect();
             columns.sort_by(|&a, &b| changes[constant + b].total_cmp(&changes[constant + a]));
@@ -755,6 +827,11 @@ impl Solver {
                 }
             }
         }
+        for (level, share) in singular.of_levels.iter().enumerate() {
+            if share.abs() > 1e-9 {
+                combination.push((self.task.columns + level, share / power));
+            }
+        }
         if (of_constant * power).abs() <= 1e-9 || !self.model.intercept {
             of_constant = 0.0;
         }
@@ -789,18 +866,22 @@ impl Solver {
         let places = self.task.places();
         let at = &self.base.point;
         let hessian = self.penalised_hessian(state, places, at);
-        let factors = Factors::new(&hessian, 0.0).map_err(|_| self.no_convergence())?;
-        let meat = triangle(state, places.meat(), places.width);
+        let factors = hessian.factors(0.0).map_err(|_| self.no_convergence())?;
+        let meat = Bordered {
+            inner: triangle(state, places.meat(), places.width),
+            ..self.border(state, self.task.meat_exponent(), |of| of.meat)
+        };
         Ok(Box::new(Fit::new(
             &self.model,
             self.scanned_rows(),
             self.steps,
             at,
-            factors.inverse(),
+            factors,
             &meat,
             state,
             places,
-            &self.indicators,
+            self.report(),
+            self.task.weight,
         )))
     }
 
@@ -827,7 +908,7 @@ impl Solver {
     /// The penalty of half the square of each coefficient by the basis, beside the sum of the losses.
     fn ridge_weights(&self, at: &Point) -> Vec<f64> {
         let constant = usize::from(self.model.intercept);
-        let mut weights = vec![0.0; self.task.width()];
+        let mut weights = vec![0.0; self.task.parameters()];
         let ridge = match self.model.penalty {
             Penalty::Ridge(ridge) => ridge,
             Penalty::ElasticNet {
@@ -836,7 +917,8 @@ impl Solver {
             } => lambda * (1.0 - lasso_share),
             Penalty::None | Penalty::Firth => 0.0,
         };
-        for (weight, power) in weights[constant..].iter_mut().zip(&at.basis.powers) {
+        let powers = at.basis.powers.iter().chain(std::iter::repeat(&1.0));
+        for (weight, power) in weights[constant..].iter_mut().zip(powers) {
             *weight = ridge * self.scanned_rows().weight * power * power;
         }
         weights
@@ -845,7 +927,7 @@ impl Solver {
     /// The same of the absolute value.
     fn lasso_weights(&self) -> Vec<f64> {
         let constant = usize::from(self.model.intercept);
-        let mut weights = vec![0.0; self.task.width()];
+        let mut weights = vec![0.0; self.task.parameters()];
         if let Penalty::ElasticNet {
             lambda,
             lasso_share,
@@ -859,20 +941,69 @@ impl Solver {
         weights
     }
 
-    fn penalised_hessian(&self, state: &State, places: Places, at: &Point) -> Symmetric {
-        let mut hessian = triangle(state, places.hessian(), places.width);
+    fn penalised_hessian(&self, state: &State, places: Places, at: &Point) -> Bordered {
+        let mut hessian = Bordered {
+            inner: triangle(state, places.hessian(), places.width),
+            ..self.border(state, self.task.weight, |of| of.hessian)
+        };
         for (index, weight) in self.ridge_weights(at).into_iter().enumerate() {
-            hessian.add(index, index, Double::new(weight));
+            match index.checked_sub(places.width) {
+                None => hessian.inner.add(index, index, Double::new(weight)),
+                Some(level) => {
+                    let element = &mut hessian.diagonal[level];
+                    *element = *element + Double::new(weight);
+                }
+            }
         }
         hessian
+    }
+
+    /// What the pass has been asked to report.
+    fn report(&self) -> Option<&Reported> {
+        match &self.task.work {
+            Work::Moments(moments) => moments.report.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What belongs to the levels of a matrix, whose sums start where `start` says.
+    fn border(
+        &self,
+        state: &State,
+        exponent: i32,
+        start: impl Fn(LevelPlaces) -> usize,
+    ) -> Bordered {
+        let (places, report) = (self.task.places(), self.report());
+        let first = places.first_level(report);
+        let sum = |place| state.of_level(first, place, exponent);
+        let mut border = Bordered::default();
+        for level in 0..places.levels {
+            let start = start(places.level(report.is_some(), level));
+            let diagonal = sum(start);
+            // The constant is 1 in every row.
+            let constant = self.model.intercept.then_some(diagonal);
+            let of_columns = (start + 1..=start + places.columns).map(sum);
+            border
+                .cross
+                .push(constant.into_iter().chain(of_columns).collect());
+            border.diagonal.push(diagonal);
+        }
+        border
     }
 
     fn penalised_gradient(&self, state: &State) -> Vec<Double> {
         let at = &self.base.point;
         let weights = self.ridge_weights(at);
-        (0..self.task.width())
+        let places = self.task.places();
+        (0..self.task.parameters())
             .map(|index| {
-                let sum = Double::of_sum(&state.sums[Places::GRADIENT + index]);
+                let sum = match index.checked_sub(places.width) {
+                    None => Double::of_sum(&state.sums[Places::GRADIENT + index]),
+                    Some(level) => {
+                        let place = places.level(false, level).gradient;
+                        state.of_level(places.first_level(None), place, self.task.weight)
+                    }
+                };
                 sum + Double::new(weights[index]) * at.coefficients[index]
             })
             .collect()
