@@ -133,10 +133,7 @@ impl GridWork {
         let places = task.places();
         let narrow: Vec<T> = self.coefficients.iter().map(|x| T::narrow(*x)).collect();
         let (constant, coefficients) = narrow.split_at(places.width - places.columns);
-        let mut bce = Bce::new();
-        if let Some(backend) = task.backend {
-            bce = bce.backend(backend)?;
-        }
+        let bce = task.bce()?;
         let mut head = Head::new(coefficients);
         if let [constant] = constant {
             head = head.intercept(*constant);

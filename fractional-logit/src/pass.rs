@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use soft_bce::linear::{ColumnScale, ColumnSum};
-use soft_bce::{Backend, Bce, LossSum, linear};
+use soft_bce::{Backend, Bce, LossSum, Real, linear};
 
 use crate::data::{Data, Value, WeightKind};
 use crate::error::{Error, OF_A_SIZE, Place};
@@ -248,6 +248,22 @@ impl Task {
             columns: self.columns,
             levels: self.level_columns(),
         }
+    }
+
+    /// The same task with its vector code on this backend: the bits do not depend on it, which is for tests to show.
+    /// [`to_bytes`](Self::to_bytes) leaves it out: other machines choose for themselves.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    pub(crate) fn bce<'a, T: Real>(&self) -> Result<Bce<'a, T>, Error> {
+        let bce = Bce::new();
+        Ok(match self.backend {
+            Some(backend) => bce.backend(backend)?,
+            None => bce,
+        })
     }
 
     /// The task as bytes, for whoever has rows.
@@ -801,14 +817,13 @@ impl Block {
     }
 
     /// Basis, logits, s - t and s(1 - s).
-    fn derivatives(&mut self, at: &Point, intercept: bool) -> Result<(), Error> {
+    fn derivatives(&mut self, task: &Task, at: &Point) -> Result<(), Error> {
         self.change_basis(&at.basis);
-        self.logits(&at.coefficients, intercept)?;
+        self.logits(&at.coefficients, task.intercept)?;
         let rows = self.logits.len();
         self.gradient.resize(rows, 0.0);
         self.hessian.resize(rows, 0.0);
-        let bce = Bce::<f64>::new();
-        bce.gradient_hessian(
+        task.bce()?.gradient_hessian(
             &self.logits,
             &self.targets,
             &mut self.gradient,
@@ -818,18 +833,18 @@ impl Block {
     }
 
     fn moments(&mut self, task: &Task, moments: &Moments, state: &mut State) -> Result<(), Error> {
-        self.derivatives(&moments.at, task.intercept)?;
+        self.derivatives(task, &moments.at)?;
         if task.intercept {
             self.columns.insert(0, vec![1.0; self.rows.len()]);
         }
         let places = task.places();
-        let weighted = Bce::new().weights(&self.weights);
+        let weighted = task.bce()?.weights(&self.weights);
         weighted.accumulate(&self.logits, &self.targets, &mut state.sums[Places::LOSS])?;
         if !moments.step.is_empty() {
             state.see(0, self.largest_move(&moments.step));
         }
         if let Some(report) = &moments.report {
-            self.report(places, report, task.weight, state)?;
+            self.report(task, report, state)?;
             self.changes(places, &moments.at, &report.indicators, state)?;
         }
         // From here on with the weights.
@@ -903,15 +918,10 @@ impl Block {
     }
 
     /// What is reported of a fit, beside its coefficients.
-    fn report(
-        &mut self,
-        places: Places,
-        report: &Reported,
-        weight: i32,
-        state: &mut State,
-    ) -> Result<(), Error> {
+    fn report(&mut self, task: &Task, report: &Reported, state: &mut State) -> Result<(), Error> {
+        let places = task.places();
         let measures = places.measures();
-        let excess = Bce::new().weights(&self.weights).excess();
+        let excess = task.bce()?.weights(&self.weights).excess();
         excess.accumulate(&self.logits, &self.targets, &mut state.sums[measures])?;
         let of_mean = vec![report.of_mean; self.rows.len()];
         excess.accumulate(&of_mean, &self.targets, &mut state.sums[measures + 1])?;
@@ -941,7 +951,7 @@ impl Block {
             sum.add_slice(&self.factors);
         }
         let first = places.first_level(Some(report));
-        let mut to = LevelSums::new(state, first, weight);
+        let mut to = LevelSums::new(state, first, task.weight);
         for (level, bend) in self.levels.iter().zip(bends) {
             if let Some(level) = (*level as usize).checked_sub(1) {
                 to.add(places.level(true, level).bend, *bend, 0.0);
@@ -1081,7 +1091,7 @@ impl Block {
         exponents: &[i32],
         state: &mut State,
     ) -> Result<(), Error> {
-        self.derivatives(at, task.intercept)?;
+        self.derivatives(task, at)?;
         for (row, cluster) in self.clusters.iter().enumerate() {
             let scores = state
                 .clusters

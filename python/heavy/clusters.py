@@ -2,10 +2,11 @@
 
     python clusters.py dask dask-array ray spark spark-cluster polars
     python clusters.py --workers 2 --partitions 1,8 dask
+    python clusters.py --rates dask                          # rows a second, against the engine's own sums
 
 Starts each engine on the loopback interface, with each number of workers, and stops it. Ends with an error
 unless every hash is that of one partition in one process, and every fault gives that hash or an error that
-names it.
+names it. Of a cluster's workers the first computes by the slowest backend, the others by the fastest.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import contextlib
 import functools
 import hashlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,17 +34,18 @@ import pyarrow as pa
 import soft_bce
 from soft_bce import distributed
 
-ROWS, FEATURES = 20_000, ["a", "b", "c", "d", "e", "f"]
+# Enough for the linear head.
+ROWS, FEATURES = 100_000, ["a", "b", "c", "d", "e", "f"]
 
 
-def table() -> pa.Table:
+def table(rows: int = ROWS) -> pa.Table:
     """Columns of different magnitude, 10 % hard targets, weights over nine orders of magnitude."""
     rng = np.random.default_rng(20261128)
-    columns = {name: rng.standard_normal(ROWS) * 10.0**power for power, name in enumerate(FEATURES, -2)}
+    columns = {name: rng.standard_normal(rows) * 10.0**power for power, name in enumerate(FEATURES, -2)}
     logit = sum(column / column.std() for column in columns.values()) - 0.5
-    rate = 1 / (1 + np.exp(-logit - rng.standard_normal(ROWS)))
-    columns["rate"] = np.where(rng.random(ROWS) < 0.1, np.round(rate), rate)
-    columns["size"] = np.exp(3 * rng.standard_normal(ROWS))
+    rate = 1 / (1 + np.exp(-logit - rng.standard_normal(rows)))
+    columns["rate"] = np.where(rng.random(rows) < 0.1, np.round(rate), rate)
+    columns["size"] = np.exp(3 * rng.standard_normal(rows))
     return pa.table(columns)
 
 
@@ -69,6 +73,10 @@ class Local:
     features: Sequence[Any] = FEATURES
     #: How many generations above the process that runs Python the worker is that can be killed.
     worker: int | None = None
+    #: Whether partitions may differ in their columns and types.
+    uneven = False
+    #: Whether the first of several workers computes by the scalar backend, the others by the fastest.
+    mixed = False
 
     def start(self, workers: int) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -80,16 +88,30 @@ class Local:
 class Polars(Local):
     """This process again; partitions are slices."""
 
+    def own_sums(self, parts: list[pa.Table]) -> Callable[[], Any]:
+        import polars
+
+        frame = polars.concat([polars.from_arrow(part) for part in parts])
+        sums = [(polars.col(name) * polars.col("rate")).sum() for name in FEATURES]
+        return lambda: frame.select(sums)
+
     def rows(self, parts: list[pa.Table]) -> distributed.Rows:
         import polars
 
         return distributed.polars(polars.concat([polars.from_arrow(part) for part in parts]), rows=997)
 
 
+def _take_the_scalar_backend() -> None:
+    # Not os.environ.__setitem__: what reaches the worker is that of a copy.
+    os.environ["SOFT_BCE_BACKEND"] = "scalar"
+
+
 class Dask(Local):
-    """Worker processes, of which the first has the slowest backend."""
+    """Worker processes."""
 
     worker = 0
+    uneven = True
+    mixed = True
 
     @contextlib.contextmanager
     def start(self, workers: int) -> Iterator[Any]:
@@ -106,7 +128,8 @@ class Dask(Local):
             Client(cluster) as client,
         ):
             first = min(client.scheduler_info()["workers"])
-            client.run(os.environ.__setitem__, "SOFT_BCE_BACKEND", "scalar", workers=[first])
+            if workers > 1:
+                client.run(_take_the_scalar_backend, workers=[first])
             yield
 
     def rows(self, parts: list[pa.Table]) -> distributed.Rows:
@@ -114,17 +137,19 @@ class Dask(Local):
         from dask import delayed
 
         frames = [delayed(part.to_pandas)() for part in parts]
-        frame = dask.dataframe.from_delayed(frames, meta=parts[0].slice(0, 0).to_pandas())
+        meta = parts[0].slice(0, 0).to_pandas()
+        frame = dask.dataframe.from_delayed(frames, meta=meta, verify_meta=False)
         return distributed.dask(frame.persist())
 
-
-class DaskArray(Dask):
-    """The same, of arrays."""
-
-    features: Sequence[Any] = range(len(FEATURES))
-
-    def rows(self, parts: list[pa.Table]) -> distributed.Rows:
+    def own_sums(self, parts: list[pa.Table]) -> Callable[[], Any]:
         import dask
+        import dask.array
+
+        x, g = dask.persist(*self.arrays(parts)[:2])
+        return lambda: (x.T @ g).compute()
+
+    def arrays(self, parts: list[pa.Table]) -> tuple[Any, Any, Any]:
+        """Features, targets and weights."""
         import dask.array
 
         def column(name: str) -> Any:
@@ -132,7 +157,19 @@ class DaskArray(Dask):
             return dask.array.concatenate(blocks)
 
         x = dask.array.stack([column(name) for name in FEATURES], axis=1).rechunk({1: -1})
-        x, rate, size = dask.persist(x, column("rate"), column("size"))
+        return x, column("rate"), column("size")
+
+
+class DaskArray(Dask):
+    """The same, of arrays."""
+
+    features: Sequence[Any] = range(len(FEATURES))
+    uneven = False
+
+    def rows(self, parts: list[pa.Table]) -> distributed.Rows:
+        import dask
+
+        x, rate, size = dask.persist(*self.arrays(parts))
         return distributed.dask_array(x, rate=rate, size=size)
 
 
@@ -140,6 +177,7 @@ class Ray(Local):
     """Worker processes."""
 
     worker = 0
+    uneven = True
 
     @contextlib.contextmanager
     def start(self, workers: int) -> Iterator[Any]:
@@ -163,6 +201,16 @@ class Ray(Local):
         import ray.data
 
         return distributed.ray(ray.data.from_arrow(parts))
+
+    def own_sums(self, parts: list[pa.Table]) -> Callable[[], Any]:
+        import ray.data
+
+        def sums(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            g = batch["rate"]
+            return {name: np.array([batch[name] @ g]) for name in FEATURES}
+
+        dataset = ray.data.from_arrow(parts).materialize()
+        return lambda: dataset.map_batches(sums, batch_size=None).sum(FEATURES)
 
 
 class Spark(Local):
@@ -196,15 +244,23 @@ class Spark(Local):
         finally:
             self.spark.stop()
 
+    def frame(self, parts: list[pa.Table]) -> Any:
+        return self.spark.createDataFrame(pa.concat_tables(parts)).repartition(len(parts)).cache()
+
     def rows(self, parts: list[pa.Table]) -> distributed.Rows:
-        frame = self.spark.createDataFrame(pa.concat_tables(parts))
-        return distributed.spark(frame.repartition(len(parts)).cache())
+        return distributed.spark(self.frame(parts))
+
+    def own_sums(self, parts: list[pa.Table]) -> Callable[[], Any]:
+        frame = self.frame(parts)
+        sums = [f"sum({name} * rate)" for name in FEATURES]
+        return lambda: frame.selectExpr(*sums).collect()
 
 
 class SparkCluster(Spark):
     """A master and its workers, each a JVM that starts another for its tasks."""
 
     worker = 2
+    mixed = True
 
     @contextlib.contextmanager
     def start(self, workers: int) -> Iterator[Any]:
@@ -229,9 +285,10 @@ class SparkCluster(Spark):
         of = [[run, "org.apache.spark.deploy.master.Master", *common, "--port", str(port)], *[one] * workers]
         with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
             environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": directory}
-            for command in of:
+            for number, command in enumerate(of):
+                own = {"SOFT_BCE_BACKEND": "scalar"} if number == 1 < workers else {}
                 process = subprocess.Popen(
-                    command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                    command, env={**environment, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
                 stack.callback(process.wait)
                 stack.callback(process.terminate)
@@ -264,23 +321,120 @@ def _kill(part: Callable[..., Any], worker: int, mark: str, batches: Iterable[An
     return state
 
 
+def spoilt(parts: list[pa.Table], column: str, change: Callable[[np.ndarray], Any] | None) -> list[pa.Table]:
+    """The same but for a column of the third partition, which it lacks without a change."""
+    part = parts[2]
+    at = part.column_names.index(column)
+    if change is None:
+        part = part.remove_column(at)
+    else:
+        part = part.set_column(at, column, pa.array(change(part[column].to_numpy().copy())))
+    return [*parts[:2], part, *parts[3:]]
+
+
+def put(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(values: np.ndarray) -> np.ndarray:
+        values[17] = value
+        return values
+
+    return change
+
+
+def _backends(batches: Iterable[Any], number: int) -> soft_bce.LossSum:
+    """1 where the backend is the scalar one, 1024 where it is the fastest."""
+    return soft_bce.LossSum([1.0 if os.environ.get("SOFT_BCE_BACKEND") == "scalar" else 1024.0])
+
+
 def faults(engine: Any, data: pa.Table, expected: tuple[str, str]) -> Iterator[tuple[str, bool, str]]:
+    """What was done, whether the outcome is as it should be, and the outcome."""
     parts = pieces(data, 4)
-    bad = parts[2].to_pandas()
-    bad.loc[17, "rate"] = 1.5
-    wrong = [*parts[:2], pa.Table.from_pandas(bad, preserve_index=False), *parts[3:]]
+
+    def outcome(parts: list[pa.Table]) -> str:
+        try:
+            return "  ".join(hashes(engine.rows(parts), engine.features))
+        except (ValueError, TypeError) as error:
+            return str(error).splitlines()[0]
+
+    bad = [
+        ("a target of 1.5", "rate", put(1.5), "target 1.5 in row"),
+        ("a NaN feature", "c", put(np.nan), "NaN in row"),
+        ("a negative weight", "size", put(-1e-60), "weight -1e-60 in row"),
+    ]
+    if engine.uneven:
+        bad += [
+            ("a partition without a column", "c", None, "partition 2: there is no column 'c'"),
+            ("a column of text in a partition", "c", lambda c: c.astype(str), "partition 2: column 'c' has"),
+        ]
+    for what, column, change, said in bad:
+        found = outcome(spoilt(parts, column, change))
+        yield what, "partition" in found and said in found, found
+    if engine.uneven:
+        narrow = spoilt(parts, "c", lambda c: c.astype(np.float32))
+        right = "  ".join(hashes(distributed.local(narrow), FEATURES))
+        found = outcome(narrow)
+        yield "a column of float32 in a partition", found == right, found
     try:
-        found = hashes(engine.rows(wrong), engine.features)
-        yield "a target of 1.5", False, "  ".join(found)
-    except ValueError as error:
-        yield "a target of 1.5", "partition" in str(error) and "1.5" in str(error), str(error)
-    found = hashes(engine.rows(parts), engine.features)
-    yield "the cluster after it", found == expected, "  ".join(found)
+        distributed.loss(engine.rows(parts), engine.features[2], "rate", backend=open)
+        yield "an option of no use", False, "no error"
+    except TypeError as error:
+        yield "an option of no use", "partition" in str(error), str(error).splitlines()[0]
+    try:
+        distributed.loss(engine.rows(parts), engine.features[2], "rate", backend=threading.Lock())
+        yield "an option that does not pickle", False, "no error"
+    except TypeError as error:
+        yield "an option that does not pickle", "backend" in str(error), str(error).splitlines()[0]
+    found = outcome(parts)
+    yield "the cluster after them", found == "  ".join(expected), found
+    if engine.mixed:
+        fastest, scalar = divmod(engine.rows(pieces(data, 64)).reduce(_backends, ["c"]).value, 1024)
+        counts = f"{scalar:.0f} partitions by the scalar backend, {fastest:.0f} by the fastest"
+        yield "workers of two kinds", scalar > 0 < fastest, counts
     if engine.worker is not None:
         with tempfile.TemporaryDirectory() as directory:
             mark = Path(directory) / "killed"
             found = hashes(Killing(engine.rows(parts), engine.worker, mark), engine.features)
             yield "a worker killed", found == expected and mark.exists(), "  ".join(found)
+
+
+class Timed:
+    """Rows that add up the time of each kind of pass."""
+
+    def __init__(self, rows: distributed.Rows) -> None:
+        self.rows, self.seconds, self.bytes = rows, [], []
+
+    def reduce(self, part: Any, columns: Any) -> Any:
+        start = time.perf_counter()
+        state = self.rows.reduce(part, columns)
+        self.seconds.append(time.perf_counter() - start)
+        self.bytes.append(len(pickle.dumps(state)))
+        return state
+
+
+def rates(engine: Any, name: str, workers: int, rows: int) -> Iterator[str]:
+    """Million rows a second: the engine's own X.T @ rate, the loss, the gradient and Hessian of a fit."""
+    parts = np.array_split(np.arange(rows), 8)
+    data = table(rows)
+    parts = [data.slice(part[0], len(part)) for part in parts]
+
+    def best(call: Callable[[], Any]) -> float:
+        call()
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    held = engine.rows(parts)
+    own = best(engine.own_sums(parts))
+    loss = best(lambda: distributed.loss(held, engine.features[2], "rate"))
+    timed = Timed(held)
+    distributed.fit(timed, "rate", engine.features)
+    # The scan and the centers come first, the report last.
+    newton = min(timed.seconds[2:-1])
+    figures = " | ".join(f"{rows / seconds / 1e6:.2g}" for seconds in (own, loss, newton))
+    fit = sum(timed.seconds)
+    yield f"| {name} | {workers} | {figures} | {fit:.1f} s, {len(timed.seconds)} passes | {max(timed.bytes)} |"
 
 
 def numbers(text: str) -> list[int]:
@@ -292,7 +446,18 @@ def main() -> int:
     parser.add_argument("engines", nargs="+", choices=ENGINES)
     parser.add_argument("--workers", type=numbers, default=[1, 2])
     parser.add_argument("--partitions", type=numbers, default=[1, 2, 3, 8, 64])
+    parser.add_argument("--rates", nargs="?", const=1_000_000, type=int, metavar="ROWS")
     arguments = parser.parse_args()
+
+    if arguments.rates:
+        print("| engine | workers | own X'g | loss | Newton pass | fit | state |\n|---|---|---|---|---|---|---|")
+        for name in arguments.engines:
+            engine = ENGINES[name]()
+            for workers in arguments.workers if engine.worker is not None else [1]:
+                with engine.start(workers):
+                    for line in rates(engine, name, workers, arguments.rates):
+                        print(line, flush=True)
+        return 0
 
     data = table()
     expected = hashes(distributed.local([data]), FEATURES)

@@ -110,7 +110,8 @@ def fit(
     """Fits a fractional logit in some ten passes over the rows.
 
     Columns are named as the tables name them; the model's options are those of `soft_bce._core.Model`.
-    Coefficients and covariances are those of a single machine, bit for bit.
+    Coefficients and covariances are those of a single machine, bit for bit. Workers take the backend that their
+    environment variable SOFT_BCE_BACKEND names, if there is one.
     """
     of_rows = {"weights": weights, "trials": trials, "offset": offset, "clusters": clusters}
     of_rows = {argument: name for argument, name in of_rows.items() if name is not None}
@@ -126,8 +127,13 @@ def fit(
 def loss(rows: Rows, logit: Any, target: Any, *, weights: Any = None, **options: Any) -> Loss:
     """The exact sum of the losses of all rows, and of their weights. Options are those of `soft_bce.loss`.
 
-    Workers take the backend that their environment variable SOFT_BCE_BACKEND names, if there is one.
+    The backend is that of fit, the type of a partition's losses that of its logits.
     """
+    for option, value in options.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise TypeError(f"{option} cannot be sent to workers: {error}") from None
     columns = [logit, target] if weights is None else [logit, target, weights]
     return rows.reduce(functools.partial(_loss_part, logit, target, weights, options), columns)
 
@@ -222,6 +228,9 @@ def _task_part(
     number: int,
 ) -> Any:
     state, first_row = task.start(), 0
+    backend = os.environ.get("SOFT_BCE_BACKEND")
+    if backend:
+        task = task.on(backend)
     for batch in batches:
         columns = [_column(batch, name) for name in features]
         targets = _column(batch, target)

@@ -357,6 +357,16 @@ impl PyTask {
         Ok(PyState(state?))
     }
 
+    /// The same task by this one of backends(): the same bits. It is not pickled.
+    fn on(&self, backend: &str) -> PyResult<Self> {
+        let backend = options::backend(Some(backend))?;
+        let task = self.0.clone();
+        Ok(Self(match backend {
+            Some(backend) => task.backend(backend),
+            None => task,
+        }))
+    }
+
     /// The State of no rows.
     fn start(&self) -> PyState {
         PyState(self.0.start())

@@ -1,5 +1,7 @@
 """Fits and losses in parts are those of the whole, bit for bit; what engines add is in heavy/clusters.py."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -63,13 +65,17 @@ def test_losses_and_sums(parts, monkeypatch):
     assert found.mean == soft_bce.mean(z, t, weights=w, label_smoothing=0.1)
     assert distributed.loss(rows, "b", "rate").mean == soft_bce.mean(z, t)
     assert distributed.exact_sum(rows, "c") == soft_bce.LossSum(columns["c"])
+    fitted = bits(distributed.fit(rows, "rate", FEATURES, weights="size"))
     for backend in soft_bce.backends():
         monkeypatch.setenv("SOFT_BCE_BACKEND", backend)
         again = distributed.loss(rows, "b", "rate", weights="size", label_smoothing=0.1)
         assert (again.sum, again.weight) == (found.sum, found.weight)
+        assert bits(distributed.fit(rows, "rate", FEATURES, weights="size")) == fitted
     monkeypatch.setenv("SOFT_BCE_BACKEND", "abacus")
     with pytest.raises(ValueError, match="partition 0: backend is .*abacus"):
         distributed.loss(rows, "b", "rate")
+    with pytest.raises(ValueError, match="partition 0: backend is .*abacus"):
+        distributed.fit(rows, "rate", FEATURES)
 
 
 def test_types_and_layouts_of_parts_may_differ():
@@ -162,6 +168,19 @@ def test_rows_are_counted_through_the_batches_of_a_partition():
         distributed.fit(Batches(), "rate", FEATURES)
     with pytest.raises(ValueError, match=f"partition 9: .*-1.* in the rows from {before} on"):
         distributed.loss(Batches(), "b", "rate")
+
+
+def test_options_that_are_of_no_use():
+    rows = distributed.local(cut(table(), 2))
+    for value in (threading.Lock(), lambda: 0):
+        with pytest.raises(TypeError, match="^focal cannot be sent to workers: "):
+            distributed.loss(rows, "b", "rate", focal=value)
+    with pytest.raises(TypeError, match="^partition 0: "):
+        distributed.loss(rows, "b", "rate", focal="much")
+    with pytest.raises(ValueError, match=r"^partition 0: label_smoothing is 2.0 and must be in \[0, 1\]"):
+        distributed.loss(rows, "b", "rate", label_smoothing=2.0)
+    with pytest.raises(TypeError, match="alpha"):
+        distributed.fit(rows, "rate", FEATURES, penalty="ridge", alpha=threading.Lock())
 
 
 def test_nothing():
