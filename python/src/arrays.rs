@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use numpy::npyffi::{_PyArray_GET_ITEM_DATA, NPY_ARRAY_WRITEABLE};
 use numpy::{
     BorrowError, Element, IntoPyArray, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn,
     PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
@@ -284,20 +285,34 @@ pub fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
 
 /// Where results go.
 pub struct Output<'py, T: Real> {
-    memory: Memory<'py, T>,
+    /// In C order, and apart from all inputs.
+    array: Bound<'py, PyArrayDyn<T>>,
+    access: WriteAccess<'py, T>,
     /// What the caller passed, if the results have to be copied there.
     copy_to: Option<Bound<'py, PyArrayDyn<T>>>,
     /// `copy_to` is also an input, which an error has to leave alone.
     overlaps: bool,
 }
 
-/// In C order, and apart from all inputs.
-enum Memory<'py, T: Real> {
-    New(Bound<'py, PyArrayDyn<T>>),
-    Callers(PyReadwriteArrayDyn<'py, T>),
+enum WriteAccess<'py, T: Real> {
+    /// The array is new, or nobody else runs.
+    Sole,
+    /// The array is the caller's.
+    None,
+    /// Other threads' calls neither read nor write it.
+    Locked(#[allow(dead_code)] PyReadwriteArrayDyn<'py, T>),
 }
 
 impl<'py, T: Real> Output<'py, T> {
+    fn to_new(shape: &[usize], py: Python<'py>) -> Self {
+        Self {
+            array: allocate(py, shape),
+            access: WriteAccess::Sole,
+            copy_to: None,
+            overlaps: false,
+        }
+    }
+
     pub fn new(
         name: &str,
         out: Option<&Bound<'py, PyAny>>,
@@ -306,11 +321,7 @@ impl<'py, T: Real> Output<'py, T> {
         py: Python<'py>,
     ) -> PyResult<Self> {
         let Some(out) = out else {
-            return Ok(Self {
-                memory: Memory::New(allocate(py, shape)),
-                copy_to: None,
-                overlaps: false,
-            });
+            return Ok(Self::to_new(shape, py));
         };
         let Ok(array) = out.cast_exact::<PyArrayDyn<T>>() else {
             return Err(PyTypeError::new_err(format!(
@@ -319,6 +330,11 @@ impl<'py, T: Real> Output<'py, T> {
             )));
         };
         check_shape(name, array.shape(), shape, "logits")?;
+        // SAFETY: it is an array.
+        let flags = unsafe { (*_PyArray_GET_ITEM_DATA(array.as_array_ptr())).flags };
+        if flags & NPY_ARRAY_WRITEABLE == 0 {
+            return Err(read_only(name));
+        }
         let extent = extent(array.as_untyped());
         let overlaps = inputs
             .iter()
@@ -327,47 +343,54 @@ impl<'py, T: Real> Output<'py, T> {
             .any(|input| overlap(&self::extent(input), &extent));
         if in_order(array) && !overlaps {
             return Ok(Self {
-                memory: Memory::Callers(writeable(name, array)?),
+                array: array.clone(),
+                access: WriteAccess::None,
                 copy_to: None,
                 overlaps,
             });
         }
-        let flags = array.getattr(intern!(py, "flags"))?;
-        if !flags.getattr(intern!(py, "writeable"))?.is_truthy()? {
-            return Err(read_only(name));
-        }
         Ok(Self {
-            memory: Memory::New(allocate(py, shape)),
             copy_to: Some(array.clone()),
             overlaps,
+            ..Self::to_new(shape, py)
         })
     }
 
-    pub fn as_slice(&mut self) -> PyResult<&mut [T]> {
-        let slice = match &mut self.memory {
-            // SAFETY: this array is known to nobody else yet.
-            Memory::New(array) => unsafe { array.as_slice_mut() },
-            Memory::Callers(array) => array.as_slice_mut(),
-        };
-        Ok(slice?)
+    /// For any call, as [`Input::lock`].
+    pub fn lock(&mut self, name: &str) -> PyResult<()> {
+        if let WriteAccess::None = self.access {
+            self.access = WriteAccess::Locked(writeable(name, &self.array)?);
+        }
+        Ok(())
     }
 
-    fn callers(&self) -> &Bound<'py, PyArrayDyn<T>> {
-        match (&self.copy_to, &self.memory) {
-            (Some(array), _) | (None, Memory::New(array)) => array,
-            (None, Memory::Callers(array)) => array,
+    /// # Safety
+    ///
+    /// As that of [`Input::keep`].
+    pub unsafe fn keep(&mut self) {
+        if let WriteAccess::None = self.access {
+            self.access = WriteAccess::Sole;
         }
+    }
+
+    pub fn as_slice(&mut self) -> PyResult<&mut [T]> {
+        if let WriteAccess::None = self.access {
+            return Err(PyRuntimeError::new_err("an array was not locked"));
+        }
+        // SAFETY: nobody else touches it, by the access, and it is in C order and aligned.
+        Ok(unsafe { self.array.as_slice_mut() }?)
     }
 
     /// The array that the caller gets. After an error its elements are NaN, as the kernel has left them.
     pub fn finish(self, failed: bool) -> PyResult<Bound<'py, PyAny>> {
-        if let (Some(out), Memory::New(array)) = (&self.copy_to, &self.memory)
-            && !(failed && self.overlaps)
-        {
+        let Some(out) = self.copy_to else {
+            return Ok(self.array.into_any());
+        };
+        if !(failed && self.overlaps) {
             let py = out.py();
-            numpy(py)?.call_method1(intern!(py, "copyto"), (out, array))?;
+            numpy(py)?.call_method1(intern!(py, "copyto"), (&out, &self.array))?;
         }
-        Ok(self.callers().clone().into_any())
+        Ok(out.into_any())
     }
 }
 

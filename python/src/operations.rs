@@ -83,10 +83,17 @@ impl<'py> Call<'_, 'py> {
             unsafe {
                 z.keep();
                 inputs.each().for_each(|(_, input)| input.keep());
+                outputs
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|output| output.keep());
             }
         } else {
             z.lock("z")?;
             inputs.lock()?;
+            for (output, name) in outputs.iter_mut().flatten().zip(operation.outputs()) {
+                output.lock(name)?;
+            }
         }
         let shape = z.shape();
 
@@ -114,29 +121,30 @@ impl<'py> Call<'_, 'py> {
         let result = options::run(py, z.len(), threads, work)?;
 
         let failed = result.is_err();
-        let mut results = Vec::with_capacity(4);
-        if operation.reduces() {
-            let value = *result.as_ref().unwrap_or(&f64::NAN);
-            results.push(value.into_pyobject(py)?.into_any());
-        }
-        for output in outputs.into_iter().flatten() {
+        let mut arrays = [None, None, None];
+        for (to, output) in arrays.iter_mut().zip(outputs.into_iter().flatten()) {
             let array = output.finish(failed)?;
-            if self.out.is_none() && shape.is_empty() {
+            *to = Some(if self.out.is_none() && shape.is_empty() {
                 // As NumPy's own functions: a scalar for a scalar.
-                results.push(array.get_item(())?);
+                array.get_item(())?
             } else {
-                results.push(array);
-            }
+                array
+            });
         }
-        result.map_err(|error| inputs.value_error(py, error, shape))?;
+        let value = result.map_err(|error| inputs.value_error(py, error, shape))?;
         if let Some(sum) = self.sum {
             sum.borrow_mut().0.merge(&added);
         }
-        match results.len() {
-            0 => Ok(py.None().into_bound(py)),
-            1 => Ok(results.remove(0)),
-            _ => Ok(PyTuple::new(py, results)?.into_any()),
-        }
+        let value = operation.reduces().then_some(value);
+        Ok(match (value, arrays) {
+            (None, [None, ..]) => py.None().into_bound(py),
+            (None, [Some(a), None, _]) => a,
+            (None, [Some(a), Some(b), None]) => (a, b).into_pyobject(py)?.into_any(),
+            (None, [Some(a), Some(b), Some(c)]) => (a, b, c).into_pyobject(py)?.into_any(),
+            (Some(value), [None, ..]) => value.into_pyobject(py)?.into_any(),
+            (Some(value), [Some(a), None, _]) => (value, a).into_pyobject(py)?.into_any(),
+            (Some(value), [Some(a), Some(b), _]) => (value, a, b).into_pyobject(py)?.into_any(),
+        })
     }
 
     fn outputs<T: Real>(
@@ -166,6 +174,9 @@ impl<'py> Call<'_, 'py> {
             self.pos_weights,
         ];
         let copies = [Some(z.as_any())].into_iter().chain(inputs.arrays());
+        let copies = copies
+            .zip(passed)
+            .map(|(copy, passed)| copy.filter(|copy| passed.is_none_or(|passed| !passed.is(copy))));
         let inputs: Vec<_> = passed.into_iter().chain(copies).collect();
         let output = |name: &str, out| Output::new(name, out, z.shape(), &inputs, z.py());
         let out = if names.len() == 1 {
@@ -732,9 +743,13 @@ fn map<'py, T: Real>(
     let mut output = Output::new("out", out, z.shape(), &inputs, py)?;
     if options::alone(z.array().len()) {
         // SAFETY: no code of Python runs until the kernel is done, and the lock is kept.
-        unsafe { z.keep() };
+        unsafe {
+            z.keep();
+            output.keep();
+        }
     } else {
         z.lock(name)?;
+        output.lock("out")?;
     }
     let shape = z.shape();
     let (from, to) = (z.as_slice()?, output.as_slice()?);

@@ -51,6 +51,9 @@ fn typed<'py, T: Real>(
         Sum | Mean => None,
         Loss | Gradient => Some(Output::new("out", out, shape, &inputs, py)?),
     };
+    if let Some(output) = &mut output {
+        output.lock("out")?;
+    }
     let to = output.as_mut().map(Output::as_slice).transpose()?;
     let (targets, p, to) = (y.input.as_slice()?, p.as_slice()?, to.unwrap_or_default());
     let result = options::run(py, targets.len(), 1, || match operation {
