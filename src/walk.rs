@@ -288,6 +288,23 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
     L::select(weight.equal(zero), zero, value * weight)
 }
 
+/// As `weigh`, times the scale's square. A large weight is scaled before it could make the product
+/// overflow, a small one as part of the product, since it might underflow itself: beside a large
+/// value, or an infinite one, it still counts.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn weigh_scaled<L: Lane>(value: L, weight: L, scale: L) -> L {
+    let (zero, one) = (L::splat(L::Real::ZERO), L::splat(L::Real::ONE));
+    // Scales above 1 come with a total, and so with weights, below 2.
+    let small = L::select(one.greater(scale), one, zero);
+    let (first, second) = (small.greater(weight), weight * scale);
+    let factor = L::select(first, weight, second);
+    let again = small.greater(factor);
+    let factor = L::select(again, factor, factor * scale);
+    let product = value * factor * L::select(first, scale, one) * L::select(again, scale, one);
+    let product = L::select(value.greater(L::splat(L::Real::MAX)), value, product);
+    L::select(weight.equal(zero), zero, product)
+}
+
 /// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else those in front of
 /// `end`, which otherwise does not matter.
 ///
@@ -378,20 +395,15 @@ fn finish<
         None => None,
     };
     let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
-    if let Some(given) = weight {
-        let weight = match inputs.weight_scale {
-            // Only a 0 removes an element, not what the scale takes to 0.
-            Some(scale) => {
-                let (zero, least) = (L::splat(L::Real::ZERO), L::splat(L::Real::of_pattern(1)));
-                let scaled = given * L::splat(scale) * L::splat(scale);
-                L::select(given.equal(zero), zero, scaled.max_or(least))
-            }
-            None => given,
+    if let Some(weight) = weight {
+        let weigh = |value| match inputs.weight_scale {
+            Some(scale) => weigh_scaled(value, weight, L::splat(scale)),
+            None => weigh(value, weight),
         };
-        point.loss = weigh(point.loss, weight);
+        point.loss = weigh(point.loss);
         // Not -0.
-        point.gradient = weigh(point.gradient, weight) + L::splat(L::Real::ZERO);
-        point.hessian = weigh(point.hessian, weight);
+        point.gradient = weigh(point.gradient) + L::splat(L::Real::ZERO);
+        point.hessian = weigh(point.hessian);
     }
     point = outputs.sign.of(point);
     if wanted.has(Wanted::SUM) {

@@ -662,3 +662,41 @@ fn logits_without_a_finite_loss_count_beside_huge_weights() {
         assert!(g.iter().all(|g| g.is_finite()));
     }
 }
+
+/// Small weights are not lost beside huge ones, nor taken for larger ones, by the scale of the mean.
+#[test]
+fn small_weights_count_beside_huge_ones_as_they_are() {
+    let near = |found: f64, right: f64, tolerance: f64, least: f64| {
+        let most = right * tolerance + 2.0 * least;
+        assert!(
+            (found - right).abs() <= most,
+            "{found:e} instead of {right:e}"
+        );
+    };
+    for backend in Backend::available() {
+        // Of each but the first the loss is 0.
+        let mut g = [7.0_f32; 3];
+        for w in [1e-45_f32, 1e-30, 0.7, 1.333_333_3, 5.123_456_7, 1e10, 1e38] {
+            let (w, z) = ([w, 1e38, 3e38], [3e38, -200.0, -200.0]);
+            let bce = Bce::new().backend(backend).unwrap().weights(&w);
+            let total: f64 = w.iter().map(|&w| f64::from(w)).sum();
+            let mean = bce.mean_gradient(&z, &[0.0; 3], &mut g).unwrap();
+            let right = f64::from(w[0]) * f64::from(z[0]) / total;
+            near(mean, right, 6.1e-8, f32::from_bits(1).into());
+            let right = (f64::from(w[0]) / total) as f32;
+            assert!(g[0].to_bits().abs_diff(right.to_bits()) <= 1, "{w:?} {g:?}");
+            assert_eq!(g[1..], [0.0; 2]);
+        }
+        let mut g = [7.0; 3];
+        for w in [5e-324, 1e-200, 0.7, 4.0 / 3.0, 5.123_456_789, 1e100, 1e307] {
+            let (w, z) = ([w, 1e308, 1.7e308], [1e308, -800.0, -800.0]);
+            let bce = Bce::new().backend(backend).unwrap().weights(&w);
+            let total = w[0] / 1e10 + 1e298 + 1.7e298;
+            let mean = bce.mean_gradient(&z, &[0.0; 3], &mut g).unwrap();
+            near(mean, w[0] * (z[0] / 1e10 / total), 1e-15, f64::from_bits(1));
+            let right = w[0] / total / 1e10;
+            assert!(g[0].to_bits().abs_diff(right.to_bits()) <= 2, "{w:?} {g:?}");
+            assert_eq!(g[1..], [0.0; 2]);
+        }
+    }
+}
