@@ -1020,13 +1020,20 @@ impl<'a, T: Real> Bce<'a, T> {
             } else {
                 count(z.len())?
             };
-            let divisor = (total, self.is_weighted());
-            divide(divisor, inputs, outputs, |inputs, outputs| {
+            divide(self.divisor(total), inputs, outputs, |inputs, outputs| {
                 let mut sum = SpanSum::default();
                 self.run(wanted, options, inputs, outputs, &mut sum)?;
                 Ok(sum.into_double())
             })
         })
+    }
+
+    pub(crate) fn divisor(&self, total: Double) -> Divisor {
+        Divisor {
+            total,
+            weighted: self.is_weighted(),
+            steep: self.temperature < T::ONE,
+        }
     }
 
     fn call(
@@ -1257,12 +1264,24 @@ pub(crate) fn count(elements: usize) -> Result<Double, Error> {
     Ok(Double::sum(elements as f64, 0.0))
 }
 
+/// What a mean is divided by.
+pub(crate) struct Divisor {
+    total: Double,
+    weighted: bool,
+    /// Whether gradients may be beyond any weight, as those at a temperature below 1.
+    steep: bool,
+}
+
 /// Runs a call whose sum, and whose gradient, is to be divided by the total weight.
 ///
-/// Weights whose total is below 1 or far above, or whose losses overflow, are scaled by a power
-/// of two, which changes no bit where nothing overflows or underflows.
+/// Weights whose total is below 1 or far above, or whose losses or gradients may overflow, are scaled
+/// by a power of two, which changes no bit where nothing overflows or underflows.
 pub(crate) fn divide<T: Float>(
-    (total, weighted): (Double, bool),
+    Divisor {
+        total,
+        weighted,
+        steep,
+    }: Divisor,
     inputs: Inputs<'_, T>,
     outputs: &mut Outputs<'_, T>,
     mut run: impl FnMut(Inputs<'_, T>, Outputs<'_, T>) -> Result<Double, Error>,
@@ -1270,12 +1289,13 @@ pub(crate) fn divide<T: Float>(
     // A total below 1 becomes one in [1, 4), so that only results that are subnormal come of
     // subnormal products; a large one comes into [1/4, 1), so that no product overflows.
     let log2 = total.log2();
-    let half = if log2 < 1 {
+    let steep = steep && weighted;
+    let half = if log2 < 1 && !steep {
         (2 - log2).div_euclid(2)
     } else {
         -(log2 + 1).div_euclid(2)
     };
-    let mut scaled = log2 < 1 || log2 > T::MAX_EXPONENT / 2;
+    let mut scaled = steep || log2 < 1 || log2 > T::MAX_EXPONENT / 2;
     loop {
         let exponent = if scaled { 2 * half } else { 0 };
         let inputs = Inputs {

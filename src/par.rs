@@ -229,8 +229,7 @@ impl<T: Real> Bce<'_, T> {
             } else {
                 count(z.len())?
             };
-            let divisor = (total, self.is_weighted());
-            divide(divisor, inputs, outputs, |inputs, outputs| {
+            divide(self.divisor(total), inputs, outputs, |inputs, outputs| {
                 let sum = self.par_whole(wanted, options, inputs, outputs)?;
                 Ok(sum.to_double())
             })

@@ -700,3 +700,27 @@ fn small_weights_count_beside_huge_ones_as_they_are() {
         }
     }
 }
+
+/// A gradient by the undivided logit may be as large as 1/T: times a weight it may be beyond the range,
+/// divided by the total it is not.
+#[test]
+fn gradients_at_a_low_temperature_survive_their_weights() {
+    for backend in Backend::available() {
+        let (mut g, w) = ([7.0_f32; 2], [8e18, 1e18]);
+        let bce = Bce::new().backend(backend).unwrap().temperature(1e-37);
+        let bce = bce.weights(&w);
+        let mean = bce.mean_gradient(&[0.0; 2], &[0.0; 2], &mut g).unwrap();
+        assert!((mean / std::f64::consts::LN_2 - 1.0).abs() < 1e-7);
+        assert!((g[0] / 4.444_444_4e36 - 1.0).abs() < 1e-6, "{g:?}");
+        assert!((g[1] / 5.555_555_6e35 - 1.0).abs() < 1e-6, "{g:?}");
+        let (mut g, w) = ([7.0_f64; 2], [8e150, 1e150]);
+        let bce = Bce::new().backend(backend).unwrap().temperature(1e-307);
+        let bce = bce.weights(&w).row_weights(&[1.0]);
+        let mean = bce.mean_gradient(&[0.0; 2], &[1.0; 2], &mut g).unwrap();
+        assert!((mean / std::f64::consts::LN_2 - 1.0).abs() < 1e-15);
+        assert!(
+            (g[0] / -4.444_444_444_444_444e306 - 1.0).abs() < 1e-14,
+            "{g:?}"
+        );
+    }
+}
