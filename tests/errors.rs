@@ -3,6 +3,9 @@
 
 use soft_bce::{Backend, Bce, Error, Focal, LossSum, SquaredError, probability};
 
+#[path = "errors/linear.rs"]
+mod linear;
+
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
 const HEADER: &str = "\
 # What an error leaves behind
@@ -66,6 +69,9 @@ enum Takes {
     /// And divides.
     OptionsForMean,
     Target,
+    /// A target and a probability.
+    Probabilities,
+    /// A probability for the target.
     Probability,
     Nothing,
 }
@@ -140,14 +146,22 @@ fn operations() -> Vec<Operation> {
             |_, z, _, [a, ..], _| of_f32(soft_bce::exact::log_sigmoid, z, a);
         "exact::softplus", ["out"], Nothing,
             |_, z, _, [a, ..], _| of_f32(soft_bce::exact::softplus, z, a);
-        "SquaredError::loss_gradient_hessian", ["loss", "gradient", "hessian"], Target,
-            |_, z, t, [a, b, c], _| SquaredError::new().loss_gradient_hessian(z, t, a, b, c);
-        "Focal::loss_gradient", ["loss", "gradient"], Target,
-            |_, z, t, [a, b, _], _| Focal::new(2.0).loss_gradient(z, t, a, b);
-        "probability::loss", ["loss"], Target, |_, p, y, [a, ..], _| probability::loss(y, p, a);
-        "probability::sum", [], Target, |_, p, y, _, _| probability::sum(y, p);
-        "probability::mean", [], Target, |_, p, y, _, _| probability::mean(y, p);
-        "probability::gradient", ["gradient"], Target,
+        "logit_targets().loss_gradient_hessian", ["loss", "gradient", "hessian"], Options,
+            |bce, z, t, [a, b, c], _| bce.logit_targets().loss_gradient_hessian(z, t, a, b, c);
+        "temperature().mean_gradient", ["gradient"], OptionsForMean,
+            |bce, z, t, [a, ..], _| bce.temperature(2.0).mean_gradient(z, t, a);
+        "SquaredError::loss_gradient_hessian", ["loss", "gradient", "hessian"], Options,
+            |bce, z, t, [a, b, c], _| bce.loss_gradient_hessian(z, t, a, b, c);
+        "SquaredError::mean", [], OptionsForMean, |bce, z, t, _, _| bce.mean(z, t);
+        "Focal::loss_gradient", ["loss", "gradient"], Options,
+            |bce, z, t, [a, b, _], _| bce.loss_gradient(z, t, a, b);
+        "Focal::accumulate_gradient", ["gradient"], Options,
+            |bce, z, t, [a, ..], sum| bce.accumulate_gradient(z, t, sum, a);
+        "probability::loss", ["loss"], Probabilities,
+            |_, p, y, [a, ..], _| probability::loss(y, p, a);
+        "probability::sum", [], Probabilities, |_, p, y, _, _| probability::sum(y, p);
+        "probability::mean", [], Probabilities, |_, p, y, _, _| probability::mean(y, p);
+        "probability::gradient", ["gradient"], Probabilities,
             |_, p, y, [a, ..], _| probability::gradient(y, p, a);
         "scalar::loss", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::loss);
         "scalar::gradient", [], Target, |_, z, t, _, _| first(z, t, soft_bce::scalar::gradient);
@@ -300,13 +314,22 @@ fn faults() -> Vec<Fault> {
             names: names!(Error::Empty),
         },
         Fault {
+            name: "a probability",
+            possible: |operation| operation.takes == Takes::Probabilities,
+            plant: |case| *case.z.last_mut().expect("not empty") = 1.5,
+            names: names!(Error::ProbabilityOutOfRange { value: 1.5, .. }),
+        },
+        Fault {
             name: "a target",
             possible: |operation| operation.takes != Takes::Nothing,
             plant: |case| {
                 let middle = case.t.len() / 2;
-                case.t.get_mut(middle).into_iter().for_each(|t| *t = 1.5);
+                case.t
+                    .get_mut(middle)
+                    .into_iter()
+                    .for_each(|t| *t = f64::NAN);
             },
-            names: names!(Error::TargetOutOfRange { value: 1.5, .. }),
+            names: names!(Error::TargetOutOfRange { value, .. } if value.is_nan()),
         },
         Fault {
             name: "a weight",
@@ -332,7 +355,12 @@ fn bits(of: &[f64]) -> Vec<u64> {
 /// Runs the operation on the case: the result, and what became of it all, in words.
 fn run(operation: &Operation, case: &Case) -> (Result<(), Error>, String) {
     let mut after = case.clone();
-    let mut bce = Bce::new()
+    let bce = match operation.name.split("::").next() {
+        Some("SquaredError") => *SquaredError::new(),
+        Some("Focal") => *Focal::new(2.0),
+        _ => Bce::new(),
+    };
+    let mut bce = bce
         .backend(case.backend)
         .unwrap()
         .pos_weight(case.pos_weight)
@@ -443,6 +471,8 @@ fn every_error_of_every_operation_leaves_what_the_rule_says() {
         }
         table += &(row + "\n");
     }
+    table += "\n## The linear head\n\nHere an error further to the left need not be the one returned: see `soft_bce::linear`.\n\n";
+    table += &linear::table();
     if std::env::var_os("WRITE").is_some() && cfg!(feature = "rayon") {
         std::fs::write(TABLE, &table).unwrap();
     }
