@@ -783,10 +783,11 @@ impl<'a, T: Real> Head<'a, T> {
     ) -> Result<(), Error> {
         check_length("groups", x.row_count(), groups.len())?;
         let width = self.width();
-        let count = sums.len() / width.max(1);
-        check_length(argument, count * width, sums.len())?;
+        // Without columns there are no sums to want, whatever the group.
+        let count = sums.len().checked_div(width);
+        check_length(argument, count.unwrap_or(0) * width, sums.len())?;
         for (row, &group) in groups.iter().enumerate() {
-            if group as usize >= count {
+            if count.is_some_and(|count| group as usize >= count) {
                 return Err(Error::GroupOutOfRange { row, group });
             }
         }

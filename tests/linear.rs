@@ -654,6 +654,31 @@ fn groups_are_the_sums_of_their_rows() {
     }
 }
 
+/// A model of offsets alone, without an intercept, has losses.
+#[test]
+fn groups_without_columns_are_groups() {
+    let x = Features::rows(&[], 3, 0).unwrap();
+    let (offset, groups, t) = ([0.5, -1.0, 2.0], [0, 7, u32::MAX], [1.0, 0.25, 0.5]);
+    let head = Head::new(&[]).offset(&offset);
+    let (mut loss, mut right) = (LossSum::new(), LossSum::new());
+    let scratch = &mut [0.0; gradient_scratch(0)][..];
+    head.group_gradient(&x, &t, &groups, &mut loss, &mut [], scratch)
+        .unwrap();
+    Bce::new().accumulate(&offset, &t, &mut right).unwrap();
+    assert_eq!(loss, right);
+    let given = Factor::Given(&t);
+    head.group_sums(&x, &t, given, &groups, &mut [], scratch)
+        .unwrap();
+    let error = head.group_sums(&x, &t, given, &groups, &mut [ColumnSum::default()], scratch);
+    assert!(matches!(
+        error,
+        Err(Error::LengthMismatch {
+            argument: "sums",
+            ..
+        })
+    ));
+}
+
 /// Products whose lowest bit is half a unit: without the odd bit their sums would depend on the order.
 #[test]
 fn products_made_to_tie_do_not() {
