@@ -34,7 +34,7 @@ import pyarrow as pa
 import soft_bce
 from soft_bce import distributed
 
-# Enough for the linear head.
+# Enough for the linear head, which takes a fit unless its weights are uneven.
 ROWS, FEATURES = 100_000, ["a", "b", "c", "d", "e", "f"]
 
 
@@ -59,10 +59,12 @@ def pieces(data: pa.Table, partitions: int) -> list[pa.Table]:
 
 
 def hashes(rows: distributed.Rows, features: Sequence[Any]) -> tuple[str, str]:
-    """Of the coefficients with their robust covariance, and of the sums of losses and weights."""
-    fit = distributed.fit(rows, "rate", features, weights="size")
+    """Of the coefficients of fits with and without weights with their robust covariance, and of the sums of losses and
+    weights.
+    """
+    fits = [distributed.fit(rows, "rate", features, weights=weights) for weights in ("size", None)]
     loss = distributed.loss(rows, features[2], "rate", weights="size")
-    numbers = np.array([*fit.coefficients, *fit.covariance("hc0").ravel()])
+    numbers = np.array([[*fit.coefficients, *fit.covariance("hc0").ravel()] for fit in fits])
     states = loss.sum.to_bytes() + loss.weight.to_bytes()
     return hashlib.sha256(numbers.tobytes()).hexdigest()[:12], hashlib.sha256(states).hexdigest()[:12]
 

@@ -15,7 +15,7 @@ use crate::options;
 /// sum rounded once. That makes a sum over threads, processes and machines reproducible bit for bit.
 ///
 /// >>> from soft_bce import LossSum
-/// >>> total = LossSum([1e30, 1.0, -1e30])     # sum() says 0.0
+/// >>> total = LossSum([1e30, 1.0, -1e30])     # 1e30 + 1.0 - 1e30 is 0.0
 /// >>> float(total), total.count
 /// (1.0, 3)
 /// >>> total += LossSum([0.1] * 10)            # another worker's
