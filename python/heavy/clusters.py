@@ -130,7 +130,7 @@ class Dask(Local):
             Client(cluster) as client,
         ):
             first = min(client.scheduler_info()["workers"])
-            if workers > 1:
+            if self.mixed and workers > 1:
                 client.run(_take_the_scalar_backend, workers=[first])
             yield
 
@@ -288,7 +288,7 @@ class SparkCluster(Spark):
         with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
             environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": directory}
             for number, command in enumerate(of):
-                own = {"SOFT_BCE_BACKEND": "scalar"} if number == 1 < workers else {}
+                own = {"SOFT_BCE_BACKEND": "scalar"} if self.mixed and number == 1 < workers else {}
                 process = subprocess.Popen(
                     command, env={**environment, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
@@ -455,6 +455,7 @@ def main() -> int:
         print("| engine | workers | own X'g | loss | Newton pass | fit | state |\n|---|---|---|---|---|---|---|")
         for name in arguments.engines:
             engine = ENGINES[name]()
+            engine.mixed = False
             for workers in arguments.workers if engine.worker is not None else [1]:
                 with engine.start(workers):
                     for line in rates(engine, name, workers, arguments.rates):

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib.metadata
 import inspect
 import pathlib
 
@@ -75,3 +76,14 @@ def test_readme():
     readme = pathlib.Path(__file__).parents[1] / "README.md"
     result = doctest.testfile(str(readme), module_relative=False, optionflags=FLAGS)
     assert result.failed == 0 and result.attempted > 5
+
+
+def test_licences_are_installed():
+    package = importlib.metadata.distribution("soft-bce")
+    assert package.metadata["License-Expression"] == "MIT OR Apache-2.0"
+    names = {pathlib.Path(str(file)).name for file in package.files if "licenses" in str(file)}
+    assert names == {"LICENSE-APACHE", "LICENSE-MIT"}
+    for name in names:
+        (file,) = [file for file in package.files if pathlib.Path(str(file)).name == name]
+        root = pathlib.Path(__file__).parents[2]
+        assert file.read_text() == (root / name).read_text()
