@@ -1,5 +1,6 @@
 //! A CSV file as features, targets and what else a row has, in chunks; and where whatever it cannot use stands.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io::{Cursor, Read};
@@ -15,6 +16,12 @@ use serde::{Deserialize, Serialize};
 const LAMBDAS: usize = 25;
 /// Rows of a chunk.
 const CHUNK: usize = 1 << 16;
+/// A category of at least so many levels has no columns, if the fit allows it.
+const MANY_LEVELS: usize = 32;
+/// Of the design.
+const MOST_COLUMNS: usize = 2048;
+/// Names in a message.
+const MOST_NAMES: usize = 24;
 const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, an interaction A:B, A*B for A,B,A:B, or \
     C(NAME) for categories (C(NAME, LEVEL) names the one to compare with); `NAME` or \"NAME\" where a name has commas or \
     signs";
@@ -100,6 +107,9 @@ pub struct Roles {
     /// As they were asked for; or known already.
     pub formula: String,
     pub features: Vec<Feature>,
+    /// The one whose levels have no columns; found where there are none yet, unless all need columns.
+    pub levels_of: Option<usize>,
+    pub columns_only: bool,
     pub trials: Option<String>,
     pub failures: Option<String>,
     pub weight: Option<String>,
@@ -161,6 +171,7 @@ pub struct Chunk {
     pub weights: Vec<f64>,
     offset: Vec<f64>,
     clusters: Vec<u64>,
+    levels: Vec<u32>,
 }
 
 impl Chunk {
@@ -183,6 +194,10 @@ impl Chunk {
         (!self.offset.is_empty()).then_some(&self.offset)
     }
 
+    pub fn levels(&self) -> Option<&[u32]> {
+        (!self.levels.is_empty()).then_some(&self.levels)
+    }
+
     /// `visit` with the features.
     pub fn with_features<R>(
         &self,
@@ -202,6 +217,8 @@ pub struct Input {
     bytes: Option<Vec<u8>>,
     /// Everything, unless the file is too large.
     chunks: Option<Vec<Chunk>>,
+    /// Of standard input, read as it comes: whether it has been.
+    was_read: Option<Cell<bool>>,
     pub unweighted_rows: u64,
     pub missing_rows: u64,
 }
@@ -235,6 +252,7 @@ impl Input {
             roles,
             bytes: contents.map(<[u8]>::to_vec),
             chunks: None,
+            was_read: None,
             unweighted_rows: 0,
             missing_rows: 0,
         };
@@ -267,6 +285,7 @@ impl Input {
             }
         }
         input.find_levels()?;
+        input.choose_levels()?;
         if length <= in_memory {
             let mut chunks = Vec::new();
             input.read(&mut |chunk| -> Result<(), Problem> {
@@ -276,6 +295,61 @@ impl Input {
             input.chunks = Some(chunks);
         }
         Ok(input)
+    }
+
+    /// To be read once, as it comes: for a model whose features are known.
+    pub fn stream(path: &Path, format: Format, roles: Roles) -> Self {
+        let of_standard_input = path == Path::new("-");
+        let name = if of_standard_input {
+            Path::new("standard input")
+        } else {
+            path
+        };
+        Self {
+            path: name.to_owned(),
+            format,
+            roles,
+            bytes: None,
+            chunks: None,
+            was_read: of_standard_input.then(Cell::default),
+            unweighted_rows: 0,
+            missing_rows: 0,
+        }
+    }
+
+    /// The feature of many levels that gets no columns; whether the others' are not too many.
+    fn choose_levels(&mut self) -> Result<(), Problem> {
+        let features = &self.roles.features;
+        let width = |at: &usize| features[*at].width();
+        let mut all: Vec<usize> = (0..features.len()).collect();
+        if !self.roles.columns_only && self.roles.cluster.is_none() {
+            let candidates = all.iter().copied().filter(|at| {
+                let [Factor { kind, .. }] = &features[*at].factors[..] else {
+                    return false;
+                };
+                matches!(kind, Kind::Category { levels, .. } if levels.len() >= MANY_LEVELS)
+            });
+            self.roles.levels_of = candidates.max_by_key(width);
+        }
+        all.retain(|at| Some(*at) != self.roles.levels_of);
+        let columns: usize = all.iter().map(width).sum();
+        let widest = all.into_iter().max_by_key(width);
+        let Some(widest) = widest.filter(|_| columns > MOST_COLUMNS) else {
+            return Ok(());
+        };
+        let column = features[widest].factors[0].column.clone();
+        let message = format!(
+            "the features make {columns} columns, {} of them from here, and {MOST_COLUMNS} is the limit: one category C(NAME) of \
+             many levels needs none, but a second one, or one in an interaction, or with --cluster, --lasso or --firth does",
+            width(&widest)
+        );
+        Err(self.problem(None, Some(&column), message))
+    }
+
+    /// How many levels the feature has that has no columns, or 0.
+    fn level_count(&self) -> u32 {
+        let of = self.roles.levels_of.map(|at| &self.roles.features[at]);
+        of.map_or(0, |of| of.width() as u32 + 1)
     }
 
     pub fn path(&self) -> &Path {
@@ -306,27 +380,40 @@ impl Input {
         }
     }
 
-    /// Names of the columns of the design: of the features, their levels and products.
+    pub fn levels_of(&self) -> Option<usize> {
+        self.roles.levels_of
+    }
+
+    /// With the one last whose levels have no columns.
+    fn features_in_order(&self) -> impl Iterator<Item = &Feature> {
+        let last = self.roles.levels_of;
+        let others = (0..self.roles.features.len()).filter(move |at| Some(*at) != last);
+        others.chain(last).map(|at| &self.roles.features[at])
+    }
+
+    /// Names of the coefficients but the constant: of the features, their levels and products.
     pub fn names(&self) -> Vec<String> {
-        self.roles
-            .features
-            .iter()
-            .flat_map(Feature::names)
-            .collect()
+        self.features_in_order().flat_map(Feature::names).collect()
     }
 
     /// The column of the file that a column of the design comes from.
     fn column_of(&self, design: usize) -> Option<&str> {
-        let features = self.roles.features.iter();
-        let columns = features
-            .flat_map(|of| std::iter::repeat_n(of.factors[0].column.as_str(), of.names().len()));
+        let columns = self
+            .features_in_order()
+            .flat_map(|of| std::iter::repeat_n(of.factors[0].column.as_str(), of.width()));
         columns.into_iter().nth(design)
     }
 
     fn reader(&self) -> Result<csv::Reader<Box<dyn Read + '_>>, Problem> {
-        let source: Box<dyn Read> = match &self.bytes {
-            Some(bytes) => Box::new(Cursor::new(bytes)),
-            None => {
+        let source: Box<dyn Read> = match (&self.bytes, &self.was_read) {
+            (Some(bytes), _) => Box::new(Cursor::new(bytes)),
+            (None, Some(was_read)) => {
+                if was_read.replace(true) {
+                    return Err(self.problem(None, None, "has been read".to_owned()));
+                }
+                Box::new(std::io::stdin().lock())
+            }
+            (None, None) => {
                 let file = std::fs::File::open(&self.path);
                 Box::new(file.map_err(|error| self.problem(None, None, error.to_string()))?)
             }
@@ -600,9 +687,10 @@ impl Input {
 
     /// Whether the file has an odd number of quotes.
     fn has_open_quote(&self) -> bool {
-        let bytes = match &self.bytes {
-            Some(bytes) => Ok(bytes.clone()),
-            None => std::fs::read(&self.path),
+        let bytes = match (&self.bytes, &self.was_read) {
+            (Some(bytes), _) => Ok(bytes.clone()),
+            (None, Some(_)) => return false,
+            (None, None) => std::fs::read(&self.path),
         };
         bytes.is_ok_and(|bytes| bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 1)
     }
@@ -678,7 +766,8 @@ impl Input {
         let mut reader = self.reader()?;
         let header = self.read_header(&mut reader)?;
         let places = self.places(&header)?;
-        let width = self.names().len();
+        let width = self.names().len() - self.level_count().saturating_sub(1) as usize;
+        let lookups = self.lookups();
         let new_chunk = |first_row| Chunk {
             first_row,
             columns: vec![Vec::new(); width],
@@ -687,7 +776,7 @@ impl Input {
         let mut clusters: HashMap<Vec<u8>, u64> = HashMap::new();
         let (mut chunk, mut used) = (new_chunk(0), 0);
         let mut record = ByteRecord::new();
-        let mut row = Vec::new();
+        let (mut row, mut level) = (Vec::new(), 0);
         while reader
             .read_byte_record(&mut record)
             .map_err(|error| self.malformed(&error))?
@@ -722,7 +811,8 @@ impl Input {
             );
             let offset = optional(places.offset, 0.0)?;
             row.clear();
-            let complete = self.design_row(&places, &record, line, &mut row)?;
+            let design = (&mut row, &mut level);
+            let complete = self.design_row(&places, &lookups, &record, line, design)?;
             let (Some(weight), Some(mut trials), Some(target), Some(failures), Some(offset), true) =
                 (weight, trials, target, failures, offset, complete)
             else {
@@ -782,6 +872,9 @@ impl Input {
                     None => *clusters.entry(record[at].to_vec()).or_insert(next),
                 });
             }
+            if self.roles.levels_of.is_some() {
+                chunk.levels.push(level);
+            }
             for (column, value) in chunk.columns.iter_mut().zip(&row) {
                 column.push(*value);
             }
@@ -798,18 +891,33 @@ impl Input {
         Ok(())
     }
 
-    /// The row of the design; whether nothing is missing.
+    /// The places of the levels of each factor of each feature.
+    fn lookups(&self) -> Vec<Vec<HashMap<&str, u32>>> {
+        let features = self.roles.features.iter();
+        features
+            .map(|feature| feature.factors.iter().map(Factor::lookup).collect())
+            .collect()
+    }
+
+    /// The row of the design, and the level that has no column; whether nothing is missing.
     fn design_row(
         &self,
         places: &Places,
+        lookups: &[Vec<HashMap<&str, u32>>],
         record: &ByteRecord,
         line: u64,
-        row: &mut Vec<f64>,
+        (row, level_of_row): (&mut Vec<f64>, &mut u32),
     ) -> Result<bool, Problem> {
-        for (feature, columns) in self.roles.features.iter().zip(&places.features) {
+        let features = self
+            .roles
+            .features
+            .iter()
+            .zip(&places.features)
+            .zip(lookups);
+        for (place, ((feature, columns), lookups)) in features.enumerate() {
             let start = row.len();
             row.push(1.0);
-            for (factor, &at) in feature.factors.iter().zip(columns) {
+            for ((factor, &at), lookup) in feature.factors.iter().zip(columns).zip(lookups) {
                 let wrong = |message| self.problem(Some(line), Some(&places.names[at]), message);
                 match &factor.kind {
                     Kind::Power { function, power } => {
@@ -850,12 +958,18 @@ impl Input {
                         if self.is_missing(level) {
                             return Ok(false);
                         }
-                        let Some(found) = levels.iter().position(|of| of == level) else {
+                        let Some(&found) = lookup.get(level) else {
                             let known = list(levels.iter().map(String::as_str));
                             return Err(wrong(format!(
                                 "level `{level}` is new: the model has {known}"
                             )));
                         };
+                        if self.roles.levels_of == Some(place) {
+                            row.truncate(start);
+                            *level_of_row = found;
+                            continue;
+                        }
+                        let found = found as usize;
                         let before: Vec<f64> = row.drain(start..).collect();
                         for x in before {
                             row.extend(
@@ -876,8 +990,10 @@ impl Input {
         partitions: usize,
         before: &mut dyn FnMut(usize),
     ) -> Result<Fit, Problem> {
+        let model = &model.clone().levels(self.level_count());
+        let columns = self.names().len() - self.level_count().saturating_sub(1) as usize;
         let mut solver = model
-            .solver(self.names().len())
+            .solver(columns)
             .map_err(|error| self.problem(None, None, error.to_string()))?;
         let mut number = 0;
         loop {
@@ -956,6 +1072,23 @@ impl Input {
         Ok(found)
     }
 
+    /// The column and the name of a level that has no column.
+    fn level(&self, level: u32) -> (Option<&str>, &str) {
+        let feature = self.roles.levels_of.map(|at| &self.roles.features[at]);
+        match feature.map(|of| &of.factors[..]) {
+            Some(
+                [
+                    Factor {
+                        column,
+                        kind: Kind::Category { levels, .. },
+                        ..
+                    },
+                ],
+            ) => (Some(column), levels.get(level as usize).map_or("", |of| of)),
+            _ => (None, ""),
+        }
+    }
+
     /// The error in the words of the file.
     pub fn explain(&self, error: &Error, line: Option<u64>) -> Problem {
         let names = self.names();
@@ -970,8 +1103,11 @@ impl Input {
                 if *constant != 0.0 {
                     terms.push(format!("{constant:.6} * const"));
                 }
-                let products = combination.iter();
+                let products = combination.iter().take(MOST_NAMES);
                 terms.extend(products.map(|(of, share)| format!("{share:.6} * {}", names[*of])));
+                if combination.len() > MOST_NAMES {
+                    terms.push(format!("{} more terms", combination.len() - MOST_NAMES));
+                }
                 if terms.is_empty() {
                     terms.push("0".to_owned());
                 }
@@ -990,6 +1126,25 @@ impl Input {
                      --firth gives one, or leave the feature out"
                 );
                 self.problem(line, columns.first().and_then(|of| column(*of)), message)
+            }
+            Error::LevelSeparated {
+                level,
+                target,
+                rows,
+            } => {
+                let (column, name) = self.level(*level);
+                let message = format!(
+                    "separation: the target of all {rows} rows of level `{name}` is {target}, so that its coefficient grows without \
+                     limit and no finite fit exists; --ridge 0.01 gives one, or leave these rows out"
+                );
+                self.problem(None, column, message)
+            }
+            Error::EmptyLevel { level } => {
+                let (column, name) = self.level(*level);
+                let message = format!(
+                    "every row of level `{name}` lacks a value that is used: leave them out"
+                );
+                self.problem(None, column, message)
             }
             Error::NoConvergence { column: of, .. } => {
                 let message = match of {
@@ -1061,6 +1216,7 @@ impl Chunk {
         self.weights.extend(&other.weights);
         self.offset.extend(&other.offset);
         self.clusters.extend(&other.clusters);
+        self.levels.extend(&other.levels);
     }
 
     /// Of a row of the data set, if it is one of these.
@@ -1084,12 +1240,34 @@ impl Chunk {
             if !self.clusters.is_empty() {
                 data = data.clusters(&self.clusters);
             }
+            if let Some(levels) = self.levels() {
+                data = data.levels(levels);
+            }
             visit(data)
         })
     }
 }
 
+impl Factor {
+    /// The places of levels.
+    fn lookup(&self) -> HashMap<&str, u32> {
+        match &self.kind {
+            Kind::Category { levels, .. } => levels.iter().map(String::as_str).zip(0..).collect(),
+            Kind::Power { .. } => HashMap::new(),
+        }
+    }
+}
+
 impl Feature {
+    /// How many coefficients it has.
+    pub fn width(&self) -> usize {
+        let of_factor = |factor: &Factor| match &factor.kind {
+            Kind::Power { .. } => 1,
+            Kind::Category { levels, .. } => levels.len().saturating_sub(1),
+        };
+        self.factors.iter().map(of_factor).product()
+    }
+
     /// One, or one for each level, or for each pair of levels.
     pub fn names(&self) -> Vec<String> {
         let mut names = vec![String::new()];
@@ -1249,9 +1427,11 @@ pub fn shown(value: f64) -> String {
     shown.strip_suffix(".0").unwrap_or(&shown).to_owned()
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn list<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
+    let shown = names.by_ref().take(MOST_NAMES);
+    let shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use input::{Format, Input, Roles, shown};
 use output::{
-    ERRORS, Report, Saved, VERSION, covariance_of, digits, hash, name_of, quality, quantile,
+    ERRORS, Judge, Report, Saved, VERSION, covariance_of, digits, hash, name_of, quality, quantile,
 };
 
 /// What is fitted without --data, as if it lay here by this name.
@@ -273,12 +273,13 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     let roles = Roles {
         target: Some(target.to_owned()),
         formula,
-        features: Vec::new(),
+        columns_only: arguments.firth || arguments.lasso.is_some(),
         trials: arguments.trials.clone(),
         failures: arguments.failures.clone(),
         weight: arguments.weight.clone(),
         offset: arguments.offset.clone(),
         cluster: arguments.cluster.clone(),
+        ..Roles::default()
     };
     let mut model = Model::new()
         .intercept(!arguments.no_constant)
@@ -340,6 +341,7 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
             version: VERSION,
             target: target.to_owned(),
             features: input.features().to_vec(),
+            levels_of: input.levels_of(),
             offset: arguments.offset.clone(),
             errors: name_of(covariance).to_owned(),
             fit: fit.clone(),
@@ -426,6 +428,7 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
     let roles = Roles {
         target: arguments.target.clone(),
         features: saved.features,
+        levels_of: saved.levels_of,
         weight: arguments.weight.clone(),
         offset: saved.offset,
         ..Roles::default()
@@ -442,20 +445,21 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         let message = format!("not a model that --save wrote: errors `{}`", saved.errors);
         return Err(at(&arguments.model, message).into());
     };
-    let mut input = Input::open(
-        &arguments.data,
-        None,
-        arguments.format.clone(),
-        roles,
-        u64::MAX,
-    )?;
+    let mut input = Input::stream(&arguments.data, arguments.format.clone(), roles);
     let times = quantile(arguments.level);
-    let mut rows = csv::Writer::from_writer(Vec::new());
-    rows.write_record(["line", "prediction", "lower", "upper", "logit", "logit_se"])?;
+    let destination = Destination::open(arguments.out.as_deref())?;
+    let mut rows = csv::Writer::from_writer(destination.writer()?);
+    let header = ["line", "prediction", "lower", "upper", "logit", "logit_se"];
+    let mut is_started = false;
+    // Shown on a terminal only.
+    let progress = ProgressBar::new_spinner();
     let mut problem = None;
-    input.pass(&mut |chunk| -> Result<(), Box<dyn Error>> {
-        let predictions =
-            chunk.with_features(|x| saved.fit.predict(&x, chunk.offset(), covariance))?;
+    let mut judge = Judge::default();
+    let written = input.pass(&mut |chunk| -> Result<(), Box<dyn Error>> {
+        let predictions = chunk.with_features(|x| {
+            let (levels, offset) = (chunk.levels(), chunk.offset());
+            saved.fit.predict_at_levels(&x, levels, offset, covariance)
+        })?;
         let predictions = match predictions {
             Ok(predictions) => predictions,
             Err(error) => {
@@ -465,9 +469,12 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
                     _ => None,
                 };
                 problem = Some((error, line));
-                return Ok(());
+                return Err("".into()); // what to say follows
             }
         };
+        if !std::mem::replace(&mut is_started, true) {
+            rows.write_record(header)?;
+        }
         for (row, prediction) in predictions.iter().enumerate() {
             let (lower, upper) = prediction.interval(times);
             let numbers = [
@@ -480,16 +487,29 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
             let line = [chunk.line(row).to_string()].into_iter();
             rows.write_record(line.chain(numbers.map(shown)))?;
         }
+        if arguments.target.is_some() {
+            judge.see(chunk, predictions.iter().map(|of| of.logit));
+        }
+        if let Some(last) = chunk.rows().checked_sub(1) {
+            progress.set_message(format!("line {}", chunk.line(last)));
+            progress.tick();
+        }
         Ok(())
-    })?;
+    });
+    progress.finish_and_clear();
     if let Some((error, line)) = problem {
         return Err(input.explain(&error, line).into());
     }
-    let rows = String::from_utf8(rows.into_inner()?)?;
-    match &arguments.out {
-        Some(path) => write(path, &rows)?,
-        None => print(&rows)?,
+    if written.is_ok() && !is_started {
+        rows.write_record(header)?;
     }
+    let flushed = written.and_then(|()| Ok(rows.flush()?));
+    drop(rows);
+    match flushed {
+        Err(error) if is_broken_pipe(&*error) => return Ok(()),
+        other => other?,
+    }
+    destination.keep()?;
     if input.missing_rows > 0 {
         eprintln!(
             "{} rows with missing values are left out",
@@ -497,7 +517,7 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         );
     }
     if arguments.target.is_some() {
-        let quality = quality(&mut input, &saved.fit)?;
+        let quality = judge.quality()?;
         eprint!("{}", quality.text());
         if let Some(path) = &arguments.calibration {
             picture::draw_calibration(path, &quality.deciles)
@@ -505,6 +525,69 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Whoever read standard output has seen enough.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let is_broken = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
+    let of_csv = error.downcast_ref::<csv::Error>().map(csv::Error::kind);
+    match of_csv {
+        Some(csv::ErrorKind::Io(error)) => is_broken(error),
+        _ => error.downcast_ref().is_some_and(is_broken),
+    }
+}
+
+/// Where predictions go: a file that takes its name when it is whole, something that is no file, or standard output.
+struct Destination<'a> {
+    path: Option<&'a Path>,
+    unfinished: Option<PathBuf>,
+}
+
+impl<'a> Destination<'a> {
+    fn open(path: Option<&'a Path>) -> Result<Self, String> {
+        let is_file = |path: &&Path| std::fs::metadata(path).map_or(true, |of| of.is_file());
+        let unfinished = match path.filter(is_file) {
+            None => None,
+            Some(path) => {
+                let mut name = path
+                    .file_name()
+                    .ok_or_else(|| format!("{}: no name of a file", path.display()))?
+                    .to_owned();
+                name.push(".unfinished");
+                Some(path.with_file_name(name))
+            }
+        };
+        Ok(Self { path, unfinished })
+    }
+
+    fn writer(&self) -> Result<Box<dyn std::io::Write>, String> {
+        let Some(path) = self.path else {
+            return Ok(Box::new(std::io::stdout()));
+        };
+        let file = std::fs::File::create(self.unfinished.as_deref().unwrap_or(path));
+        Ok(Box::new(
+            file.map_err(|error| format!("{}: {error}", path.display()))?,
+        ))
+    }
+
+    fn keep(mut self) -> Result<(), String> {
+        let (Some(unfinished), Some(path)) = (&self.unfinished, self.path) else {
+            return Ok(());
+        };
+        std::fs::rename(unfinished, path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        self.unfinished = None;
+        Ok(())
+    }
+}
+
+impl Drop for Destination<'_> {
+    fn drop(&mut self) {
+        if let Some(unfinished) = &self.unfinished {
+            // Of a prediction that failed; whether it is there does not matter.
+            let _ = std::fs::remove_file(unfinished);
+        }
+    }
 }
 
 /// Refuses to write over what is read, or twice to one file.

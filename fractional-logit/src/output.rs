@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::erf::erfc;
 
-use crate::input::{Feature, Input, Problem};
+use crate::input::{Chunk, Feature, Input, Problem};
 
 /// A fit, with what is needed to predict from a file.
 #[derive(Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Saved {
     pub version: u32,
     pub target: String,
     pub features: Vec<Feature>,
+    /// The one whose levels have no columns.
+    #[serde(default)]
+    pub levels_of: Option<usize>,
     /// The column of the offset.
     pub offset: Option<String>,
     pub errors: String,
@@ -72,77 +75,103 @@ pub fn covariance_of(name: &str) -> Option<Covariance> {
     known.map(|of| of.1)
 }
 
+/// Predictions against their targets, chunk by chunk.
+#[derive(Default)]
+pub struct Judge {
+    logits: Vec<f64>,
+    targets: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Judge {
+    pub fn see(&mut self, chunk: &Chunk, logits: impl IntoIterator<Item = f64>) {
+        self.logits.extend(logits);
+        for row in 0..chunk.rows() {
+            let (target, weight) = chunk.fraction(row);
+            self.targets.push(target);
+            self.weights.push(weight);
+        }
+    }
+
+    /// # Errors
+    /// None that is known of: the values have been checked.
+    pub fn quality(self) -> Result<Quality, soft_bce::Error> {
+        let Self {
+            logits,
+            targets,
+            weights,
+        } = self;
+        let bce = soft_bce::Bce::new().weights(&weights);
+        let mut predictions = vec![0.0; logits.len()];
+        soft_bce::sigmoid(&logits, &mut predictions)?;
+        let total: f64 = weights.iter().sum();
+        let mean = weights
+            .iter()
+            .zip(&targets)
+            .map(|(w, t)| w * t)
+            .sum::<f64>()
+            / total;
+        let mut of_mean = [0.0];
+        soft_bce::logit(&[mean.clamp(0.0, 1.0)], &mut of_mean)?;
+        let of_mean = vec![of_mean[0]; logits.len()];
+        let excess = bce.excess().mean(&logits, &targets)?;
+        let excess_of_mean = bce.excess().mean(&of_mean, &targets)?;
+        let squares = predictions.iter().zip(&targets).zip(&weights);
+        let brier = squares
+            .map(|((p, t), w)| w * (p - t) * (p - t))
+            .sum::<f64>()
+            / total;
+
+        let mut order: Vec<usize> = (0..predictions.len()).collect();
+        order.sort_by(|&a, &b| predictions[a].total_cmp(&predictions[b]));
+        let rows = order.len();
+        let deciles = (0..10).filter_map(|decile| {
+            let group = &order[decile * rows / 10..(decile + 1) * rows / 10];
+            let weight: f64 = group.iter().map(|&row| weights[row]).sum();
+            let mean = |values: &[f64]| {
+                group
+                    .iter()
+                    .map(|&row| weights[row] * values[row])
+                    .sum::<f64>()
+                    / weight
+            };
+            (!group.is_empty()).then(|| Decile {
+                rows: group.len(),
+                predicted: mean(&predictions),
+                observed: mean(&targets),
+            })
+        });
+        Ok(Quality {
+            mean_loss: bce.mean(&logits, &targets)?,
+            excess,
+            brier,
+            deviance_explained: (excess_of_mean > 0.0).then(|| 1.0 - excess / excess_of_mean),
+            deciles: deciles.collect(),
+        })
+    }
+}
+
 /// The predictions of all rows against their targets.
 ///
 /// # Errors
 /// Of the file.
 pub fn quality(input: &mut Input, fit: &Fit) -> Result<Quality, Problem> {
-    let (mut logits, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    let mut judge = Judge::default();
     let mut failed = None;
     input.pass(&mut |chunk| -> Result<(), Problem> {
-        match chunk.with_features(|x| fit.logits(&x, chunk.offset())) {
-            Ok(Ok(of_chunk)) => logits.extend(of_chunk),
+        match chunk.with_features(|x| fit.logits_at_levels(&x, chunk.levels(), chunk.offset())) {
+            Ok(Ok(of_chunk)) => judge.see(chunk, of_chunk),
             Ok(Err(error)) => failed = Some(error.to_string()),
             Err(error) => failed = Some(error.to_string()),
-        }
-        for row in 0..chunk.rows() {
-            let (target, weight) = chunk.fraction(row);
-            targets.push(target);
-            weights.push(weight);
         }
         Ok(())
     })?;
     if let Some(message) = failed {
         return Err(input.problem(None, None, message));
     }
-    let library = |error: soft_bce::Error| input.problem(None, None, error.to_string());
-    let bce = soft_bce::Bce::new().weights(&weights);
-    let mut predictions = vec![0.0; logits.len()];
-    soft_bce::sigmoid(&logits, &mut predictions).map_err(library)?;
-    let total: f64 = weights.iter().sum();
-    let mean = weights
-        .iter()
-        .zip(&targets)
-        .map(|(w, t)| w * t)
-        .sum::<f64>()
-        / total;
-    let mut of_mean = [0.0];
-    soft_bce::logit(&[mean.clamp(0.0, 1.0)], &mut of_mean).map_err(library)?;
-    let of_mean = vec![of_mean[0]; logits.len()];
-    let excess = bce.excess().mean(&logits, &targets).map_err(library)?;
-    let excess_of_mean = bce.excess().mean(&of_mean, &targets).map_err(library)?;
-    let squares = predictions.iter().zip(&targets).zip(&weights);
-    let brier = squares
-        .map(|((p, t), w)| w * (p - t) * (p - t))
-        .sum::<f64>()
-        / total;
-
-    let mut order: Vec<usize> = (0..predictions.len()).collect();
-    order.sort_by(|&a, &b| predictions[a].total_cmp(&predictions[b]));
-    let rows = order.len();
-    let deciles = (0..10).filter_map(|decile| {
-        let group = &order[decile * rows / 10..(decile + 1) * rows / 10];
-        let weight: f64 = group.iter().map(|&row| weights[row]).sum();
-        let mean = |values: &[f64]| {
-            group
-                .iter()
-                .map(|&row| weights[row] * values[row])
-                .sum::<f64>()
-                / weight
-        };
-        (!group.is_empty()).then(|| Decile {
-            rows: group.len(),
-            predicted: mean(&predictions),
-            observed: mean(&targets),
-        })
-    });
-    Ok(Quality {
-        mean_loss: bce.mean(&logits, &targets).map_err(library)?,
-        excess,
-        brier,
-        deviance_explained: (excess_of_mean > 0.0).then(|| 1.0 - excess / excess_of_mean),
-        deciles: deciles.collect(),
-    })
+    judge
+        .quality()
+        .map_err(|error| input.problem(None, None, error.to_string()))
 }
 
 /// Standard errors to either side that an interval of this level takes.

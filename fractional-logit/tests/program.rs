@@ -1175,3 +1175,164 @@ fn advice_that_helps() {
         assert!(message.len() < 200, "{message}");
     }
 }
+
+/// A category of many levels, whose columns are never made: its own means, saved and predicted in a stream, one hash.
+#[test]
+fn a_category_of_many_levels() {
+    const LEVELS: usize = 40;
+    let directory = directory("levels");
+    let mut lines: Vec<String> = (0..12 * LEVELS)
+        .map(|row| {
+            let (town, x) = (row * 7 % LEVELS, row * row % 11);
+            format!("{},town {town},{x}\n", (row * 31 % 97) as f64 / 100.0)
+        })
+        .collect();
+    let write = |name: &str, lines: &[String]| {
+        let text = format!("share,town,x\n{}", lines.concat());
+        std::fs::write(directory.join(name), text).unwrap();
+    };
+    write("a.csv", &lines);
+    lines.sort();
+    write("b.csv", &lines);
+    let fit = |data, features, more: &[&str]| {
+        let fit = ["--data", data, "--target", "share", "--features", features];
+        json(&directory, &[&fit[..], more].concat())
+    };
+    // Behind x, though it is named first.
+    let one = fit("a.csv", "C(town),x", &["--save", "model.json"]);
+    let other = fit(
+        "b.csv",
+        "C(town),x",
+        &["--partitions", "3", "--memory", "0"],
+    );
+    assert_eq!(one["hash"], other["hash"]);
+    let names = one["coefficients"].as_array().unwrap();
+    assert_eq!(names.len(), 1 + LEVELS);
+    assert_eq!(
+        (&names[1]["name"], &names[2]["name"]),
+        (&"x".into(), &"town=town 1".into())
+    );
+    // In columns, as each is its own feature here: the same numbers.
+    let quoted: Vec<String> = (1..LEVELS).map(|town| format!("t{town}")).collect();
+    let indicators = lines.iter().map(|line| {
+        let town = line.split(',').nth(1).unwrap();
+        let is_it = |of: usize| {
+            if town == format!("town {of}") {
+                ",1"
+            } else {
+                ",0"
+            }
+        };
+        let columns: String = (1..LEVELS).map(is_it).collect();
+        format!("{}{columns}\n", line.trim_end())
+    });
+    let text = format!(
+        "share,town,x,{}\n{}",
+        quoted.join(","),
+        indicators.collect::<String>()
+    );
+    std::fs::write(directory.join("wide.csv"), text).unwrap();
+    let wide = fit("wide.csv", &format!("x,{}", quoted.join(",")), &[]);
+    let of_name = |fit: &Value, name: &str, key: &str| {
+        let rows = fit["coefficients"].as_array().unwrap();
+        rows.iter().find(|row| row["name"] == name).unwrap()[key]
+            .as_f64()
+            .unwrap()
+    };
+    for town in 1..LEVELS {
+        for key in ["coefficient", "standard_error"] {
+            let ours = of_name(&one, &format!("town=town {town}"), key);
+            let right = of_name(&wide, &format!("t{town}"), key);
+            assert!(
+                (ours - right).abs() <= 1e-11 * right.abs().max(0.01),
+                "{key} {ours} {right}"
+            );
+        }
+    }
+
+    // In a stream: from standard input, to a file that is whole or not there.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
+        .args([
+            "predict",
+            "--model",
+            "model.json",
+            "--data",
+            "-",
+            "--out",
+            "out.csv",
+        ])
+        .current_dir(&directory)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"x,town\n3,town 0\n3,town 1\n")
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let rows = std::fs::read_to_string(directory.join("out.csv")).unwrap();
+    let logit = |line: usize| -> f64 {
+        rows.lines()
+            .nth(line)
+            .unwrap()
+            .split(',')
+            .nth(4)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let between = of_name(&one, "town=town 1", "coefficient");
+    assert!((logit(2) - logit(1) - between).abs() < 1e-12);
+    std::fs::write(directory.join("new.csv"), "x,town\n3,town 0\n3,town 99\n").unwrap();
+    let predict = [
+        "predict",
+        "--model",
+        "model.json",
+        "--data",
+        "new.csv",
+        "--out",
+        "new.out",
+    ];
+    let expected = [
+        "new.csv:3: column `town`: level `town 99` is new",
+        "and 16 more",
+    ];
+    refused(&directory, &predict, &expected);
+    let made = |name: &str| directory.join(name).exists();
+    assert!(!made("new.out") && !made("new.out.unfinished") && made("out.csv"));
+
+    // A level without a finite coefficient; x that does not vary within towns; more columns than can be.
+    lines.extend(["1,away,1\n", "1,away,2\n"].map(str::to_owned));
+    write("c.csv", &lines);
+    let fit = |data, more: &[&'static str]| {
+        [
+            &["--data", data, "--target", "share", "--features"][..],
+            more,
+        ]
+        .concat()
+    };
+    let away = "column `town`: separation: the target of all 2 rows of level `away` is 1";
+    refused(
+        &directory,
+        &fit("c.csv", &["C(town)"]),
+        &[away, "--ridge 0.01"],
+    );
+    let ridge = fit("c.csv", &["C(town)", "--ridge", "0.01"]);
+    assert!(run(&directory, &ridge).status.success());
+    let lasso = fit("a.csv", &["C(town),x", "--lasso", "0.01"]);
+    assert!(run(&directory, &lasso).status.success());
+    let both = fit("a.csv", &["C(town),x,C(town, town 3):x"]);
+    assert!(run(&directory, &both).status.success());
+    let rows = (0..5000).map(|row| format!("0.{},a{row},b{row},1\n", row % 10));
+    write("d.csv", &rows.collect::<Vec<_>>());
+    let text = std::fs::read_to_string(directory.join("d.csv")).unwrap();
+    std::fs::write(
+        directory.join("d.csv"),
+        text.replace("share,town,x", "share,town,b,x"),
+    )
+    .unwrap();
+    let wide = fit("d.csv", &["C(town),C(b)"]);
+    refused(&directory, &wide, &["4999 columns", "2048 is the limit"]);
+}
