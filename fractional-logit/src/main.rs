@@ -119,6 +119,10 @@ struct FitArguments {
         allow_negative_numbers = true
     )]
     lasso_share: f64,
+    /// With --ridge or --lasso: L is of each column divided by its standard deviation, so that units do not matter;
+    /// coefficients are reported by the columns as they are, as glmnet does
+    #[arg(long, conflicts_with = "firth")]
+    standardize: bool,
     /// Firth's correction: less bias in small data, finite where features separate the targets
     #[arg(long, group = "penalty")]
     firth: bool,
@@ -284,7 +288,11 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     let mut model = Model::new()
         .intercept(!arguments.no_constant)
         .weight_kind(arguments.weight_kind.into())
+        .standardize(arguments.standardize)
         .threads(arguments.threads.into());
+    if arguments.standardize && arguments.ridge.is_none() && arguments.lasso.is_none() {
+        return Err("--standardize needs a penalty: --ridge or --lasso".into());
+    }
     if let Some(ridge) = arguments.ridge {
         model = model.ridge(ridge);
     }

@@ -31,10 +31,13 @@ pub struct Model {
     pub(crate) levels: u32,
     pub(crate) weight_kind: WeightKind,
     pub(crate) penalty: Penalty,
+    pub(crate) standardize: bool,
     threads: usize,
     pub(crate) backend: Option<Backend>,
     pub(crate) errors: bool,
     pub(crate) tolerance: f64,
+    /// Of a path of penalties: nothing but coefficients is found, from these on if there are any.
+    pub(crate) of_path: Option<Vec<f64>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,16 +63,18 @@ impl Model {
             levels: 0,
             weight_kind: WeightKind::Sampling,
             penalty: Penalty::None,
+            standardize: false,
             threads: 1,
             backend: None,
             errors: true,
             tolerance: 1e-13,
+            of_path: None,
         }
     }
 
     /// Whether there is a constant.
     #[must_use]
-    pub const fn intercept(mut self, intercept: bool) -> Self {
+    pub fn intercept(mut self, intercept: bool) -> Self {
         self.intercept = intercept;
         self
     }
@@ -87,14 +92,14 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub const fn levels(mut self, count: u32) -> Self {
+    pub fn levels(mut self, count: u32) -> Self {
         self.levels = count;
         self
     }
 
     /// What the weights say.
     #[must_use]
-    pub const fn weight_kind(mut self, kind: WeightKind) -> Self {
+    pub fn weight_kind(mut self, kind: WeightKind) -> Self {
         self.weight_kind = kind;
         self
     }
@@ -102,7 +107,7 @@ impl Model {
     /// Adds lambda/2 times the sum of the squared coefficients (not the constant's) to the mean loss. Finite where
     /// the features separate the targets. Replaces another penalty.
     #[must_use]
-    pub const fn ridge(mut self, lambda: f64) -> Self {
+    pub fn ridge(mut self, lambda: f64) -> Self {
         self.penalty = Penalty::Ridge(lambda);
         self
     }
@@ -110,7 +115,7 @@ impl Model {
     /// Adds lambda (a |b| + (1 - a)/2 b^2), summed over the coefficients but the constant's, to the mean loss, for
     /// a = `lasso_share`: glmnet's elastic net. 1 is the lasso. Replaces another penalty.
     #[must_use]
-    pub const fn elastic_net(mut self, lambda: f64, lasso_share: f64) -> Self {
+    pub fn elastic_net(mut self, lambda: f64, lasso_share: f64) -> Self {
         self.penalty = Penalty::ElasticNet {
             lambda,
             lasso_share,
@@ -118,25 +123,33 @@ impl Model {
         self
     }
 
+    /// With a penalty: of each column divided by its standard deviation (the weighted one, over n, as glmnet has it), so that
+    /// units do not matter. Coefficients stay those of the columns as they are. Off by default.
+    #[must_use]
+    pub fn standardize(mut self, standardize: bool) -> Self {
+        self.standardize = standardize;
+        self
+    }
+
     /// Firth's correction: half the logarithm of the Hessian's determinant is subtracted from the loss, which takes
     /// the first-order bias away and is finite where the features separate the targets (D. Firth, *Bias reduction of
     /// maximum likelihood estimates*, Biometrika 80, 1993). Weights then have to count observations.
     #[must_use]
-    pub const fn firth(mut self) -> Self {
+    pub fn firth(mut self) -> Self {
         self.penalty = Penalty::Firth;
         self
     }
 
     /// How many threads [`fit`](Self::fit) uses: the bits do not depend on it.
     #[must_use]
-    pub const fn threads(mut self, threads: usize) -> Self {
+    pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
     }
 
     /// Where vector code runs: the bits do not depend on it, which is for tests to show. The fastest by default.
     #[must_use]
-    pub const fn backend(mut self, backend: Backend) -> Self {
+    pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
@@ -145,7 +158,7 @@ impl Model {
     /// takes a pass of two Gram matrices. Without, [`Fit::standard_errors`] is None and measures are NaN. Fewer rows
     /// always have them.
     #[must_use]
-    pub const fn errors(mut self, errors: bool) -> Self {
+    pub fn errors(mut self, errors: bool) -> Self {
         self.errors = errors;
         self
     }
@@ -153,7 +166,7 @@ impl Model {
     /// With many rows of `f64`, what the last step may leave of each logit's error, judged by how steps shrink. 1e-13 by
     /// default; 1e-9 saves a pass or two.
     #[must_use]
-    pub const fn tolerance(mut self, tolerance: f64) -> Self {
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
         self
     }
@@ -302,6 +315,9 @@ pub struct Fit {
     /// Of the columns in the levels: how the covariances are to be read.
     #[serde(default)]
     shares: Vec<Vec<Double>>,
+    /// What the columns of a path of penalties are divided by.
+    #[serde(skip)]
+    pub(crate) deviations: Vec<f64>,
     clusters: u64,
     rows: u64,
     used: u64,
@@ -425,6 +441,7 @@ impl Fit {
             robust,
             clustered: None,
             shares: factors.shares,
+            deviations: Vec::new(),
             clusters: 0,
             rows: scan.rows,
             used: scan.used,

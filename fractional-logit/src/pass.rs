@@ -44,8 +44,8 @@ pub struct Task {
 pub(crate) enum Work {
     /// Checks the rows, and tells how many and how large they are.
     Scan,
-    /// Means, spreads and ranges of the columns.
-    Center,
+    /// Means, spreads and ranges of the columns; the sums exact, or of rounded products.
+    Center { exact: bool },
     /// Sums at a point, and how far the last step moved the logits.
     Moments(Moments),
     /// The same for many rows.
@@ -299,7 +299,7 @@ impl Task {
                     scan::SUMS + levels * scan::LEVEL_SUMS,
                 )
             }
-            Work::Center => (self.columns, 2 * self.columns, 2 * self.columns),
+            Work::Center { .. } => (self.columns, 2 * self.columns, 2 * self.columns),
             Work::Moments(moments) => {
                 let (places, report) = (self.places(), moments.report.as_ref());
                 units = places.level(report.is_some(), places.levels).gradient;
@@ -363,7 +363,7 @@ impl Task {
             match &self.work {
                 Work::Scan => block.scan(data, &mut state),
                 Work::Grid(_) => {}
-                Work::Center => block.center(&mut state),
+                Work::Center { exact } => block.center(*exact, &mut state),
                 Work::Moments(moments) => block.moments(self, moments, &mut state)?,
                 Work::Clusters { at, exponents } => {
                     block.clusters(self, at, exponents, &mut state)?;
@@ -744,7 +744,7 @@ impl Block {
     }
 
     /// Of each column: sums of w x and w x^2, the largest of x and -x, and how many are neither 0 nor 1.
-    fn center(&mut self, state: &mut State) {
+    fn center(&mut self, exact: bool, state: &mut State) {
         for (column, x) in self.columns.iter().enumerate() {
             self.high.clear();
             self.high
@@ -753,6 +753,16 @@ impl Block {
             let squares = self.high.iter_mut().zip(x);
             squares.for_each(|(product, x)| *product *= x);
             state.sums[2 * column + 1].add_slice(&self.high);
+            if exact {
+                // What the products have been rounded by.
+                for (x, w) in x.iter().zip(&self.weights) {
+                    let (product, error) = two_product(*x, *w);
+                    let (_, of_square) = two_product(product, *x);
+                    state.sums[2 * column].add(error);
+                    state.sums[2 * column + 1].add(of_square);
+                    state.sums[2 * column + 1].add(error * x);
+                }
+            }
             let other = x.iter().filter(|x| **x != 0.0 && **x != 1.0).count();
             state.counts[column] += other as u64;
             for x in x {

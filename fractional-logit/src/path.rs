@@ -84,36 +84,47 @@ pub fn cross_validate<T: Value>(
             weight * data.trials.map_or(1.0, |of| of[row].into())
         })
         .collect();
-    let mut points = Vec::with_capacity(lambdas);
-    for index in 0..lambdas {
-        let share = index as f64 / (lambdas - 1) as f64;
-        let lambda = of_all * libm::exp(share * libm::log(SPAN));
-        let model = model.clone().elastic_net(lambda, lasso_share);
-        let mut losses = Vec::with_capacity(folds);
-        for fold in 0..folds {
-            let kept = |row: usize| fold_of[row] != fold;
-            let of_fit: Vec<T> = (0..rows)
-                .map(|row| match data.weights {
-                    _ if !kept(row) => T::narrow(0.0),
-                    Some(weights) => weights[row],
-                    None => T::narrow(1.0),
-                })
-                .collect();
+    let targets: Vec<f64> = (0..rows)
+        .map(|row| {
+            let trials: f64 = data.trials.map_or(1.0, |of| of[row].into());
+            let target: f64 = data.targets[row].into();
+            target / trials
+        })
+        .collect();
+    let all: Vec<f64> = (0..lambdas)
+        .map(|index| {
+            let share = index as f64 / (lambdas - 1) as f64;
+            of_all * libm::exp(share * libm::log(SPAN))
+        })
+        .collect();
+    // Of each lambda, by fold.
+    let mut losses = vec![Vec::with_capacity(folds); lambdas];
+    for fold in 0..folds {
+        let kept = |row: usize| fold_of[row] != fold;
+        let of_fit: Vec<T> = (0..rows)
+            .map(|row| match data.weights {
+                _ if !kept(row) => T::narrow(0.0),
+                Some(weights) => weights[row],
+                None => T::narrow(1.0),
+            })
+            .collect();
+        let of_rest: Vec<f64> = (0..rows)
+            .map(|row| if kept(row) { 0.0 } else { weights[row] })
+            .collect();
+        let bce = soft_bce::Bce::new().weights(&of_rest);
+        // Each fit starts where the one before it ended.
+        let mut start = Vec::new();
+        for (lambda, losses) in all.iter().zip(&mut losses) {
+            let mut model = model.clone().elastic_net(*lambda, lasso_share);
+            model.of_path = Some(start);
             let fit = model.fit(&data.weights(&of_fit))?;
             let logits = fit.logits(&data.features, data.offset)?;
-            let of_rest: Vec<f64> = (0..rows)
-                .map(|row| if kept(row) { 0.0 } else { weights[row] })
-                .collect();
-            let targets: Vec<f64> = (0..rows)
-                .map(|row| {
-                    let trials: f64 = data.trials.map_or(1.0, |of| of[row].into());
-                    let target: f64 = data.targets[row].into();
-                    target / trials
-                })
-                .collect();
-            let bce = soft_bce::Bce::new().weights(&of_rest);
             losses.push(bce.mean(&logits, &targets)?);
+            start = fit.coefficients().to_vec();
         }
+    }
+    let mut points = Vec::with_capacity(lambdas);
+    for (lambda, losses) in all.into_iter().zip(losses) {
         let count = folds as f64;
         let mean_loss = losses.iter().sum::<f64>() / count;
         let spread = losses
@@ -142,7 +153,9 @@ pub fn cross_validate<T: Value>(
 /// The least penalty at which no coefficient but the constant is left: the largest mean gradient there.
 fn largest_lambda<T: Value>(model: &Model, data: &Data<'_, T>) -> Result<f64, Error> {
     // A penalty beyond all gradients leaves none.
-    let fit = model.clone().elastic_net(1e100, 1.0).fit(data)?;
+    let mut model = model.clone().elastic_net(1e100, 1.0);
+    model.of_path = Some(Vec::new());
+    let fit = model.fit(data)?;
     let logits = fit.logits(&data.features, data.offset)?;
     let columns = data.features.column_count();
     let mut sums = vec![soft_bce::LossSum::new(); columns];
@@ -159,9 +172,13 @@ fn largest_lambda<T: Value>(model: &Model, data: &Data<'_, T>) -> Result<f64, Er
             sum.add(weight * trials * residual * x);
         }
     }
+    let deviations = fit.deviations.iter().copied().chain(std::iter::repeat(1.0));
+    // A column that does not vary has no gradient either.
     let largest = sums
         .iter()
-        .map(|sum| sum.to_f64().abs())
+        .zip(deviations)
+        .map(|(sum, deviation)| sum.to_f64().abs() / deviation)
+        .filter(|x| x.is_finite())
         .fold(0.0, f64::max);
     Ok(largest / fit.total_weight())
 }

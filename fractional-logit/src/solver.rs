@@ -79,8 +79,13 @@ pub struct Solver {
     phase: Phase,
     report: Option<Box<Fit>>,
     indicators: Vec<usize>,
-    /// The mean target of each level.
+    /// The mean target of each level, and its share of the weight.
     level_means: Vec<f64>,
+    level_shares: Vec<f64>,
+    /// Of each column and level: what its penalty is multiplied by, if not 1.
+    deviations: Vec<f64>,
+    /// Waits for the deviations.
+    grid: Option<Grid>,
     /// Where there are many rows.
     many: Option<Many>,
     /// The Hessian where Firth's gradient is asked for.
@@ -172,6 +177,9 @@ impl Solver {
             hessian: None,
             indicators: Vec::new(),
             level_means: Vec::new(),
+            level_shares: Vec::new(),
+            deviations: Vec::new(),
+            grid: None,
             many: None,
         }
     }
@@ -230,6 +238,9 @@ impl Solver {
                 return Ok(Step::Done(fit));
             }
         }
+        if self.phase == Phase::Report && self.model.of_path.is_some() {
+            return Ok(Step::Done(Box::new(self.without_errors())));
+        }
         self.task.number += 1;
         Ok(Step::Continue)
     }
@@ -270,8 +281,11 @@ impl Solver {
         self.task.weight = ceiling(state.maxima[scan::GREATEST].max(f64::MIN_POSITIVE));
         self.scan_levels(state)?;
         match self.grid_of(state) {
-            Some(grid) => self.start_many(grid),
-            None => self.ask_for_centers(),
+            Some(grid) if !self.is_standardized() => self.start_many(grid),
+            grid => {
+                self.ask_for_centers();
+                self.grid = grid;
+            }
         }
         Ok(())
     }
@@ -285,6 +299,7 @@ impl Solver {
             let [rows, above, below] = [0, 1, 2].map(|of| state.counts[counts + of]);
             if level == 0 && !self.model.intercept {
                 self.level_means.push(0.5);
+                self.level_shares.push(0.0);
                 continue;
             }
             if rows == 0 {
@@ -301,6 +316,7 @@ impl Solver {
             }
             let sums = scan::SUMS + level as usize * scan::LEVEL_SUMS;
             let [weight, targets] = [0, 1].map(|of| state.sums[sums + of].to_f64());
+            self.level_shares.push(weight / of_rows.weight);
             // With one row more, of the mean: the start of a few rows is not extreme.
             let mean = (targets + average * of_rows.mean) / (weight + average);
             self.level_means.push(mean);
@@ -308,9 +324,19 @@ impl Solver {
         Ok(())
     }
 
+    fn is_standardized(&self) -> bool {
+        let penalised = matches!(
+            self.model.penalty,
+            Penalty::Ridge(_) | Penalty::ElasticNet { .. }
+        );
+        self.model.standardize && penalised
+    }
+
     fn ask_for_centers(&mut self) {
         self.many = None;
-        self.task.work = Work::Center;
+        self.task.work = Work::Center {
+            exact: self.is_standardized(),
+        };
         self.phase = Phase::Center;
     }
 
@@ -346,8 +372,9 @@ impl Solver {
                 centers: vec![0.0; self.task.columns],
                 powers: grid.exponents.iter().map(|of| power(-of)).collect(),
             },
-            coefficients: vec![Double::ZERO; self.task.width()],
+            coefficients: Vec::new(),
         };
+        self.base.point.coefficients = self.start();
         self.base.objective = f64::INFINITY;
         self.phase = Phase::Many;
         let enough = self.scanned_rows().used >= 1 << 16;
@@ -541,13 +568,8 @@ impl Solver {
         if left <= tolerance || (moves <= noise && moves >= 0.5 * before) {
             let steps = self.base.point.coefficients.iter_mut().zip(&self.step);
             steps.for_each(|(coefficient, change)| *coefficient = *coefficient + *change);
-            if !self.model.errors {
-                return Ok(Some(Box::new(Fit::without_errors(
-                    &self.model,
-                    self.scanned_rows(),
-                    self.steps,
-                    &self.base.point,
-                ))));
+            if !self.model.errors || self.model.of_path.is_some() {
+                return Ok(Some(Box::new(self.without_errors())));
             }
             self.step.fill(Double::ZERO);
             let of_mean = self.logit_of_mean();
@@ -561,8 +583,34 @@ impl Solver {
         Ok(None)
     }
 
+    fn without_errors(&self) -> Fit {
+        let mut fit = Fit::without_errors(
+            &self.model,
+            self.scanned_rows(),
+            self.steps,
+            &self.base.point,
+        );
+        fit.deviations.clone_from(&self.deviations);
+        fit
+    }
+
     fn centered(&mut self, state: &State) -> Result<(), Error> {
         let scan = self.scanned_rows();
+        if self.is_standardized() {
+            let weight = Double::new(scan.weight);
+            let sums = state.sums.chunks_exact(2);
+            let of_columns = sums.map(|sums| {
+                let [mean, square] = [0, 1].map(|of| Double::of_sum(&sums[of]) / weight);
+                (square - mean * mean).high.max(0.0).sqrt()
+            });
+            let shares = self.level_shares.iter().skip(1);
+            let of_levels = shares.map(|share| (share * (1.0 - share)).sqrt());
+            self.deviations = of_columns.chain(of_levels).collect();
+            if let Some(grid) = self.grid.take() {
+                self.start_many(grid);
+                return Ok(());
+            }
+        }
         let mut basis = Basis::default();
         self.indicators = (0..self.task.columns)
             .filter(|column| state.counts[*column] == 0)
@@ -583,10 +631,8 @@ impl Solver {
             basis.centers.push(center);
             basis.powers.push(power(-ceiling(range)));
         }
-        self.base.point = Point {
-            basis,
-            coefficients: self.start(),
-        };
+        self.base.point.basis = basis;
+        self.base.point.coefficients = self.start();
         self.base.objective = f64::INFINITY;
         self.step = vec![Double::ZERO; self.task.parameters()];
         self.phase = Phase::Newton;
@@ -600,6 +646,20 @@ impl Solver {
     /// 0, or the logits of the levels' means.
     fn start(&self) -> Vec<Double> {
         let mut coefficients = vec![Double::ZERO; self.task.parameters()];
+        if let Some(of_path) = self.model.of_path.as_ref().filter(|of| !of.is_empty()) {
+            let basis = &self.base.point.basis;
+            let constant = usize::from(self.model.intercept);
+            for (index, (to, from)) in coefficients.iter_mut().zip(of_path).enumerate() {
+                let power = index
+                    .checked_sub(constant)
+                    .map_or(1.0, |of| basis.powers[of]);
+                *to = Double::new(from / power);
+            }
+            for (from, center) in of_path[constant..].iter().zip(&basis.centers) {
+                coefficients[0] = coefficients[0] + Double::product(*from, *center);
+            }
+            return coefficients;
+        }
         if self.level_means.is_empty() || self.scanned_rows().with_offset {
             return coefficients;
         }
@@ -905,6 +965,12 @@ impl Solver {
         })
     }
 
+    /// What the penalised coefficient is of that by the basis.
+    fn penalty_scale(&self, basis: &Basis, column: usize) -> f64 {
+        let power = basis.powers.get(column).copied().unwrap_or(1.0);
+        power * self.deviations.get(column).copied().unwrap_or(1.0)
+    }
+
     /// The penalty of half the square of each coefficient by the basis, beside the sum of the losses.
     fn ridge_weights(&self, at: &Point) -> Vec<f64> {
         let constant = usize::from(self.model.intercept);
@@ -917,9 +983,9 @@ impl Solver {
             } => lambda * (1.0 - lasso_share),
             Penalty::None | Penalty::Firth => 0.0,
         };
-        let powers = at.basis.powers.iter().chain(std::iter::repeat(&1.0));
-        for (weight, power) in weights[constant..].iter_mut().zip(powers) {
-            *weight = ridge * self.scanned_rows().weight * power * power;
+        for (column, weight) in weights[constant..].iter_mut().enumerate() {
+            let scale = self.penalty_scale(&at.basis, column);
+            *weight = ridge * self.scanned_rows().weight * scale * scale;
         }
         weights
     }
@@ -934,8 +1000,9 @@ impl Solver {
         } = self.model.penalty
         {
             let basis = &self.base.point.basis;
-            for (weight, power) in weights[constant..].iter_mut().zip(&basis.powers) {
-                *weight = lambda * lasso_share * self.scanned_rows().weight * power;
+            for (column, weight) in weights[constant..].iter_mut().enumerate() {
+                let scale = self.penalty_scale(basis, column);
+                *weight = lambda * lasso_share * self.scanned_rows().weight * scale;
             }
         }
         weights

@@ -328,3 +328,96 @@ fn an_elastic_net_is_at_its_minimum() {
     }
     assert!(zeros >= 4, "{zeros}");
 }
+
+/// The same fit of columns that have been divided by their standard deviations; the penalty path too.
+#[test]
+fn standardize_is_a_change_of_units() {
+    const ROWS: usize = 40;
+    let weights: Vec<f64> = (0..ROWS).map(|i| (1 + i % 3) as f64).collect();
+    let targets: Vec<f64> = (0..ROWS).map(|i| (i * 37 % 101) as f64 / 100.0).collect();
+    // Small, and far from 0, where the square of the mean has all digits of the variance.
+    let columns: [Vec<f64>; 3] = [
+        (0..ROWS).map(|i| (i * i % 23) as f64 * 1e-5).collect(),
+        (0..ROWS).map(|i| 1.7e9 + (i * 7 % 31) as f64).collect(),
+        (0..ROWS).map(|i| (i * 5 % 2) as f64).collect(),
+    ];
+    let total: f64 = weights.iter().sum();
+    let deviations = columns.each_ref().map(|x| {
+        let from = x[0];
+        let mean = |of: &dyn Fn(f64) -> f64| -> f64 {
+            let sum: f64 = x.iter().zip(&weights).map(|(x, w)| w * of(x - from)).sum();
+            sum / total
+        };
+        let center = mean(&|x| x);
+        mean(&|x| (x - center) * (x - center)).sqrt()
+    });
+    let divided: [Vec<f64>; 3] = std::array::from_fn(|column| {
+        let from = columns[column][0];
+        let of = columns[column].iter();
+        of.map(|x| (x - from) / deviations[column]).collect()
+    });
+    let slices = |columns: &'_ [Vec<f64>; 3]| columns.each_ref().map(|of| of.as_slice().to_vec());
+    let (raw, divided) = (slices(&columns), slices(&divided));
+    let raw = raw.each_ref().map(Vec::as_slice);
+    let divided = divided.each_ref().map(Vec::as_slice);
+    let data = |columns| {
+        let features = Features::columns(columns, ROWS).unwrap();
+        Data::new(features, &targets).weights(&weights)
+    };
+    let close = |ours: f64, right: f64| {
+        let difference = (ours - right).abs();
+        assert!(
+            difference <= 1e-10 * right.abs().max(1e-3),
+            "{ours} {right}"
+        );
+    };
+    for penalised in [
+        Model::new().ridge(0.1),
+        Model::new().elastic_net(0.01, 0.5),
+        Model::new().elastic_net(0.02, 1.0),
+    ] {
+        let fit = penalised
+            .clone()
+            .standardize(true)
+            .fit(&data(&raw))
+            .unwrap();
+        let right = penalised.fit(&data(&divided)).unwrap();
+        for (column, deviation) in deviations.iter().enumerate() {
+            close(
+                fit.coefficients()[1 + column] * deviation,
+                right.coefficients()[1 + column],
+            );
+        }
+        // It does something: the first column is of 1e-4.
+        let other = penalised.fit(&data(&raw)).unwrap();
+        assert!((other.coefficients()[1] * deviations[0]).abs() < 1e-3);
+    }
+    let model = Model::new().standardize(true);
+    let path = fractional_logit::cross_validate(&model, 1.0, &data(&raw), 4, 8).unwrap();
+    assert!(path.points.windows(2).all(|of| of[0].lambda > of[1].lambda));
+    let least = Model::new().elastic_net(path.points[0].lambda * 1.0001, 1.0);
+    let fit = least.standardize(true).fit(&data(&raw)).unwrap();
+    assert!(fit.coefficients()[1..].iter().all(|b| *b == 0.0));
+    let more = Model::new().elastic_net(path.points[0].lambda * 0.999, 1.0);
+    let fit = more.standardize(true).fit(&data(&raw)).unwrap();
+    assert!(fit.coefficients()[1..].iter().any(|b| *b != 0.0));
+}
+
+/// A path's fits start where the one before ended, and end where others do.
+#[test]
+fn a_path_is_that_of_its_fits() {
+    let cases = cases();
+    let case = cases
+        .iter()
+        .find(|case| case.name.starts_with("statecrime.csv"))
+        .unwrap();
+    let path = case.with_data(|data| {
+        let path = fractional_logit::cross_validate(&Model::new(), 0.9, &data, 2, 6).unwrap();
+        let again = fractional_logit::cross_validate(&Model::new(), 0.9, &data, 2, 2).unwrap();
+        // The last lambda of both, from another start.
+        let (a, b) = (path.points[5], again.points[1]);
+        assert!((a.mean_loss - b.mean_loss).abs() <= 1e-12, "{a:?} {b:?}");
+        path
+    });
+    assert!(path.points[path.best].mean_loss < path.points[0].mean_loss);
+}
