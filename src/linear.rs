@@ -86,13 +86,12 @@ pub use walk::Factor;
 
 use crate::bce::Bce;
 use crate::dispatch::Backend;
-use crate::entry::{Call, Real};
+use crate::entry::Real;
 use crate::error::Error;
 use crate::kernel::Wanted;
-use crate::kernel::general::General;
 use crate::span_sum::SpanSum;
 use crate::sum::LossSum;
-use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
+use crate::walk::{Inputs, Outputs};
 use walk::{FACTORS, LogitFunction, Pass, Problem, Sums, Task};
 
 /// A linear model of the logit, with [`Bce`] as its loss.
@@ -133,7 +132,7 @@ impl<T: Real> LogitFunction<T> for Loss<'_, T> {
             .bce
             .weights
             .and_then(|weights| weights.get(rows.clone()));
-        let t = Targets::Each(self.t.get(rows).unwrap_or(&[]));
+        let t = self.bce.targets(self.t.get(rows).unwrap_or(&[]));
         let inputs = Inputs::new(z, t, weights);
         let options = self.bce.options()?;
         let result = self.bce.run(wanted, options, inputs, outputs, sum);
@@ -141,34 +140,19 @@ impl<T: Real> LogitFunction<T> for Loss<'_, T> {
     }
 }
 
-/// σ(z), as a gradient: that at t = 0, but not −0 where e^z is 0.
-struct Sigmoid(Backend);
+/// σ(z), as what a gradient is.
+struct Sigmoid<'a, T: Real>(Bce<'a, T>);
 
-impl<T: Real> LogitFunction<T> for Sigmoid {
+impl<T: Real> LogitFunction<T> for Sigmoid<'_, T> {
     fn apply(
         &self,
         wanted: Wanted,
         _: Range<usize>,
         z: &[T],
         outputs: Outputs<'_, T>,
-        sum: &mut SpanSum,
+        _: &mut SpanSum,
     ) -> Result<(), Error> {
-        let inputs = Inputs::new(z, Targets::All(T::ZERO), None);
-        let outputs = Outputs {
-            sign: Sign::Cleared,
-            ..outputs
-        };
-        T::cross_entropy(Call {
-            backend: self.0,
-            options: None,
-            general: General::PLAIN,
-            slices: Slices {
-                wanted,
-                inputs,
-                outputs,
-                sum,
-            },
-        })
+        self.0.predict(wanted, z, outputs.gradient)
     }
 }
 
@@ -297,6 +281,25 @@ impl<'a, T: Real> Head<'a, T> {
     }
 
     /// The loss with its options and backend; weights are one a row.
+    ///
+    /// With a [`temperature`](Bce::temperature) residuals and Hessians are derivatives by the undivided logit,
+    /// so that sums are those by the coefficients as they stand. With [`logit_targets`](Bce::logit_targets) `t`
+    /// holds a teacher's logits. Every call is [`Error::UnsupportedOptions`] with
+    /// [`row_weights`](Bce::row_weights) and [`pos_weights`](Bce::pos_weights), which need rows of several
+    /// classes, and with a loss other than cross-entropy: of those the Hessian may be negative, and no bound
+    /// on it follows from the weights.
+    ///
+    /// ```
+    /// use soft_bce::Bce;
+    /// use soft_bce::linear::{Features, Head};
+    /// let x = Features::rows(&[1.0, 2.0], 2, 1)?;
+    /// let head = Head::new(&[0.75]).bce(Bce::new().temperature(3.0));
+    /// let mut p = [0.0; 2];
+    /// head.predict(&x, &mut p)?;
+    /// assert_eq!(p[0], 1.0 / (1.0 + (-0.25_f64).exp()));
+    /// assert_eq!(head.residual_scale()?.bound(), 0.5); // above 1/3
+    /// # Ok::<(), soft_bce::Error>(())
+    /// ```
     #[must_use]
     pub const fn bce(mut self, bce: Bce<'a, T>) -> Self {
         self.bce = bce;
@@ -309,8 +312,8 @@ impl<'a, T: Real> Head<'a, T> {
         self.coefficients.len() + self.intercept.is_some() as usize
     }
 
-    /// A bound on |r_i|: the largest weight, times `pos_weight` if that is more than 1. Of parts of a data
-    /// set, merge them.
+    /// A bound on |r_i|: the largest weight, times `pos_weight` if that is more than 1, over the temperature
+    /// (and 2^−20 of that more, for roundings, if there is either). Of parts of a data set, merge them.
     ///
     /// Near the optimum residuals may be smaller. A tighter bound, [`ColumnScale::of`] the largest of the
     /// iteration before, gains as many bits; a residual beyond it is [`Error::FactorOutOfScale`], and the pass
@@ -322,7 +325,7 @@ impl<'a, T: Real> Head<'a, T> {
         self.factor_scale(Factor::Residual)
     }
 
-    /// A bound on h_i: a quarter of that on the residuals.
+    /// A bound on h_i: a quarter of that on the residuals, over the temperature once more.
     ///
     /// # Errors
     /// As [`residual_scale`](Self::residual_scale).
@@ -351,11 +354,11 @@ impl<'a, T: Real> Head<'a, T> {
             }
             return Ok(scale);
         }
-        let largest = self.bce.largest_factor()?;
+        let [gradient, hessian] = self.bce.largest_factors()?;
         ColumnScale::of(match factor {
-            Factor::Hessian => largest / 4.0,
-            Factor::SquaredResidual => largest * largest,
-            _ => largest,
+            Factor::Hessian => hessian,
+            Factor::SquaredResidual => gradient * gradient,
+            _ => gradient,
         })
     }
 
@@ -444,12 +447,12 @@ impl<'a, T: Real> Head<'a, T> {
         result
     }
 
-    /// Writes σ(z) of every row.
+    /// Writes σ(z) of every row, or σ(z/T) if the loss has a [`temperature`](Bce::temperature) T.
     ///
     /// # Errors
     /// See [the module](crate::linear#errors); weights are not looked at.
     pub fn predict(&self, x: &Features<'_, T>, p: &mut [T]) -> Result<(), Error> {
-        let sigmoid = Sigmoid(self.bce.backend_or_fastest());
+        let sigmoid = Sigmoid(self.bce);
         let result = check_length("p", x.row_count(), p.len())
             .and_then(|()| self.run(x, Task::Predict(&mut *p), &sigmoid, Into::default()));
         if result.is_err() {

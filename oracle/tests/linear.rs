@@ -6,7 +6,7 @@ use soft_bce::linear::{
     ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
     scan,
 };
-use soft_bce::{LossSum, Real};
+use soft_bce::{Bce, LossSum, Real};
 
 const PRECISION: u32 = 300;
 
@@ -84,10 +84,19 @@ struct Data<T> {
     offset: Vec<T>,
     coefficients: Vec<T>,
     intercept: T,
+    temperature: T,
+}
+
+/// What the crate makes of them: loss, gradient with the intercept's, Gram matrix, predictions.
+struct Computed<T> {
+    loss: f64,
+    gradient: Vec<ColumnSum>,
+    gram: Vec<ColumnSum>,
+    p: Vec<T>,
 }
 
 impl<T: Element> Data<T> {
-    fn new(rows: usize, columns: usize, seed: u64) -> Self {
+    fn new(rows: usize, columns: usize, temperature: f64, seed: u64) -> Self {
         let mut random = Random(seed);
         let mut some = |count: usize, size: &dyn Fn(usize) -> f64| -> Vec<T> {
             (0..count)
@@ -108,18 +117,22 @@ impl<T: Element> Data<T> {
             offset: some(rows, &|_| 1.0),
             coefficients: some(columns, &|column| per_column / size(column)),
             intercept: T::of(0.3),
+            temperature: T::of(temperature),
         }
     }
 
-    /// Loss, gradient with the intercept's, and Gram matrix of the crate.
-    fn compute(&self) -> (f64, Vec<ColumnSum>, Vec<ColumnSum>) {
+    fn compute(&self) -> Computed<T> {
         let x =
             Features::rows(&self.x[..self.rows * self.columns], self.rows, self.columns).unwrap();
         let mut scales = vec![ColumnScale::ZERO; self.columns];
         scan(&x, &mut scales).unwrap();
         let head = Head::new(&self.coefficients)
             .intercept(self.intercept)
-            .offset(&self.offset[..self.rows]);
+            .offset(&self.offset[..self.rows])
+            .bce(match self.temperature.to() {
+                1.0 => Bce::new(),
+                _ => Bce::new().temperature(self.temperature),
+            });
         let width = head.width();
         let mut gradient = vec![ColumnSum::default(); width];
         let mut gram = vec![ColumnSum::default(); gram_length(width)];
@@ -146,20 +159,24 @@ impl<T: Element> Data<T> {
             &mut scratch,
         )
         .unwrap();
-        (loss.to_f64(), gradient, gram)
+        let mut p = vec![T::of(0.0); self.rows];
+        head.predict(&x, &mut p).unwrap();
+        Computed {
+            loss: loss.to_f64(),
+            gradient,
+            gram,
+            p,
+        }
     }
 
     /// The same in exact arithmetic, with what the sums' grids allow.
-    fn expect(
-        &self,
-        gradient: &[ColumnSum],
-        gram: &[ColumnSum],
-    ) -> (Expected, Vec<Expected>, Vec<Expected>) {
+    fn expect(&self, computed: &Computed<T>) -> [Vec<Expected>; 4] {
+        let Computed { gradient, gram, .. } = computed;
         let grid = |sum: &ColumnSum| Expected {
             value: float(0.0),
             error: self.rows as f64 * 2f64.powi(sum.unit_exponent() - 1),
         };
-        let mut of_loss = Expected::zero();
+        let (mut of_loss, mut of_p) = (Expected::zero(), Vec::new());
         let mut of_gradient: Vec<_> = gradient.iter().map(grid).collect();
         let mut of_gram: Vec<_> = gram.iter().map(grid).collect();
         let u = T::ROUNDOFF;
@@ -181,17 +198,25 @@ impl<T: Element> Data<T> {
             // FMAs of a partial sum, four levels of the tree, two constants.
             let roundings = (self.columns.div_ceil(16) + 6) as f64;
             let of_z = roundings * u / (1.0 - roundings * u) * size;
+            let temperature = self.temperature.to();
+            let (z, of_z) = (z / temperature, of_z / temperature);
             let (t, one) = (self.t[row].to(), float(1.0));
             let s = float(1.0) / (float(1.0) + Float::with_val(PRECISION, -&z).exp());
             let loss = Float::with_val(PRECISION, z.exp_ref()).ln_1p() - float(t) * &z;
             let h = Float::with_val(PRECISION, &s * (one - &s));
-            let r = s - t;
+            let r = (float(0.0) + &s - t) / temperature;
+            let h = h / temperature / temperature;
             // Twice the roundoff is a unit in the last place, of numbers that are at most these.
             let unit = BUDGET * 2.0 * u;
             of_loss.error += of_z + unit * (loss.to_f64().abs() + z.to_f64().abs());
             of_loss.value += loss;
-            let of_r = of_z / 4.0 + unit;
-            let of_h = of_z / 10.0 + unit * h.to_f64();
+            let of_r = (of_z / 4.0 + unit) / temperature;
+            let of_h = of_z / 10.0 / temperature / temperature + unit * h.to_f64();
+            // The derivative of the sigmoid is less than it.
+            of_p.push(Expected {
+                error: (of_z * of_z.exp() + unit) * s.to_f64(),
+                value: s,
+            });
             x.push(1.0);
             for (j, &x_j) in x.iter().enumerate() {
                 let product = Float::with_val(PRECISION, &r * x_j);
@@ -208,28 +233,28 @@ impl<T: Element> Data<T> {
                 }
             }
         }
-        (of_loss, of_gradient, of_gram)
+        [vec![of_loss], of_gradient, of_gram, of_p]
     }
 
     /// What is not as expected.
-    fn faults(
-        &self,
-        (loss, gradient, gram): &(f64, Vec<ColumnSum>, Vec<ColumnSum>),
-    ) -> Vec<String> {
-        let (of_loss, of_gradient, of_gram) = self.expect(gradient, gram);
+    fn faults(&self, computed: &Computed<T>) -> Vec<String> {
+        let of = |sums: &[ColumnSum]| sums.iter().map(ColumnSum::to_f64).collect();
+        let found: [Vec<f64>; 4] = [
+            vec![computed.loss],
+            of(&computed.gradient),
+            of(&computed.gram),
+            computed.p.iter().map(|p| p.to()).collect(),
+        ];
+        let names = ["loss", "gradient", "gram", "prediction"];
         let mut faults = Vec::new();
-        if !of_loss.admits(*loss) {
-            faults.push(format!(
-                "loss {loss}, {} +- {}",
-                of_loss.value, of_loss.error
-            ));
-        }
-        for (name, sums, expected) in [("gradient", gradient, of_gradient), ("gram", gram, of_gram)]
-        {
-            for (index, (sum, expected)) in sums.iter().zip(&expected).enumerate() {
-                if !expected.admits(sum.to_f64()) {
+        for ((name, found), expected) in names.into_iter().zip(found).zip(self.expect(computed)) {
+            if found.len() != expected.len() {
+                faults.push(format!("{name}: {} of {}", found.len(), expected.len()));
+            }
+            for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                if !expected.admits(*found) {
                     let Expected { value, error } = expected;
-                    faults.push(format!("{name} {index}: {sum:?}, {value} +- {error}"));
+                    faults.push(format!("{name} {index}: {found}, {value} +- {error}"));
                 }
             }
         }
@@ -239,13 +264,15 @@ impl<T: Element> Data<T> {
 
 fn check<T: Element>() {
     for (seed, columns) in [0, 1, 3, 16, 23, 50].into_iter().enumerate() {
-        let data = Data::<T>::new(60, columns, seed as u64);
-        let computed = data.compute();
-        assert_eq!(
-            data.faults(&computed),
-            Vec::<String>::new(),
-            "{columns} columns"
-        );
+        for temperature in [1.0, 0.3, 7.0] {
+            let data = Data::<T>::new(60, columns, temperature, seed as u64);
+            let computed = data.compute();
+            assert_eq!(
+                data.faults(&computed),
+                Vec::<String>::new(),
+                "{columns} columns, temperature {temperature}"
+            );
+        }
     }
 }
 
@@ -263,7 +290,7 @@ fn double_precision_is_within_its_bounds() {
 /// thousandth, or in `f64` by a thousand-millionth.
 #[test]
 fn faults_are_seen() {
-    let mut data = Data::<f64>::new(60, 23, 7);
+    let mut data = Data::<f64>::new(60, 23, 0.75, 7);
     let computed = data.compute();
     assert!(data.faults(&computed).is_empty());
     data.rows -= 1;
@@ -272,8 +299,14 @@ fn faults_are_seen() {
     assert!(data.faults(&fewer).len() > 20);
     data.x[700] *= 1.0 + 1e-9;
     assert!(!data.faults(&computed).is_empty());
-    let mut data = Data::<f32>::new(60, 23, 7);
+    let mut data = Data::<f32>::new(60, 23, 1.0, 7);
     let computed = data.compute();
     data.x[700] *= 1.001;
     assert!(!data.faults(&computed).is_empty());
+    // Another temperature: everything differs.
+    let mut data = Data::<f32>::new(60, 23, 0.75, 7);
+    let computed = data.compute();
+    assert!(data.faults(&computed).is_empty());
+    data.temperature *= 1.001;
+    assert!(data.faults(&computed).len() > 100);
 }

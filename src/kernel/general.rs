@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Focal,
     /// Cross-entropy of probabilities, which stand in the place of the logits.
     Probability,
+    /// sigmoid(z/T), in the place of the gradient.
+    Prediction,
     /// Logit targets of another loss: no call gets this far.
     Refused,
 }
@@ -164,6 +166,10 @@ impl<W: Lane<Real = f64>> Elements<W> {
             Kind::LogitTargets => self.logit_targets(),
             Kind::SquaredError | Kind::Focal => self.of_difference(),
             Kind::Probability => self.probability(),
+            Kind::Prediction => Point {
+                gradient: Argument::new(self.z, self.general.temperature).shares().0,
+                ..Point::zero()
+            },
         }
     }
 

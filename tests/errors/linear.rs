@@ -24,7 +24,7 @@ struct Inputs {
     coefficients: Vec<f64>,
     intercept: f64,
     pos_weight: f64,
-    temperature: Option<f64>,
+    row_weights: bool,
     scratch: usize,
     backend: Backend,
 }
@@ -78,8 +78,8 @@ impl Inputs {
     fn head(&self) -> Head<'_, f64> {
         let bce = Bce::new().backend(self.backend).unwrap();
         let mut bce = bce.weights(&self.weights).pos_weight(self.pos_weight);
-        if let Some(temperature) = self.temperature {
-            bce = bce.temperature(temperature);
+        if self.row_weights {
+            bce = bce.row_weights(&self.weights);
         }
         let head = Head::new(&self.coefficients).bce(bce);
         head.offset(&self.offset).intercept(self.intercept)
@@ -110,7 +110,7 @@ fn valid(operation: &Operation, backend: Backend) -> (Inputs, Outputs) {
         coefficients: vec![0.25, -0.5],
         intercept: 0.125,
         pos_weight: 1.0,
-        temperature: None,
+        row_weights: false,
         scratch: gradient_gram_scratch(WIDTH),
         backend,
     };
@@ -234,7 +234,7 @@ fn faults() -> Vec<Fault> {
         "the intercept", "head",
             |i, _| i.intercept = f64::NAN => InvalidOption { option: "intercept", .. },
         "an option of other calls", "head",
-            |i, _| i.temperature = Some(2.0) => UnsupportedOptions { .. },
+            |i, _| i.row_weights = true => UnsupportedOptions { .. },
         "a coefficient", "coefficients",
             |i, _| i.coefficients[1] = f64::INFINITY => InvalidCoefficient { index: 1, .. },
         "an element of the direction", "direction",
