@@ -141,9 +141,11 @@ printf 'gcc, rpath: '; env -u LD_LIBRARY_PATH "$work/rpath"
 if env -u LD_LIBRARY_PATH "$work/shared-gcc" 2> /dev/null; then
     echo "a library that is nowhere was found"; exit 1
 fi
-# The README's example, as it says.
-gcc $strict example.c $(pkg-config --cflags --libs soft_bce) -Wl,-rpath,"$root/usr/lib" -o "$work/example"
-printf 'example: '; env -u LD_LIBRARY_PATH "$work/example"
+# The README's examples, as it says.
+for example in example linear; do
+    gcc $strict $example.c $(pkg-config --cflags --libs soft_bce) -Wl,-rpath,"$root/usr/lib" -o "$work/$example"
+    printf '%s: ' $example; env -u LD_LIBRARY_PATH "$work/$example"
+done
 for compiler in g++ clang++; do
     $compiler $strict_cpp tests/test.cpp $(pkg-config --cflags soft_bce) -o "$work/cpp-$compiler" \
         $(pkg-config --libs soft_bce)

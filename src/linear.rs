@@ -796,7 +796,7 @@ impl<'a, T: Real> Head<'a, T> {
         }
         if let Some((first, others)) = sums.split_at_checked(width) {
             for (index, other) in others.iter().enumerate() {
-                if let Some(sum) = first.get(index % width) {
+                if let Some(sum) = first.get(index % width.max(1)) {
                     sum.check_merge(other, width + index)?;
                 }
             }

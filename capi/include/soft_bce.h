@@ -21,11 +21,28 @@
  *
  * Functions whose names end in _f32 take float, in _f64 double. Comments leave the ending out.
  *
+ * soft_bce_linear_* have features instead of logits, and make logits, losses, and sums of gradients by
+ * coefficients in one pass over the rows, in any order of which the bits are the same:
+ *
+ *     soft_bce_linear_f32 model = {0};
+ *     int32_t scales[2] = {SOFT_BCE_LEAST_SCALE, SOFT_BCE_LEAST_SCALE}, bound;
+ *     soft_bce_column_sum gradient[2];
+ *     double by_coefficient[2];
+ *     model.data = x, model.row_count = n, model.column_count = 2;
+ *     model.coefficients = b, model.t = t;
+ *     model.scratch_length = soft_bce_linear_scratch(2, 0, 0, 0);
+ *     model.scratch = malloc(model.scratch_length * sizeof(double));
+ *     soft_bce_linear_scan_f32(&model, scales, NULL);
+ *     soft_bce_linear_factor_scale_f32(&model, SOFT_BCE_FACTOR_RESIDUAL, &bound, NULL);
+ *     soft_bce_column_sums_start(scales, 2, 0, bound, gradient);
+ *     soft_bce_linear_sum_gradient_f32(&model, &loss, gradient, NULL);
+ *     soft_bce_column_sums_values(gradient, 2, by_coefficient);
+ *
  * Rules that hold for every function:
  *
  *   - `n` is the number of elements of every array of the call, weights included. Arrays may be
  *     null where n is 0. Otherwise a null pointer is an error, unless the function allows it.
- *   - An array or result that is written must not overlap any other memory of the call; arrays
+ *   - An array, result or scratch that is written must not overlap any other memory of the call; arrays
  *     that are only read may overlap each other. Overlap is found, and an error.
  *   - The pointers must be valid for what the call reads and writes. This is the one duty that
  *     the library cannot check.
@@ -37,7 +54,12 @@
  *   - `bad_index` is optional (may be null). It is written where the status is
  *     SOFT_BCE_TARGET_OUT_OF_RANGE, SOFT_BCE_PROBABILITY_OUT_OF_RANGE or SOFT_BCE_INVALID_WEIGHT: the
  *     first such index; and for SOFT_BCE_INVALID_ROW_WEIGHT and SOFT_BCE_INVALID_POS_WEIGHT: the first
- *     such row or class.
+ *     such row or class. Of soft_bce_linear_*: the first row (of SOFT_BCE_INVALID_COEFFICIENT the
+ *     coefficient, of SOFT_BCE_SCALE_MISMATCH the sum).
+ *   - soft_bce_linear_* look for errors in this order: pointers; what belongs to no row (options,
+ *     lengths, states, scales, groups, coefficients); rows. In a row: features, offset, weight and
+ *     target, logit, factor; where the weight is 0 features and offset alone. After an error sums,
+ *     scales and bounds are as they were.
  *   - The floating-point environment is C's default: rounding to nearest, subnormals not flushed
  *     to zero. (Linking with -ffast-math can change it at start-up.)
  *   - No function allocates, locks, or keeps a pointer. All may be called from any thread, at
@@ -119,6 +141,16 @@
 #define SOFT_BCE_FOCAL 16
 
 /**
+ * The size of soft_bce_column_sum.
+ */
+#define SOFT_BCE_COLUMN_SUM_BYTES 32
+
+/**
+ * The least exponent of a scale: that of a column in which nothing, or only zeros, have been seen.
+ */
+#define SOFT_BCE_LEAST_SCALE -480
+
+/**
  * What became of a call. Values keep their meaning; later versions may add more.
  */
 enum soft_bce_status
@@ -197,6 +229,46 @@ enum soft_bce_status
      * A probability is NaN or outside [0, 1].
      */
     SOFT_BCE_PROBABILITY_OUT_OF_RANGE = 16,
+    /**
+     * A feature is NaN, infinite or beyond its column's scale.
+     */
+    SOFT_BCE_FEATURE_OUT_OF_SCALE = 17,
+    /**
+     * A coefficient, or a direction's element, is NaN or infinite.
+     */
+    SOFT_BCE_INVALID_COEFFICIENT = 18,
+    /**
+     * An offset is NaN or infinite.
+     */
+    SOFT_BCE_INVALID_OFFSET = 19,
+    /**
+     * A row's logit is NaN or infinite: beyond the range of the type.
+     */
+    SOFT_BCE_INVALID_LOGIT = 20,
+    /**
+     * A factor is NaN or beyond its scale.
+     */
+    SOFT_BCE_FACTOR_OUT_OF_SCALE = 21,
+    /**
+     * A number has no scale, or a product of scales is beyond 2^959.
+     */
+    SOFT_BCE_SCALE_OUT_OF_RANGE = 22,
+    /**
+     * Sums of different scales, which do not add up.
+     */
+    SOFT_BCE_SCALE_MISMATCH = 23,
+    /**
+     * A group is not less than group_count.
+     */
+    SOFT_BCE_GROUP_OUT_OF_RANGE = 24,
+    /**
+     * More than 2^64 rows.
+     */
+    SOFT_BCE_TOO_MANY_ROWS = 25,
+    /**
+     * A soft_bce_column_sum is not started, or damaged.
+     */
+    SOFT_BCE_MALFORMED_COLUMN_SUM = 26,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -240,6 +312,39 @@ enum soft_bce_backend
 typedef enum soft_bce_backend soft_bce_backend;
 #else
 typedef uint32_t soft_bce_backend;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What multiplies the features of row i in a sum over the rows.
+ */
+enum soft_bce_factor
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The derivative of the row's loss by its logit.
+     */
+    SOFT_BCE_FACTOR_RESIDUAL = 0,
+    /**
+     * The second derivative: for Newton steps and standard errors.
+     */
+    SOFT_BCE_FACTOR_HESSIAN = 1,
+    /**
+     * The square of the derivative, as double: for robust standard errors.
+     */
+    SOFT_BCE_FACTOR_SQUARED_RESIDUAL = 2,
+    /**
+     * The `factors` of the soft_bce_linear, finite. Targets, weights and offset are not looked at.
+     */
+    SOFT_BCE_FACTOR_GIVEN = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum soft_bce_factor soft_bce_factor;
+#else
+typedef uint32_t soft_bce_factor;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -379,6 +484,175 @@ typedef struct soft_bce_options_f64 {
      */
     size_t class_count;
 } soft_bce_options_f64;
+
+/**
+ * Some rows of a linear model: logit = features times coefficients + intercept + offset. All that
+ * soft_bce_linear_* read; members that a function does not need may be null.
+ *
+ * With an intercept sums have one element more, the last, as if there were a last column of ones: their
+ * number is the `width`.
+ */
+typedef struct soft_bce_linear_f32 {
+    /**
+     * The features, row after row: element (i, j) is data[i * stride + j]. Nothing else is read.
+     */
+    const float *data;
+    /**
+     * 0 stands for column_count.
+     */
+    size_t stride;
+    /**
+     * Or an array for each column: element (i, j) is columns[j][i]. Null if the features are in
+     * `data`, which is not looked at otherwise. The bits are those of rows.
+     */
+    const float *const *columns;
+    /**
+     * n.
+     */
+    size_t row_count;
+    /**
+     * d.
+     */
+    size_t column_count;
+    /**
+     * One for each column, finite.
+     */
+    const float *coefficients;
+    /**
+     * One number, finite, or null: there is none.
+     */
+    const float *intercept;
+    /**
+     * Added to each row's logit, finite; or null.
+     */
+    const float *offset;
+    /**
+     * The targets, one a row.
+     */
+    const float *t;
+    /**
+     * For SOFT_BCE_FACTOR_GIVEN, one a row.
+     */
+    const float *factors;
+    /**
+     * The group of each row, less than group_count, or null. With groups sum_gradient and column_sums
+     * keep the sums of each group apart: those of group g start at g * width.
+     */
+    const uint32_t *groups;
+    /**
+     * How many groups there are.
+     */
+    size_t group_count;
+    /**
+     * Those of the loss, or null. `weights` are one a row; row_weights and pos_weights are
+     * SOFT_BCE_UNSUPPORTED_OPTIONS.
+     */
+    const struct soft_bce_options_f32 *options;
+    /**
+     * Memory of the call, whatever it holds. Calls at the same time need their own.
+     */
+    double *scratch;
+    /**
+     * At least what soft_bce_linear_scratch says, else SOFT_BCE_LENGTH_MISMATCH.
+     */
+    size_t scratch_length;
+    /**
+     * If not null: where SOFT_BCE_FEATURE_OUT_OF_SCALE stores the column; the row is `bad_index`.
+     */
+    size_t *bad_column;
+} soft_bce_linear_f32;
+
+/**
+ * A sum over rows of factors times features, in units of a fixed grid: an integer, which depends on
+ * no order and no partition of the rows. In 32 bytes that are the same on every machine: copy them,
+ * write them to a file, merge them elsewhere. Use soft_bce_column_sums_start first.
+ *
+ * For features up to 2^E, factors up to 2^F and n rows it is off by at most
+ * n 2^(E + F - 46) + 2^-52 of the sum of the products' magnitudes.
+ */
+typedef struct soft_bce_column_sum {
+    /**
+     * Not to be changed by hand; every function refuses bytes that it cannot have written.
+     */
+    uint8_t bytes[SOFT_BCE_COLUMN_SUM_BYTES];
+} soft_bce_column_sum;
+
+/**
+ * Some rows of a linear model: logit = features times coefficients + intercept + offset. All that
+ * soft_bce_linear_* read; members that a function does not need may be null.
+ *
+ * With an intercept sums have one element more, the last, as if there were a last column of ones: their
+ * number is the `width`.
+ */
+typedef struct soft_bce_linear_f64 {
+    /**
+     * The features, row after row: element (i, j) is data[i * stride + j]. Nothing else is read.
+     */
+    const double *data;
+    /**
+     * 0 stands for column_count.
+     */
+    size_t stride;
+    /**
+     * Or an array for each column: element (i, j) is columns[j][i]. Null if the features are in
+     * `data`, which is not looked at otherwise. The bits are those of rows.
+     */
+    const double *const *columns;
+    /**
+     * n.
+     */
+    size_t row_count;
+    /**
+     * d.
+     */
+    size_t column_count;
+    /**
+     * One for each column, finite.
+     */
+    const double *coefficients;
+    /**
+     * One number, finite, or null: there is none.
+     */
+    const double *intercept;
+    /**
+     * Added to each row's logit, finite; or null.
+     */
+    const double *offset;
+    /**
+     * The targets, one a row.
+     */
+    const double *t;
+    /**
+     * For SOFT_BCE_FACTOR_GIVEN, one a row.
+     */
+    const double *factors;
+    /**
+     * The group of each row, less than group_count, or null. With groups sum_gradient and column_sums
+     * keep the sums of each group apart: those of group g start at g * width.
+     */
+    const uint32_t *groups;
+    /**
+     * How many groups there are.
+     */
+    size_t group_count;
+    /**
+     * Those of the loss, or null. `weights` are one a row; row_weights and pos_weights are
+     * SOFT_BCE_UNSUPPORTED_OPTIONS.
+     */
+    const struct soft_bce_options_f64 *options;
+    /**
+     * Memory of the call, whatever it holds. Calls at the same time need their own.
+     */
+    double *scratch;
+    /**
+     * At least what soft_bce_linear_scratch says, else SOFT_BCE_LENGTH_MISMATCH.
+     */
+    size_t scratch_length;
+    /**
+     * If not null: where SOFT_BCE_FEATURE_OUT_OF_SCALE stores the column; the row is `bad_index`.
+     */
+    size_t *bad_column;
+} soft_bce_linear_f64;
 
 #ifdef __cplusplus
 extern "C" {
@@ -877,6 +1151,238 @@ soft_bce_backend soft_bce_detected_backend(void);
  * The version of the library, such as "0.1.0". Static.
  */
 const char *soft_bce_version(void);
+
+/**
+ * Raises the exponent of each column's scale in `scales`, of column_count elements, to the least E with
+ * |x| <= 2^E: first of all SOFT_BCE_LEAST_SCALE, they end as the data set's, however it is cut. Scales of
+ * parts are merged by maxima. An element that is NaN, infinite or beyond 2^959 is
+ * SOFT_BCE_FEATURE_OUT_OF_SCALE. After an error `scales` is as it was.
+ */
+soft_bce_status soft_bce_linear_scan_f32(const struct soft_bce_linear_f32 *model,
+                                         int32_t *scales,
+                                         size_t *bad_index);
+
+/**
+ * Writes the logit of each row: its bits depend on no layout, machine and backend. One beyond the range
+ * of the type is SOFT_BCE_INVALID_LOGIT.
+ */
+soft_bce_status soft_bce_linear_logits_f32(const struct soft_bce_linear_f32 *model,
+                                           float *z,
+                                           size_t *bad_index);
+
+/**
+ * Writes 1 / (1 + exp(-logit)) of each row. Errors as for logits.
+ */
+soft_bce_status soft_bce_linear_predict_f32(const struct soft_bce_linear_f32 *model,
+                                            float *p,
+                                            size_t *bad_index);
+
+/**
+ * Stores the exponent of a bound on all factors, a soft_bce_factor, of these rows: what the weights and
+ * options admit. Of parts of a data set take the maximum. A smaller bound that holds makes sums more
+ * exact; factors beyond it are SOFT_BCE_FACTOR_OUT_OF_SCALE.
+ */
+soft_bce_status soft_bce_linear_factor_scale_f32(const struct soft_bce_linear_f32 *model,
+                                                 uint32_t factor,
+                                                 int32_t *scale,
+                                                 size_t *bad_index);
+
+/**
+ * The same for hessian_vector, with features of these scales and that direction.
+ */
+soft_bce_status soft_bce_linear_hessian_vector_scale_f32(const struct soft_bce_linear_f32 *model,
+                                                         const int32_t *scales,
+                                                         const float *direction,
+                                                         int32_t *scale,
+                                                         size_t *bad_index);
+
+/**
+ * Adds the losses of all rows to `loss`, exactly, and the residuals times the features to `gradient`: the
+ * derivatives by coefficients and intercept, `width` sums, or group_count times as many. The bits
+ * depend on no order of the rows.
+ */
+soft_bce_status soft_bce_linear_sum_gradient_f32(const struct soft_bce_linear_f32 *model,
+                                                 struct soft_bce_loss_sum *loss,
+                                                 struct soft_bce_column_sum *gradient,
+                                                 size_t *bad_index);
+
+/**
+ * Adds factors, a soft_bce_factor, times features to `sums`, as many as a gradient has.
+ */
+soft_bce_status soft_bce_linear_column_sums_f32(const struct soft_bce_linear_f32 *model,
+                                                uint32_t factor,
+                                                struct soft_bce_column_sum *sums,
+                                                size_t *bad_index);
+
+/**
+ * Adds the Hessian by coefficients and intercept, times `direction`, to `sums`: `width` elements each.
+ * Groups are not looked at.
+ */
+soft_bce_status soft_bce_linear_hessian_vector_f32(const struct soft_bce_linear_f32 *model,
+                                                   const float *direction,
+                                                   struct soft_bce_column_sum *sums,
+                                                   size_t *bad_index);
+
+/**
+ * Adds factor times feature times feature to `sums`, the lower triangle of the Gram matrix, row by row:
+ * element (j, k), k <= j, is at j (j + 1) / 2 + k. Groups are not looked at.
+ */
+soft_bce_status soft_bce_linear_gram_f32(const struct soft_bce_linear_f32 *model,
+                                         uint32_t factor,
+                                         struct soft_bce_column_sum *sums,
+                                         size_t *bad_index);
+
+/**
+ * Sum_gradient (without groups) and gram in one pass: with SOFT_BCE_FACTOR_HESSIAN a Newton step.
+ */
+soft_bce_status soft_bce_linear_sum_gradient_gram_f32(const struct soft_bce_linear_f32 *model,
+                                                      uint32_t factor,
+                                                      struct soft_bce_loss_sum *loss,
+                                                      struct soft_bce_column_sum *gradient,
+                                                      struct soft_bce_column_sum *sums,
+                                                      size_t *bad_index);
+
+/**
+ * Raises the exponent of each column's scale in `scales`, of column_count elements, to the least E with
+ * |x| <= 2^E: first of all SOFT_BCE_LEAST_SCALE, they end as the data set's, however it is cut. Scales of
+ * parts are merged by maxima. An element that is NaN, infinite or beyond 2^959 is
+ * SOFT_BCE_FEATURE_OUT_OF_SCALE. After an error `scales` is as it was.
+ */
+soft_bce_status soft_bce_linear_scan_f64(const struct soft_bce_linear_f64 *model,
+                                         int32_t *scales,
+                                         size_t *bad_index);
+
+/**
+ * Writes the logit of each row: its bits depend on no layout, machine and backend. One beyond the range
+ * of the type is SOFT_BCE_INVALID_LOGIT.
+ */
+soft_bce_status soft_bce_linear_logits_f64(const struct soft_bce_linear_f64 *model,
+                                           double *z,
+                                           size_t *bad_index);
+
+/**
+ * Writes 1 / (1 + exp(-logit)) of each row. Errors as for logits.
+ */
+soft_bce_status soft_bce_linear_predict_f64(const struct soft_bce_linear_f64 *model,
+                                            double *p,
+                                            size_t *bad_index);
+
+/**
+ * Stores the exponent of a bound on all factors, a soft_bce_factor, of these rows: what the weights and
+ * options admit. Of parts of a data set take the maximum. A smaller bound that holds makes sums more
+ * exact; factors beyond it are SOFT_BCE_FACTOR_OUT_OF_SCALE.
+ */
+soft_bce_status soft_bce_linear_factor_scale_f64(const struct soft_bce_linear_f64 *model,
+                                                 uint32_t factor,
+                                                 int32_t *scale,
+                                                 size_t *bad_index);
+
+/**
+ * The same for hessian_vector, with features of these scales and that direction.
+ */
+soft_bce_status soft_bce_linear_hessian_vector_scale_f64(const struct soft_bce_linear_f64 *model,
+                                                         const int32_t *scales,
+                                                         const double *direction,
+                                                         int32_t *scale,
+                                                         size_t *bad_index);
+
+/**
+ * Adds the losses of all rows to `loss`, exactly, and the residuals times the features to `gradient`: the
+ * derivatives by coefficients and intercept, `width` sums, or group_count times as many. The bits
+ * depend on no order of the rows.
+ */
+soft_bce_status soft_bce_linear_sum_gradient_f64(const struct soft_bce_linear_f64 *model,
+                                                 struct soft_bce_loss_sum *loss,
+                                                 struct soft_bce_column_sum *gradient,
+                                                 size_t *bad_index);
+
+/**
+ * Adds factors, a soft_bce_factor, times features to `sums`, as many as a gradient has.
+ */
+soft_bce_status soft_bce_linear_column_sums_f64(const struct soft_bce_linear_f64 *model,
+                                                uint32_t factor,
+                                                struct soft_bce_column_sum *sums,
+                                                size_t *bad_index);
+
+/**
+ * Adds the Hessian by coefficients and intercept, times `direction`, to `sums`: `width` elements each.
+ * Groups are not looked at.
+ */
+soft_bce_status soft_bce_linear_hessian_vector_f64(const struct soft_bce_linear_f64 *model,
+                                                   const double *direction,
+                                                   struct soft_bce_column_sum *sums,
+                                                   size_t *bad_index);
+
+/**
+ * Adds factor times feature times feature to `sums`, the lower triangle of the Gram matrix, row by row:
+ * element (j, k), k <= j, is at j (j + 1) / 2 + k. Groups are not looked at.
+ */
+soft_bce_status soft_bce_linear_gram_f64(const struct soft_bce_linear_f64 *model,
+                                         uint32_t factor,
+                                         struct soft_bce_column_sum *sums,
+                                         size_t *bad_index);
+
+/**
+ * Sum_gradient (without groups) and gram in one pass: with SOFT_BCE_FACTOR_HESSIAN a Newton step.
+ */
+soft_bce_status soft_bce_linear_sum_gradient_gram_f64(const struct soft_bce_linear_f64 *model,
+                                                      uint32_t factor,
+                                                      struct soft_bce_loss_sum *loss,
+                                                      struct soft_bce_column_sum *gradient,
+                                                      struct soft_bce_column_sum *sums,
+                                                      size_t *bad_index);
+
+/**
+ * How many doubles of scratch are enough for all calls with so many columns, an intercept if that is
+ * not 0, and so many groups (0 for none); also for those with a Gram matrix if with_gram is not 0.
+ * SIZE_MAX if that is too many.
+ */
+size_t soft_bce_linear_scratch(size_t column_count,
+                               uint32_t intercept,
+                               size_t group_count,
+                               uint32_t with_gram);
+
+/**
+ * Makes `sums` the sums of no rows, of column_count columns with these exponents of scales and, unless
+ * `intercept` is 0, one of ones, with factors up to 2^factor_scale.
+ * SOFT_BCE_SCALE_OUT_OF_RANGE if a scale is not from -480 to 959, or the sum of two is beyond 959: then
+ * `sums` is as it was.
+ */
+soft_bce_status soft_bce_column_sums_start(const int32_t *scales,
+                                           size_t column_count,
+                                           uint32_t intercept,
+                                           int32_t factor_scale,
+                                           struct soft_bce_column_sum *sums);
+
+/**
+ * The same for the (width (width + 1)) / 2 sums of a Gram matrix, where the sum of three exponents counts.
+ */
+soft_bce_status soft_bce_column_sums_start_gram(const int32_t *scales,
+                                                size_t column_count,
+                                                uint32_t intercept,
+                                                int32_t factor_scale,
+                                                struct soft_bce_column_sum *sums);
+
+/**
+ * Adds each of the `n` sums of `others` to that of `sums`, exactly, or none of them: of different scales they are
+ * SOFT_BCE_SCALE_MISMATCH, and `bad_index` has the first such index.
+ */
+soft_bce_status soft_bce_column_sums_merge(struct soft_bce_column_sum *sums,
+                                           const struct soft_bce_column_sum *others,
+                                           size_t n,
+                                           size_t *bad_index);
+
+/**
+ * Stores the value of each of the `n` sums, correctly rounded.
+ */
+soft_bce_status soft_bce_column_sums_values(const struct soft_bce_column_sum *sums,
+                                            size_t n,
+                                            double *values);
+
+/**
+ * Stores how many rows have been added to `sum`, those of weight 0 included.
+ */
+soft_bce_status soft_bce_column_sum_rows(const struct soft_bce_column_sum *sum, uint64_t *rows);
 
 #ifdef __cplusplus
 }  // extern "C"

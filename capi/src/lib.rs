@@ -10,6 +10,8 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod linear;
+
 use core::ffi::{CStr, c_char};
 
 use bce::{Bce, Error, Focal, SquaredError, probability};
@@ -86,6 +88,26 @@ pub enum Status {
     SoftBceInvalidPosWeight = 15,
     /// A probability is NaN or outside [0, 1].
     SoftBceProbabilityOutOfRange = 16,
+    /// A feature is NaN, infinite or beyond its column's scale.
+    SoftBceFeatureOutOfScale = 17,
+    /// A coefficient, or a direction's element, is NaN or infinite.
+    SoftBceInvalidCoefficient = 18,
+    /// An offset is NaN or infinite.
+    SoftBceInvalidOffset = 19,
+    /// A row's logit is NaN or infinite: beyond the range of the type.
+    SoftBceInvalidLogit = 20,
+    /// A factor is NaN or beyond its scale.
+    SoftBceFactorOutOfScale = 21,
+    /// A number has no scale, or a product of scales is beyond 2^959.
+    SoftBceScaleOutOfRange = 22,
+    /// Sums of different scales, which do not add up.
+    SoftBceScaleMismatch = 23,
+    /// A group is not less than group_count.
+    SoftBceGroupOutOfRange = 24,
+    /// More than 2^64 rows.
+    SoftBceTooManyRows = 25,
+    /// A soft_bce_column_sum is not started, or damaged.
+    SoftBceMalformedColumnSum = 26,
 }
 use Status::*;
 
@@ -129,6 +151,16 @@ impl From<Error> for Status {
             Error::Empty => SoftBceEmpty,
             Error::BackendUnavailable { .. } => SoftBceBackendUnavailable,
             Error::MalformedLossSum => SoftBceMalformedLossSum,
+            Error::FeatureOutOfScale { .. } => SoftBceFeatureOutOfScale,
+            Error::InvalidCoefficient { .. } => SoftBceInvalidCoefficient,
+            Error::InvalidOffset { .. } => SoftBceInvalidOffset,
+            Error::InvalidLogit { .. } => SoftBceInvalidLogit,
+            Error::FactorOutOfScale { .. } => SoftBceFactorOutOfScale,
+            Error::ScaleOutOfRange { .. } => SoftBceScaleOutOfRange,
+            Error::ScaleMismatch { .. } => SoftBceScaleMismatch,
+            Error::GroupOutOfRange { .. } => SoftBceGroupOutOfRange,
+            Error::TooManyRows => SoftBceTooManyRows,
+            Error::MalformedColumnSum => SoftBceMalformedColumnSum,
             _ => SoftBceInternalError,
         }
     }
@@ -236,7 +268,14 @@ unsafe fn finish<R>(outcome: Result<R, Error>, result: *mut R, bad_index: *mut u
             | Error::InvalidWeight { index, .. }
             | Error::InvalidRowWeight { row: index, .. }
             | Error::InvalidPosWeight { class: index, .. }
-            | Error::ProbabilityOutOfRange { index, .. } = error
+            | Error::ProbabilityOutOfRange { index, .. }
+            | Error::FeatureOutOfScale { row: index, .. }
+            | Error::InvalidCoefficient { index, .. }
+            | Error::InvalidOffset { row: index, .. }
+            | Error::InvalidLogit { row: index, .. }
+            | Error::FactorOutOfScale { row: index, .. }
+            | Error::ScaleMismatch { index }
+            | Error::GroupOutOfRange { row: index, .. } = error
                 && !bad_index.is_null()
             {
                 // SAFETY: the caller's promise.
@@ -1136,6 +1175,14 @@ pub unsafe extern "C" fn soft_bce_exact_softplus_f32(
     unsafe { elementwise::<OptionsF32>(z, n, out, core::ptr::null_mut(), bce::exact::softplus) }
 }
 
+impl From<bce::LossSum> for LossSum {
+    fn from(state: bce::LossSum) -> Self {
+        Self {
+            bytes: state.to_bytes(),
+        }
+    }
+}
+
 impl LossSum {
     /// # Safety
     /// The memory is valid for reads, if not null.
@@ -1234,7 +1281,7 @@ pub unsafe extern "C" fn soft_bce_loss_sum_value(sum: *const LossSum, value: *mu
 /// Says in English what a status means. Never null; static; any number is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
-    const MESSAGES: [(Status, &CStr); 17] = [
+    const MESSAGES: [(Status, &CStr); 27] = [
         (SoftBceOk, c"success"),
         (SoftBceNullPointer, c"a pointer is null"),
         (SoftBceMisaligned, c"a pointer is not aligned for its type"),
@@ -1290,6 +1337,37 @@ pub extern "C" fn soft_bce_status_message(status: i32) -> *const c_char {
         (
             SoftBceProbabilityOutOfRange,
             c"a probability is NaN or outside [0, 1]",
+        ),
+        (
+            SoftBceFeatureOutOfScale,
+            c"a feature is NaN, infinite or beyond its column's scale",
+        ),
+        (
+            SoftBceInvalidCoefficient,
+            c"a coefficient is NaN or infinite",
+        ),
+        (SoftBceInvalidOffset, c"an offset is NaN or infinite"),
+        (
+            SoftBceInvalidLogit,
+            c"a row's logit is beyond the range of the type",
+        ),
+        (
+            SoftBceFactorOutOfScale,
+            c"a residual or another factor is NaN or beyond its scale",
+        ),
+        (
+            SoftBceScaleOutOfRange,
+            c"a number has no scale, or a product of scales is beyond 2^959",
+        ),
+        (SoftBceScaleMismatch, c"the sums have different scales"),
+        (
+            SoftBceGroupOutOfRange,
+            c"a group is not less than group_count",
+        ),
+        (SoftBceTooManyRows, c"more than 2^64 rows"),
+        (
+            SoftBceMalformedColumnSum,
+            c"a column sum is not started or damaged",
         ),
     ];
     let found = MESSAGES.iter().find(|(known, _)| *known as i32 == status);

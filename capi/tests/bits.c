@@ -236,11 +236,30 @@ static void exact_f32(void)
     hash_arrays_f32(1), finish("softplus", s);
 }
 
+#define REAL float
+#define NAME(name) name##_f32
+#include "rows.h"
+#undef REAL
+#undef NAME
+#define REAL double
+#define NAME(name) name##_f64
+#include "rows.h"
+
+static void linear(void)
+{
+    soft_bce_status s;
+    start(), s = hash_rows_f32(SOFT_BCE_BACKEND_AUTO, 0, &hash), finish("linear, f32", s);
+    start(), s = hash_rows_f32(SOFT_BCE_BACKEND_AUTO, 1, &hash), finish("linear, f32, columns", s);
+    start(), s = hash_rows_f64(SOFT_BCE_BACKEND_AUTO, 0, &hash), finish("linear, f64", s);
+    start(), s = hash_rows_f64(SOFT_BCE_BACKEND_AUTO, 1, &hash), finish("linear, f64, columns", s);
+}
+
 int main(void)
 {
     random_state = 0x9e3779b97f4a7c15u;
     all_f32();
     exact_f32();
     all_f64();
+    linear();
     return failed;
 }

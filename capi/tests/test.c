@@ -62,17 +62,22 @@ static double uniform(void)
 #define NAME(name) name##_f32
 #define EPSILON 1.1920929e-7
 #define HAS_EXACT 1
+#define HASH 0xc03eea4dd031841fu /* tests/linear.rs has it too */
 #include "elements.h"
+#include "linear.h"
 #undef REAL
 #undef NAME
 #undef EPSILON
 #undef HAS_EXACT
+#undef HASH
 
 #define REAL double
 #define NAME(name) name##_f64
 #define EPSILON 2.220446049250313e-16
 #define HAS_EXACT 0
+#define HASH 0xa18e4149388ca52fu
 #include "elements.h"
+#include "linear.h"
 
 /* At most half a unit in the last place off, but for what long double cannot decide. */
 static int rounded_correctly(float ours, long double right)
@@ -211,12 +216,12 @@ static void test_names(void)
     snprintf(version, sizeof version, "%d.%d.%d", SOFT_BCE_VERSION_MAJOR, SOFT_BCE_VERSION_MINOR,
              SOFT_BCE_VERSION_PATCH);
     CHECK(strcmp(version, soft_bce_version()) == 0);
-    for (status = -1; status <= 20; status++) {
+    for (status = -1; status <= 30; status++) {
         CHECK(soft_bce_status_message(status) != NULL);
         if (strcmp(soft_bce_status_message(status), "unknown status") != 0)
             known++;
     }
-    CHECK(known == SOFT_BCE_PROBABILITY_OUT_OF_RANGE + 1);
+    CHECK(known == SOFT_BCE_MALFORMED_COLUMN_SUM + 1);
     CHECK(strcmp(soft_bce_status_message(INT32_MIN), "unknown status") == 0);
     CHECK(soft_bce_detected_backend() != SOFT_BCE_BACKEND_AUTO);
 }
@@ -245,6 +250,12 @@ int main(int argc, char **argv)
     test_flags_f32();
     test_flags_f64();
     test_exact();
+    test_linear_bits_f32();
+    test_linear_bits_f64();
+    test_linear_values_f32();
+    test_linear_values_f64();
+    test_linear_errors_f32();
+    test_linear_errors_f64();
     test_loss_sum();
     test_names();
     printf("%lu checks, %lu failures, backend %d\n", checks, failures,
