@@ -181,6 +181,7 @@ impl<'a> Columns<'a> {
         } else {
             x.column_count() - column
         };
+        let mut rows = x.rows_from(0, column);
         let centers = self.centers.get(column..).unwrap_or(&[]);
         let totals = self.totals.get_mut(column..).unwrap_or(&mut []);
         let mut starts = [[<L::Wide>::splat(0.0); 2]; N];
@@ -191,14 +192,11 @@ impl<'a> Columns<'a> {
             }
         }
         let mut streams = [starts; STREAMS];
-        let mut row = 0;
         for factors in factors.chunks(STREAMS) {
             for (&factor, sums) in factors.iter().zip(&mut streams) {
-                let x = x.of_row(row, column, length);
-                row += 1;
-                if FULL && x.len() != N * L::WIDTH {
+                let Some(x) = rows.next().and_then(|row| row.get(..length)) else {
                     break; // never; and the loads below are known to be whole
-                }
+                };
                 let factor = <L::Wide>::splat(factor);
                 for (vector, (sums, largest)) in sums.iter_mut().zip(&mut largest).enumerate() {
                     let x = x.get(vector * L::WIDTH..).unwrap_or(&[]);

@@ -162,16 +162,28 @@ impl<'a, T: Float> Features<'a, T> {
         data.get(from..from + length).unwrap_or(&[])
     }
 
-    /// The rows from `row` on, each with what lies between it and the next; nothing if the layout is another.
+    /// The rows from `row` on, each from `column` on and with what lies between that and the next one's; nothing if
+    /// the layout is another.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn rows_from(&self, row: usize) -> Chunks<'a, T> {
+    pub(crate) fn rows_from(&self, row: usize, column: usize) -> Chunks<'a, T> {
         let (data, stride) = match self.layout {
             Layout::Rows { data, stride } => (data, stride),
             Layout::Columns(_) => (&[][..], 0),
         };
-        let from = (self.start + row) * stride;
+        let from = (self.start + row) * stride + column;
         let end = (self.start + self.rows).saturating_sub(1) * stride + self.columns;
         data.get(from..end).unwrap_or(&[]).chunks(stride.max(1))
+    }
+
+    /// All rows as one slice, if nothing lies between them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn packed(&self) -> &'a [T] {
+        match self.layout {
+            Layout::Rows { data, stride } if stride == self.columns => data
+                .get(self.start * stride..(self.start + self.rows) * stride)
+                .unwrap_or(&[]),
+            _ => &[],
+        }
     }
 
     /// A column's elements in these rows; empty if the layout is another.

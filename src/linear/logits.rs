@@ -4,7 +4,7 @@
 //! sums k and k + 8 are added, k and k + 4, k and k + 2, k and k + 1; then the constant and the offset. The
 //! sign of a zero on the way does not matter: a constant that is not −0 makes it +0.
 
-use core::slice::Chunks;
+use core::slice::{Chunks, ChunksExact};
 
 use crate::lane::{Float, Isa, Job, Lane, Rows};
 use crate::linear::features::Features;
@@ -93,11 +93,36 @@ impl<L: Lane> Rows<L> for Products<'_, L> {
     }
 }
 
+/// The same where rows of whole lanes follow each other.
+struct Whole<'a, L: Lane> {
+    rows: ChunksExact<'a, L::Real>,
+    coefficients: L,
+}
+
+impl<L: Lane> Rows<L> for Whole<'_, L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn next_row(&mut self) -> L {
+        let row = self.rows.next().map_or(L::splat(L::Real::ZERO), L::load);
+        row.fma(self.coefficients, L::splat(L::Real::ZERO))
+    }
+}
+
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn by_rows<I: Isa, T: Float>(x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
+    // Rows whose bounds need no look: half the time of the logits at sixteen columns.
+    let packed = x.packed();
+    if coefficients.len() == SUMS && !packed.is_empty() {
+        let coefficients = <T::RowLane<I>>::load(coefficients);
+        let width = <T::Lane<I>>::WIDTH;
+        for (z, rows) in z.chunks_mut(width).zip(packed.chunks(width * SUMS)) {
+            let rows = rows.chunks_exact(SUMS);
+            <T::RowLane<I>>::sum_rows(Whole { rows, coefficients }).store(z);
+        }
+        return;
+    }
     let mut start = 0;
     for z in z.chunks_mut(<T::Lane<I>>::WIDTH) {
-        let rows = x.rows_from(start);
+        let rows = x.rows_from(start, 0);
         let sums = if coefficients.len() <= SUMS {
             <T::RowLane<I>>::sum_rows(Products {
                 rows,
