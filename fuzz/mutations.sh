@@ -14,8 +14,8 @@ limit=60
 # name | build | target | file | perl expression that plants the fault; $_ is the whole file
 #
 # Faults of one build are planted together, since a build takes minutes. No target sees another's:
-# smoothing changes all backends alike, and the C interface what Rust does; sums merges, contract
-# alone passes bad targets, and capi alone calls through C.
+# what changes all backends alike is nothing to backends, and what Rust does nothing to capi, which
+# alone calls through C; contract alone passes bad targets.
 faults=(
     'coefficient|1|oracle|src/coeffs.rs|s/(mod single \{.*?EXP: .*?from_bits\(0x3e2a_)aa/${1}ba/s'
     'coefficient-f64|2|oracle|src/coeffs.rs|s/(mod double \{.*?EXP: .*?from_bits\(0x3fc5_5555_)55/${1}45/s'
@@ -24,7 +24,7 @@ faults=(
     'removed|6|contract|src/walk.rs|s/&& weight != 0\.0//'
     'poison|8|contract|src/bce.rs|s/(fn checked.*?)outputs\.poison\(\);/$1/s'
     'minus-zero|7|backends|src/span_sum.rs|s/select\(other, zero, value\)\.abs\(\)/select(other, zero, value)/'
-    'scale|8|backends|src/bce.rs|s/let mut scaled = log2 < 1 \|\| log2 > T::MAX_EXPONENT \/ 2;/let mut scaled = false;/'
+    'scale|8|backends|src/bce.rs|s/let mut scaled = steep \|\| log2 < 1 \|\| log2 > T::MAX_EXPONENT \/ 2;/let mut scaled = false;/'
     'limit|7|contract|src/kernel.rs|s/limit::<L, FULL>\(minus_a, factor, loss\)/limit::<L, FULL>(minus_a, near * below_one, loss)/'
     'saturation|8|sums|src/sum.rs|s/negative != self\.is_negative\(\) \{/false {/'
     'merge|3|sums|src/sum.rs|s/(pub fn merge.*?)\.zip\(&other\.limbs\)/$1.zip(&other.limbs[..LIMBS - 1])/s'
@@ -32,6 +32,16 @@ faults=(
     'tail-lane|4|backends|src/lane/portable.rs|s/(fn store\(self.*?to\.iter_mut\(\)\.zip\(self\.vector\(\)\.to_array\(\)\))/$1.take(\$width - 2)/s'
     'odd-bit|5|linear|src/linear/columns.rs|s/of\.or_bits\(W::splat\(f64::from_bits\(1\)\)\)/of/'
     'late-fold|6|linear|src/linear/columns.rs|s/const RUN: usize = 64/const RUN: usize = 256/'
+    'class-shift|5|backends|src/shape.rs|s/let at = start % classes\.len\(\);/let at = (start + 1) % classes.len();/'
+    'piece-weights|1|backends|src/shape.rs|s/start,\n            weights,\n/start,\n            weights: if start == 0 { weights } else { None },\n/'
+    'small-weight|2|backends|src/walk.rs|s/ \* L::select\(again, scale, one\);/;/'
+    'focal-sign|5|contract|src/kernel/general.rs|s/let factor = slope \+ g;/let factor = slope - g;/'
+    'divergence|1|contract|src/kernel/general.rs|s/\+ divergence\(r_complement/- divergence(r_complement/'
+    'impossible|2|contract|src/kernel/general.rs|s/let log = W::select\(p\.equal\(zero\), infinity, -ln\(p\)\);/let log = -ln(p);/'
+    'temperature|5|capi|capi/src/lib.rs|s/if self\.temperature != 0\.0 \{/if self.temperature > 1.0 {/'
+    'row-index|6|capi|capi/src/lib.rs|s/\| Error::InvalidRowWeight \{ row: index, \.\. \}//'
+    'gram-tile|7|linear|src/linear/gram.rs|s/for column in \(0\.\.row \+ HEIGHT\)/for column in (0..row)/'
+    'group-merge|8|linear|src/linear.rs|s/sums\.iter_mut\(\)\.zip\(others\)/sums.iter_mut().zip(others).skip(1)/'
     'excess-flag|4|capi|capi/src/lib.rs|s/self\.flags & SOFT_BCE_EXCESS != 0/false/'
 )
 

@@ -1,14 +1,14 @@
 //! Every backend gives, for every element of a slice, the bits that `Scalar` gives for that element
-//! alone, and sums and means that are those of these bits.
+//! alone, with the weights of its row and class, and sums and means that are those of these bits.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rug::Float;
-use soft_bce::{Backend, Bce, Error, LossSum, SquaredError};
+use soft_bce::{Backend, Error, LossSum, probability};
 use soft_bce_fuzz::{
-    Arrays, Elements, Function, Operation, Placed, Real, Target, Weight, bits, bits_of, exact_sum,
-    function, operation,
+    Arrays, Elements, Function, Loss, Operation, Options, Placed, Real, Settings, bits, bits_of,
+    exact_sum, function, operation, teachers,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -16,147 +16,119 @@ struct Input {
     double: bool,
     #[arbitrary(with = operation)]
     operation: Operation,
-    mode: Mode,
+    call: Call,
+    /// Whether what has no weight is no number either.
+    masked: bool,
+    settings: Settings,
     output_offsets: [u8; 3],
     elements: Elements,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Mode {
-    Plain,
-    Weights,
-    Options {
-        weighted: bool,
-        pos_weight: Weight,
-        label_smoothing: Target,
-    },
-    Exact,
-    Excess,
-    /// Weights of rows of one element.
-    Rows,
-    Temperature(Weight),
-    /// The excess over a teacher.
-    LogitTargets(Weight),
-    SquaredError,
-    /// sigmoid and so on, which run on the fastest backend.
+enum Call {
+    Bce,
+    Bce2,
+    Bce3,
+    /// sigmoid and so on, which run on the fastest backend, as the next.
     Slices(#[arbitrary(with = function)] Function),
+    Probability,
 }
 
 fuzz_target!(|input: Input| {
-    match (input.mode, input.double) {
-        (Mode::Slices(function), true) => slices::<f64>(function, &input),
-        (Mode::Slices(function), false) => slices::<f32>(function, &input),
-        (_, true) => check::<f64>(&input),
-        (_, false) => check::<f32>(&input),
+    if input.double {
+        check::<f64>(&input);
+    } else {
+        check::<f32>(&input);
     }
 });
 
-/// None where the type lacks the mode.
-fn configure<'a, F: Real>(mode: Mode, weights: &'a [F]) -> Option<Bce<'a, F>> {
-    let bce = Bce::new();
-    match mode {
-        Mode::Plain => Some(bce),
-        Mode::Weights => Some(bce.weights(weights)),
-        Mode::Options {
-            weighted,
-            pos_weight,
-            label_smoothing,
-        } => {
-            let pos_weight: F = pos_weight.value();
-            let positive = pos_weight.to_f64() > 0.0;
-            let bce = bce
-                .pos_weight(if positive {
-                    pos_weight
-                } else {
-                    F::from_f64(3.0)
-                })
-                .label_smoothing(label_smoothing.value(F::from_f64(0.0)));
-            Some(if weighted { bce.weights(weights) } else { bce })
-        }
-        Mode::Exact => F::exact(bce),
-        Mode::Excess => Some(bce.excess()),
-        Mode::Rows => Some(bce.row_weights(weights)),
-        Mode::Temperature(temperature) => Some(bce.temperature(positive(temperature))),
-        Mode::LogitTargets(temperature) => Some(
-            bce.logit_targets()
-                .temperature(positive(temperature))
-                .excess(),
-        ),
-        Mode::SquaredError => Some(*SquaredError::new()),
-        Mode::Slices(_) => None,
-    }
-}
-
-fn positive<F: Real>(weight: Weight) -> F {
-    let value: F = weight.value();
-    if value.to_f64() > 0.0 {
-        value
-    } else {
-        F::from_f64(1.0)
-    }
-}
-
-fn weighted(mode: Mode) -> bool {
-    matches!(
-        mode,
-        Mode::Weights | Mode::Rows | Mode::Options { weighted: true, .. }
-    )
-}
-
 fn check<F: Real>(input: &Input) {
-    let Arrays { z, t, w } = input.elements.arrays::<F>();
-    let (z, t, w) = (z.get(), t.get(), w.get());
-    let zero = F::from_f64(0.0);
+    match input.call {
+        Call::Slices(function) => check_slices::<F>(function, input),
+        Call::Probability => check_probability::<F>(input),
+        _ => check_bce::<F>(input),
+    }
+}
 
+/// The call of one element, of that weight.
+fn alone<F: Real>(options: &Options<F>, i: usize) -> Options<F> {
+    let classes = options.pos_weights.as_deref().unwrap_or(&[]);
+    let of_class = (!classes.is_empty()).then(|| classes[i % classes.len()]);
+    // A pos_weight of 1 is none, but one of a class is.
+    let one = of_class.filter(|p| p.to_f64() == 1.0);
+    Options {
+        weighted: options.is_weighted(),
+        row_weights: None,
+        pos_weight: of_class.filter(|_| one.is_none()).or(options.pos_weight),
+        pos_weights: one.map(|p| vec![p]),
+        ..*options
+    }
+}
+
+fn check_bce<F: Real>(input: &Input) {
+    let Arrays { z, mut t, mut w } = input.elements.arrays::<F>();
+    let z = z.get();
+    let options = input.settings.valid::<F>(z.len());
+    if options.logit_targets {
+        let teachers = teachers(z, t.get());
+        t.get_mut().copy_from_slice(&teachers);
+    }
+    let weights: Vec<F> = (0..z.len())
+        .map(|i| options.weight(i, z.len(), w.get()[i]))
+        .collect();
+    if input.masked && options.is_weighted() {
+        for (i, weight) in weights.iter().enumerate() {
+            if weight.to_f64() == 0.0 {
+                t.get_mut()[i] = F::from_f64(f64::NAN);
+                if w.get()[i].to_f64() != 0.0 && options.row_is_removed(i, z.len()) {
+                    w.get_mut()[i] = F::from_f64(f64::NAN);
+                }
+            }
+        }
+    }
+    let (t, w) = (t.get(), w.get());
+    let hessian = input.operation.output_names().contains(&"hessian");
+    let operation = match options.loss {
+        Loss::Focal if hessian => Operation::LossGradient,
+        _ => input.operation,
+    };
+
+    let zero = F::from_f64(0.0);
     let mut expected = [const { Vec::new() }; 3];
     for i in 0..z.len() {
-        let Some(bce) = configure(input.mode, &w[i..=i]) else {
-            return;
-        };
-        let bce = bce.backend(Backend::Scalar).unwrap();
+        let alone = alone(&options, i);
+        let bce = alone.bce(&weights[i..=i]).backend(Backend::Scalar).unwrap();
         let (mut loss, mut gradient, mut hessian) = ([zero], [zero], [zero]);
         let (z, t) = (&z[i..=i], &t[i..=i]);
         let mut sum = LossSum::new();
-        F::run(
-            Operation::Loss,
-            &bce,
-            z,
-            t,
-            [&mut loss, &mut [], &mut []],
-            &mut sum,
-        )
-        .unwrap();
+        let outputs = [&mut loss[..], &mut [], &mut []];
+        F::run(Operation::Loss, &bce, z, t, outputs, &mut sum).unwrap();
         let outputs = [&mut gradient[..], &mut hessian, &mut []];
-        F::run(Operation::GradientHessian, &bce, z, t, outputs, &mut sum).unwrap();
+        let derivatives = match options.loss {
+            Loss::Focal => Operation::Gradient,
+            _ => Operation::GradientHessian,
+        };
+        F::run(derivatives, &bce, z, t, outputs, &mut sum).unwrap();
         for (list, [value]) in expected.iter_mut().zip([loss, gradient, hessian]) {
             list.push(value);
         }
     }
     let [losses, mut gradients, hessians] = expected;
-    let Some(bce) = configure(input.mode, w) else {
-        return;
-    };
+    let bce = options.bce(w);
     let total = exact_sum(losses.iter().map(|loss| loss.to_f64()));
-    let number = match input.operation {
+    let number = match operation {
         Operation::Sum | Operation::SumGradient | Operation::SumGradientHessian => {
             Ok(total.to_f64())
         }
         Operation::Mean | Operation::MeanGradient => {
-            let weights = weighted(input.mode).then_some(w);
-            mean(
-                input.operation,
-                bce,
-                [z, t, &losses],
-                weights,
-                &mut gradients,
-            )
+            mean(operation, &options, [z, t, w, &weights], &mut gradients)
         }
         _ => Ok(0.0),
     };
 
     for backend in Backend::available() {
         let bce = bce.backend(backend).unwrap();
-        let before = if input.operation == Operation::GradientInPlace {
+        let before = if operation == Operation::GradientInPlace {
             z.to_vec()
         } else {
             vec![F::from_f64(7.0); z.len()]
@@ -165,22 +137,18 @@ fn check<F: Real>(input: &Input) {
             input.output_offsets.map(|at| Placed::new(&before, at));
         let mut sum = LossSum::new();
         let outputs = [first.get_mut(), second.get_mut(), third.get_mut()];
-        let result = F::run(input.operation, &bce, z, t, outputs, &mut sum);
+        let result = F::run(operation, &bce, z, t, outputs, &mut sum);
         let name = backend.name();
         assert_eq!(
             result.map(bits_of),
             number.map(bits_of),
             "{name}: {result:?} instead of {number:?}"
         );
-        let written = input
-            .operation
-            .output_names()
-            .iter()
-            .map(|name| match *name {
-                "loss" => &losses,
-                "gradient" => &gradients,
-                _ => &hessians,
-            });
+        let written = operation.output_names().iter().map(|name| match *name {
+            "loss" => &losses,
+            "gradient" => &gradients,
+            _ => &hessians,
+        });
         let written = written.map(Some).chain(std::iter::repeat(None));
         for (output, expected) in [first, second, third].iter().zip(written) {
             output.assert_others_untouched();
@@ -192,53 +160,88 @@ fn check<F: Real>(input: &Input) {
             };
             assert_eq!(bits(output.get()), bits(expected), "{name}");
         }
-        if input.operation == Operation::Accumulate {
+        if operation == Operation::Accumulate {
             assert_eq!(sum, total, "{name}");
         }
     }
 }
 
-/// The mean that `Scalar` has of these logits, targets and losses, and its gradients in place of the
-/// losses'. Where no weights are scaled, they are the quotients that define them.
+/// The mean that `Scalar` has, and its gradients: the quotients that define them, from what has no
+/// weights, but for a rounding of each product, and of the result.
 fn mean<F: Real>(
     operation: Operation,
-    bce: Bce<'_, F>,
-    [z, t, losses]: [&[F]; 3],
-    weights: Option<&[F]>,
+    options: &Options<F>,
+    [z, t, w, weights]: [&[F]; 4],
     gradients: &mut Vec<F>,
 ) -> Result<f64, Error> {
-    let bce = bce.backend(Backend::Scalar).unwrap();
-    let mut divided = vec![F::from_f64(7.0); z.len()];
-    let outputs = [&mut divided[..], &mut [], &mut []];
-    let mean = F::run(operation, &bce, z, t, outputs, &mut LossSum::new());
-    // Exact: from 2^-1074 to beyond 2^1024 times any number of values.
-    let exact = |values: &[F]| {
-        let zero = Float::new(2200);
-        values.iter().fold(zero, |sum, value| sum + value.to_f64())
+    let run = |operation, options: &Options<F>, t: &[F], first: &mut [F], second: &mut [F]| {
+        let bce = options.bce(w).backend(Backend::Scalar).unwrap();
+        let outputs = [first, second, &mut []];
+        F::run(operation, &bce, z, t, outputs, &mut LossSum::new())
     };
-    let divisor = weights.map_or(Float::with_val(2200, z.len()), exact);
-    assert_eq!(mean.is_err(), divisor == 0, "{mean:?}");
-    let finite = losses.iter().all(|loss| loss.to_f64().is_finite());
-    let in_range = divisor >= 1 && divisor < 2.0_f64.powi(60);
-    if let Ok(mean) = mean
-        && finite
-        && in_range
-    {
-        let quotient = Float::with_val(200, exact(losses) / &divisor);
-        let unit = 2.0_f64.powi(quotient.get_exp().unwrap_or(0).max(-1021) - 53);
-        let error = (Float::with_val(200, &quotient) - mean).abs() / unit;
-        assert!(error <= 0.5001, "{mean} instead of {quotient}");
-        // The quotient of two f32 is rounded to f64 and then to f32 as if once.
-        let divisor = F::from_f64(divisor.to_f64()).to_f64();
-        for gradient in &mut *gradients {
-            *gradient = F::from_f64(gradient.to_f64() / divisor);
-            // A gradient's zero is +0, a negative one's that underflows too.
-            if gradient.to_f64() == 0.0 {
-                *gradient = F::from_f64(0.0);
-            }
+    let mut divided = vec![F::from_f64(7.0); z.len()];
+    let mean = run(operation, options, t, &mut divided, &mut []);
+
+    let (mut losses, mut slopes) = (divided.clone(), divided.clone());
+    let unweighted = Options {
+        weighted: false,
+        row_weights: None,
+        ..options.clone()
+    };
+    let valid = |&t: &F| {
+        if t.to_f64().is_nan() {
+            F::from_f64(0.5)
+        } else {
+            t
         }
-        if operation == Operation::MeanGradient {
-            assert_eq!(bits(gradients), bits(&divided));
+    };
+    let valid: Vec<F> = t.iter().map(valid).collect();
+    let both = Operation::LossGradient;
+    run(both, &unweighted, &valid, &mut losses, &mut slopes).unwrap();
+
+    // Exact: from 2^-2148 to beyond 2^2048.
+    let exact = |value: f64| Float::with_val(4400, value);
+    let mut divisor = exact(0.0);
+    let mut sum = exact(0.0);
+    for (loss, weight) in losses.iter().zip(weights) {
+        let weight = weight.to_f64();
+        divisor += weight;
+        if weight != 0.0 {
+            sum += exact(loss.to_f64()) * weight;
+        }
+    }
+    assert_eq!(mean.is_err(), divisor == 0, "{mean:?}");
+    let Ok(value) = mean else {
+        *gradients = divided;
+        return mean;
+    };
+    let unit = 2.0_f64.powi(-F::PRECISION);
+    let least = F::from_bits(1).to_f64();
+    let assert_near = |found: f64, right: Float, roundings: f64, absolute: f64| {
+        let right = Float::with_val(128, &right / &divisor);
+        let error = Float::with_val(128, &right - found).abs();
+        let most = right.abs() * (roundings * unit) + Float::with_val(128, least) * absolute;
+        assert!(error <= most, "{found:e}");
+    };
+    if sum.is_finite() {
+        assert_near(value, sum, 3.01, 8.0 * z.len() as f64);
+    } else {
+        assert_eq!(value.is_nan(), sum.is_nan());
+        assert!(value.is_nan() || value == f64::INFINITY);
+    }
+    if operation == Operation::MeanGradient {
+        for (i, &gradient) in divided.iter().enumerate() {
+            let slope = slopes[i].to_f64();
+            if weights[i].to_f64() == 0.0 {
+                assert_eq!(gradient.to_bits(), 0);
+            } else if slope.is_finite() {
+                let right = exact(slope) * weights[i].to_f64();
+                assert_near(gradient.to_f64(), right, 3.01, 8.0);
+                // A gradient's zero is +0, a negative one's that underflows too.
+                assert!(options.exact || gradient.to_f64() != 0.0 || gradient.to_bits() == 0);
+            } else {
+                assert_eq!(bits_of(gradient), bits_of(slopes[i]));
+            }
         }
     }
     *gradients = divided;
@@ -246,24 +249,56 @@ fn mean<F: Real>(
 }
 
 /// A slice gives what its elements give alone, at any length and alignment.
-fn slices<F: Real>(function: Function, input: &Input) {
+fn check_slices<F: Real>(function: Function, input: &Input) {
     let Arrays { z, t, .. } = input.elements.arrays::<F>();
-    let from = if function == Function::Logit {
-        t.get()
-    } else {
-        z.get()
-    };
-    let mut alone = vec![F::from_f64(7.0); from.len()];
-    for (from, to) in from.chunks(1).zip(alone.chunks_mut(1)) {
-        let Some(result) = F::map(function, from, to) else {
-            return;
-        };
+    let from = if function == Function::Logit { t } else { z };
+    check_elements(from.get(), input.output_offsets[0], |at, to| {
+        F::map(function, &from.get()[at], to)
+    });
+}
+
+/// `call` gives for each element what it gives for all.
+fn check_elements<F: Real>(
+    of: &[F],
+    offset: u8,
+    call: impl Fn(std::ops::Range<usize>, &mut [F]) -> Option<Result<(), Error>>,
+) -> Vec<F> {
+    let mut alone = vec![F::from_f64(7.0); of.len()];
+    for (i, to) in alone.chunks_mut(1).enumerate() {
+        if let Some(result) = call(i..i + 1, to) {
+            result.unwrap();
+        }
+    }
+    let mut together = Placed::new(&vec![F::from_f64(7.0); of.len()], offset);
+    if let Some(result) = call(0..of.len(), together.get_mut()) {
         result.unwrap();
     }
-    let mut together = Placed::new(&vec![F::from_f64(7.0); from.len()], input.output_offsets[0]);
-    if let Some(result) = F::map(function, from, together.get_mut()) {
-        result.unwrap();
-        together.assert_others_untouched();
-        assert_eq!(bits(together.get()), bits(&alone));
+    together.assert_others_untouched();
+    assert_eq!(bits(together.get()), bits(&alone));
+    alone
+}
+
+fn check_probability<F: Real>(input: &Input) {
+    let Arrays { t: p, w: y, .. } = input.elements.arrays::<F>();
+    let (p, y) = (p.get(), y.get());
+    let y: Vec<F> = y
+        .iter()
+        .map(|&y| F::from_f64(y.to_f64().min(1.0)))
+        .collect();
+    let losses = check_elements(p, input.output_offsets[0], |at, to| {
+        Some(probability::loss(&y[at.clone()], &p[at], to))
+    });
+    check_elements(p, input.output_offsets[1], |at, to| {
+        Some(probability::gradient(&y[at.clone()], &p[at], to))
+    });
+    let sum = exact_sum(losses.iter().map(|loss| loss.to_f64())).to_f64();
+    assert_eq!(probability::sum(&y, p), Ok(sum));
+    let mean = probability::mean(&y, p);
+    assert_eq!(mean.is_err(), p.is_empty());
+    if let Ok(mean) = mean
+        && sum.is_finite()
+        && sum.abs() < 1e300
+    {
+        assert!((mean - sum / p.len() as f64).abs() <= mean * f64::EPSILON);
     }
 }

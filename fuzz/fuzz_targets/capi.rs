@@ -4,11 +4,15 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use soft_bce::{Backend, Bce, Error};
+use soft_bce::{Backend, Bce, Error, probability};
 use soft_bce_fuzz::capi::{self, LossSum, OptionsF32, OptionsF64, Status};
-use soft_bce_fuzz::capi::{SOFT_BCE_EXACT as EXACT, SOFT_BCE_EXCESS as EXCESS};
+use soft_bce_fuzz::capi::{
+    SOFT_BCE_EXACT as EXACT, SOFT_BCE_EXCESS as EXCESS, SOFT_BCE_FOCAL as FOCAL,
+    SOFT_BCE_LOGIT_TARGETS as LOGIT_TARGETS, SOFT_BCE_SQUARED_ERROR as SQUARED_ERROR,
+};
 use soft_bce_fuzz::{
-    Arrays, Elements, Function, Number, Operation, Placed, Real, bits, bits_of, function, operation,
+    Arrays, Elements, Function, Loss, Number, Operation, Options, Placed, Real, Settings, bits,
+    bits_of, function, operation, teachers,
 };
 use std::ffi::CStr;
 use std::ptr;
@@ -18,8 +22,10 @@ struct Input {
     double: bool,
     call: Call,
     fault: Option<Fault>,
-    options: Option<Options>,
+    options: Option<(Settings, u8, u8)>,
     want_index: bool,
+    /// Whether a call for a sum adds to one.
+    accumulates: bool,
     /// Any number, in any place: perhaps no target.
     target: Option<(u16, Number)>,
     weight: Option<(u16, Number)>,
@@ -31,6 +37,7 @@ enum Call {
     Bce(#[arbitrary(with = operation)] Operation),
     Map(#[arbitrary(with = function)] Function),
     Sum(Vec<SumCall>),
+    Probability(u8),
     Message(i32),
 }
 
@@ -39,24 +46,15 @@ enum Call {
 enum Fault {
     Null(u8),
     Misaligned(u8),
-    Overlap,
+    Overlap(u8),
     Length(u8),
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Options {
-    weighted: bool,
-    pos_weight: Option<Number>,
-    label_smoothing: Option<Number>,
-    target_tolerance: Option<Number>,
-    flags: u8,
-    backend: u8,
 }
 
 #[derive(Arbitrary, Debug)]
 enum SumCall {
     Init(u8),
     Add(u8, Number),
+    AddSlice(u8, Vec<Number>),
     Merge(u8, u8),
     Damage(u8, u16, u8),
     Read(u8),
@@ -66,8 +64,10 @@ enum SumCall {
 /// One element type's structure and functions.
 trait Interface: Real {
     type Options;
-    fn options(weights: *const Self, numbers: [Self; 3], flags: u32, backend: u32)
+    fn options(of: &Options<Self>, weights: *const Self, flags: u32, backend: u32)
     -> Self::Options;
+    /// Other addresses of the weights of rows and classes.
+    fn weights_of_parts(options: &mut Self::Options) -> [&mut *const Self; 2];
     /// # Safety
     /// As the functions of the header; `written` are the outputs.
     unsafe fn call(
@@ -76,6 +76,7 @@ trait Interface: Real {
         n: usize,
         options: *const Self::Options,
         written: [*mut Self; 3],
+        accumulates: bool,
         results: (*mut f64, *mut LossSum, *mut usize),
     ) -> Status;
     /// # Safety
@@ -87,6 +88,15 @@ trait Interface: Real {
         to: *mut Self,
         bad_index: *mut usize,
     ) -> Status;
+    /// # Safety
+    /// As the functions of the header.
+    unsafe fn probability(
+        function: u8,
+        arrays: [*const Self; 2],
+        n: usize,
+        written: *mut Self,
+        results: (*mut f64, *mut usize),
+    ) -> Status;
 }
 
 macro_rules! interface {
@@ -94,32 +104,46 @@ macro_rules! interface {
         $loss:ident $sum:ident $mean:ident $gradient:ident $gradient_in_place:ident
         $sum_gradient:ident $mean_gradient:ident $gradient_hessian:ident
         $sum_gradient_hessian:ident $accumulate:ident
+        $accumulate_gradient:ident $accumulate_gradient_hessian:ident
         $loss_gradient:ident $loss_gradient_hessian:ident
         $sigmoid:ident $log_sigmoid:ident $softplus:ident $logit:ident
+        $exact_sigmoid:ident $exact_log_sigmoid:ident $exact_softplus:ident
+        $probability_loss:ident $probability_sum:ident $probability_mean:ident
+        $probability_gradient:ident
     ) => {
         impl Interface for $real {
             type Options = $options;
 
             fn options(
-                weights: *const Self,
-                [pos_weight, label_smoothing, target_tolerance]: [Self; 3],
+                of: &Options<$real>,
+                weights: *const $real,
                 flags: u32,
                 backend: u32,
             ) -> $options {
+                let parts = |of: &Option<Vec<$real>>| {
+                    of.as_ref()
+                        .map_or((ptr::null(), 0), |of| (of.as_ptr(), of.len()))
+                };
+                let (row_weights, row_count) = parts(&of.row_weights);
+                let (pos_weights, class_count) = parts(&of.pos_weights);
                 $options {
                     weights,
-                    pos_weight,
-                    label_smoothing,
+                    pos_weight: of.pos_weight.unwrap_or(0.0),
+                    label_smoothing: of.label_smoothing.unwrap_or(0.0),
                     flags,
                     backend,
-                    target_tolerance,
-                    temperature: 0.0,
-                    beta: 0.0,
-                    row_weights: ptr::null(),
-                    row_count: 0,
-                    pos_weights: ptr::null(),
-                    class_count: 0,
+                    target_tolerance: of.target_tolerance.unwrap_or(0.0),
+                    temperature: of.temperature.unwrap_or(0.0),
+                    beta: of.beta,
+                    row_weights,
+                    row_count,
+                    pos_weights,
+                    class_count,
                 }
+            }
+
+            fn weights_of_parts(options: &mut $options) -> [&mut *const $real; 2] {
+                [&mut options.row_weights, &mut options.pos_weights]
             }
 
             unsafe fn call(
@@ -128,6 +152,7 @@ macro_rules! interface {
                 n: usize,
                 options: *const $options,
                 [first, second, third]: [*mut Self; 3],
+                accumulates: bool,
                 (number, sum, bad): (*mut f64, *mut LossSum, *mut usize),
             ) -> Status {
                 // SAFETY: the caller's promise.
@@ -139,6 +164,14 @@ macro_rules! interface {
                         Operation::Gradient => capi::$gradient(z, t, n, options, first, bad),
                         Operation::GradientInPlace => {
                             capi::$gradient_in_place(first, t, n, options, bad)
+                        }
+                        Operation::SumGradient if accumulates => {
+                            capi::$accumulate_gradient(z, t, n, options, sum, first, bad)
+                        }
+                        Operation::SumGradientHessian if accumulates => {
+                            capi::$accumulate_gradient_hessian(
+                                z, t, n, options, sum, first, second, bad,
+                            )
                         }
                         Operation::SumGradient => {
                             capi::$sum_gradient(z, t, n, options, first, number, bad)
@@ -176,7 +209,28 @@ macro_rules! interface {
                         Function::Sigmoid => capi::$sigmoid(from, n, to),
                         Function::LogSigmoid => capi::$log_sigmoid(from, n, to),
                         Function::Softplus => capi::$softplus(from, n, to),
-                        _ => capi::$logit(from, n, to, bad),
+                        Function::Logit => capi::$logit(from, n, to, bad),
+                        Function::ExactSigmoid => capi::$exact_sigmoid(from, n, to),
+                        Function::ExactLogSigmoid => capi::$exact_log_sigmoid(from, n, to),
+                        Function::ExactSoftplus => capi::$exact_softplus(from, n, to),
+                    }
+                }
+            }
+
+            unsafe fn probability(
+                function: u8,
+                [y, p]: [*const Self; 2],
+                n: usize,
+                to: *mut Self,
+                (number, bad): (*mut f64, *mut usize),
+            ) -> Status {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match function {
+                        0 => capi::$probability_loss(y, p, n, to, bad),
+                        1 => capi::$probability_gradient(y, p, n, to, bad),
+                        2 => capi::$probability_sum(y, p, n, number, bad),
+                        _ => capi::$probability_mean(y, p, n, number, bad),
                     }
                 }
             }
@@ -189,16 +243,24 @@ interface!(
     soft_bce_loss_f32 soft_bce_sum_f32 soft_bce_mean_f32 soft_bce_gradient_f32
     soft_bce_gradient_in_place_f32 soft_bce_sum_gradient_f32 soft_bce_mean_gradient_f32
     soft_bce_gradient_hessian_f32 soft_bce_sum_gradient_hessian_f32 soft_bce_accumulate_f32
+    soft_bce_accumulate_gradient_f32 soft_bce_accumulate_gradient_hessian_f32
     soft_bce_loss_gradient_f32 soft_bce_loss_gradient_hessian_f32
     soft_bce_sigmoid_f32 soft_bce_log_sigmoid_f32 soft_bce_softplus_f32 soft_bce_logit_f32
+    soft_bce_exact_sigmoid_f32 soft_bce_exact_log_sigmoid_f32 soft_bce_exact_softplus_f32
+    soft_bce_probability_loss_f32 soft_bce_probability_sum_f32 soft_bce_probability_mean_f32
+    soft_bce_probability_gradient_f32
 );
 interface!(
     f64, OptionsF64,
     soft_bce_loss_f64 soft_bce_sum_f64 soft_bce_mean_f64 soft_bce_gradient_f64
     soft_bce_gradient_in_place_f64 soft_bce_sum_gradient_f64 soft_bce_mean_gradient_f64
     soft_bce_gradient_hessian_f64 soft_bce_sum_gradient_hessian_f64 soft_bce_accumulate_f64
+    soft_bce_accumulate_gradient_f64 soft_bce_accumulate_gradient_hessian_f64
     soft_bce_loss_gradient_f64 soft_bce_loss_gradient_hessian_f64
     soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64 soft_bce_logit_f64
+    soft_bce_sigmoid_f64 soft_bce_log_sigmoid_f64 soft_bce_softplus_f64
+    soft_bce_probability_loss_f64 soft_bce_probability_sum_f64 soft_bce_probability_mean_f64
+    soft_bce_probability_gradient_f64
 );
 
 /// The number in the header of what the Rust call returned, and the index it names.
@@ -209,12 +271,23 @@ fn status_of<T>(result: &Result<T, Error>) -> (Status, Option<usize>) {
             (Status::SoftBceTargetOutOfRange, Some(index))
         }
         Err(Error::InvalidWeight { index, .. }) => (Status::SoftBceInvalidWeight, Some(index)),
+        Err(Error::InvalidRowWeight { row, .. }) => (Status::SoftBceInvalidRowWeight, Some(row)),
+        Err(Error::InvalidPosWeight { class, .. }) => {
+            (Status::SoftBceInvalidPosWeight, Some(class))
+        }
+        Err(Error::ProbabilityOutOfRange { index, .. }) => {
+            (Status::SoftBceProbabilityOutOfRange, Some(index))
+        }
+        Err(Error::LengthMismatch {
+            argument: "row_weights" | "pos_weights",
+            ..
+        }) => (Status::SoftBceLengthMismatch, None),
         Err(Error::InvalidOption { .. }) => (Status::SoftBceInvalidOption, None),
         Err(Error::UnsupportedOptions { .. }) => (Status::SoftBceUnsupportedOptions, None),
         Err(Error::Empty) => (Status::SoftBceEmpty, None),
         Err(Error::BackendUnavailable { .. }) => (Status::SoftBceBackendUnavailable, None),
         Err(Error::MalformedLossSum) => (Status::SoftBceMalformedLossSum, None),
-        // C has one length.
+        // C has one length for all other arrays.
         Err(error) => panic!("{error:?}"),
     }
 }
@@ -241,6 +314,12 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     placed_value(t.get_mut(), input.target);
     placed_value(w.get_mut(), input.weight);
     let in_place = operation == Operation::GradientInPlace;
+    let accumulates = input.accumulates
+        && matches!(
+            operation,
+            Operation::SumGradient | Operation::SumGradientHessian
+        );
+    let returns_number = operation.has_number() && !accumulates;
     let count = z.get().len();
     let fresh = || {
         let filler = Placed::new(&vec![F::from_f64(SEVEN); count], 3);
@@ -252,63 +331,60 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
 
     // The Rust call.
-    let zero = F::from_f64(0.0);
-    let numbers = input.options.map_or([zero; 3], |options| {
-        let Options {
-            pos_weight,
-            label_smoothing,
-            target_tolerance,
-            ..
-        } = options;
-        [pos_weight, label_smoothing, target_tolerance]
-            .map(|number| number.map_or(zero, |number| number.value()))
-    });
-    let (flags, backend) = input.options.map_or((0, 0), |options| {
-        let unknown = 32 << (options.flags % 27);
-        let flags = match options.flags / 16 {
-            0..6 => 0,
-            6..9 => EXACT,
-            9..13 => EXCESS,
-            13 => EXACT | EXCESS,
-            14 => unknown,
-            _ => unknown | EXACT | EXCESS,
+    let given = input.options.as_ref();
+    let mut options = given.map(|(settings, ..)| settings.options::<F>(count));
+    let (flags, backend) = given.map_or((0, 0), |&(_, choice, backend)| {
+        let flags = options.as_ref().map_or(0, flags_of);
+        let others = match choice {
+            0..200 => 0,
+            200..250 => u32::from(choice % 32),
+            _ => 32 << (count % 27),
         };
-        (flags, u32::from(options.backend % 6))
+        (flags | others, u32::from(backend % 6))
     });
-    let weighted = input.options.is_some_and(|options| options.weighted);
+    if let Some(options) = &mut options {
+        options.exact = flags & EXACT != 0;
+        options.excess = flags & EXCESS != 0;
+        options.logit_targets = flags & LOGIT_TARGETS != 0;
+        options.loss = match flags & (SQUARED_ERROR | FOCAL) {
+            SQUARED_ERROR => Loss::SquaredError,
+            FOCAL => Loss::Focal,
+            _ => Loss::CrossEntropy,
+        };
+        // 0 stands for the default, as the header says.
+        for number in [
+            &mut options.pos_weight,
+            &mut options.label_smoothing,
+            &mut options.target_tolerance,
+            &mut options.temperature,
+        ] {
+            *number = number.filter(|number| number.to_f64() != 0.0);
+        }
+        if options.logit_targets {
+            let teachers = teachers(z.get(), t.get());
+            t.get_mut().copy_from_slice(&teachers);
+        }
+    }
+    let weighted = options.as_ref().is_some_and(|options| options.weighted);
+    let losses = flags & (SQUARED_ERROR | FOCAL);
+    let unsupported = losses != 0 && (losses != flags || losses == SQUARED_ERROR | FOCAL)
+        || flags & EXACT != 0 && F::exact(Bce::new()).is_none();
+    let refused = if flags >= 32 {
+        Some(Status::SoftBceInvalidOption)
+    } else if unsupported {
+        Some(Status::SoftBceUnsupportedOptions)
+    } else {
+        (backend > 4).then_some(Status::SoftBceInvalidOption)
+    };
     let backends = [
         Backend::Scalar,
         Backend::Wide,
         Backend::Avx2,
         Backend::Avx512,
     ];
-    let (exact, excess) = (flags & EXACT != 0, flags & EXCESS != 0);
-    let refused = if flags >= 32 {
-        Some(Status::SoftBceInvalidOption)
-    } else if exact && F::exact(Bce::new()).is_none() {
-        Some(Status::SoftBceUnsupportedOptions)
-    } else {
-        (backend > 4).then_some(Status::SoftBceInvalidOption)
-    };
     let configured = || {
-        let mut bce = Bce::new();
-        if exact {
-            bce = F::exact(bce).expect("refused otherwise");
-        }
-        if excess {
-            bce = bce.excess();
-        }
-        if weighted {
-            bce = bce.weights(w.get());
-        }
-        // 0 stands for the default, as the header says.
-        if numbers[0].to_f64() != 0.0 {
-            bce = bce.pos_weight(numbers[0]);
-        }
-        if numbers[1].to_f64() != 0.0 {
-            bce = bce.label_smoothing(numbers[1]);
-        }
-        bce = bce.target_tolerance(numbers[2]);
+        let bce = options.as_ref();
+        let bce = bce.map_or(Bce::new(), |options| options.bce(w.get()));
         match backend {
             0 => Ok(bce),
             number => bce.backend(backends[number as usize - 1]),
@@ -349,16 +425,15 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
 
     // The C call.
-    let options = F::options(
-        if weighted {
-            w.get().as_ptr()
-        } else {
-            ptr::null()
-        },
-        numbers,
-        flags,
-        backend,
-    );
+    let weights = if weighted {
+        w.get().as_ptr()
+    } else {
+        ptr::null()
+    };
+    let options = options.unwrap_or_else(Options::none);
+    let parts = [&options.row_weights, &options.pos_weights];
+    let parts = parts.map(|of| of.as_ref().is_some_and(|of| !of.is_empty()));
+    let mut c_options = F::options(&options, weights, flags, backend);
     let mut outputs = fresh();
     let mut sum = LossSum {
         bytes: soft_bce::LossSum::new().to_bytes(),
@@ -367,10 +442,6 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     let [first, second, third] = &mut outputs;
     let mut arrays = [z.get().as_ptr(), t.get().as_ptr()];
     let mut written = [first, second, third].map(|output| output.get_mut().as_mut_ptr());
-    let mut options_pointer: *const F::Options = &options;
-    if input.options.is_none() {
-        options_pointer = ptr::null();
-    }
     let mut number_pointer: *mut f64 = &mut result;
     let mut sum_pointer: *mut LossSum = &mut sum;
     let mut index_pointer: *mut usize = &mut bad_index;
@@ -378,6 +449,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         index_pointer = ptr::null_mut();
     }
     let mut n = count;
+    let mut misaligned_options = false;
 
     let (reads_z, outputs_used) = (!in_place, operation.outputs());
     let mut fault = None;
@@ -400,11 +472,11 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
                 written[1] = ptr::null_mut();
                 fault = Some(Status::SoftBceNullPointer);
             }
-            4 if returns_number(operation) => {
+            4 if returns_number => {
                 number_pointer = ptr::null_mut();
                 fault = Some(Status::SoftBceNullPointer);
             }
-            5 if operation == Operation::Accumulate => {
+            5 if operation == Operation::Accumulate || accumulates => {
                 sum_pointer = ptr::null_mut();
                 fault = Some(Status::SoftBceNullPointer);
             }
@@ -414,7 +486,12 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             }
             _ => {}
         },
-        Some(Fault::Misaligned(which)) => match which % 6 {
+        Some(Fault::Misaligned(which)) => match which % 8 {
+            part @ 6.. if parts[usize::from(part - 6)] => {
+                let pointer = &mut *F::weights_of_parts(&mut c_options)[usize::from(part - 6)];
+                *pointer = misaligned(*pointer);
+                fault = Some(Status::SoftBceMisaligned);
+            }
             0 if reads_z && n > 0 => {
                 arrays[0] = misaligned(arrays[0]);
                 fault = Some(Status::SoftBceMisaligned);
@@ -428,10 +505,10 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
                 fault = Some(Status::SoftBceMisaligned);
             }
             3 if input.options.is_some() => {
-                options_pointer = misaligned(options_pointer);
+                misaligned_options = true;
                 fault = Some(Status::SoftBceMisaligned);
             }
-            4 if returns_number(operation) => {
+            4 if returns_number => {
                 number_pointer = misaligned(number_pointer).cast_mut();
                 fault = Some(Status::SoftBceMisaligned);
             }
@@ -441,9 +518,16 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             }
             _ => {}
         },
-        Some(Fault::Overlap) if outputs_used > 0 && n > 0 => {
-            // An output over the targets: the last element of the one is the first of the other.
-            written[0] = arrays[1].wrapping_add(n - 1).cast_mut();
+        Some(Fault::Overlap(which)) if outputs_used > 0 && n > 0 => {
+            // An output over the targets: the last element of the one is the first of the other. Or over
+            // the weights of rows or classes.
+            let part = usize::from(which % 3);
+            written[0] = if part < 2 && parts[part] {
+                *F::weights_of_parts(&mut c_options)[part]
+            } else {
+                arrays[1].wrapping_add(n - 1)
+            }
+            .cast_mut();
             fault = Some(Status::SoftBceOverlap);
         }
         Some(Fault::Length(which)) => {
@@ -456,6 +540,12 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         }
         Some(_) => {}
     }
+    let mut options_pointer: *const F::Options = &c_options;
+    if input.options.is_none() {
+        options_pointer = ptr::null();
+    } else if misaligned_options {
+        options_pointer = misaligned(options_pointer);
+    }
     // SAFETY: the pointers that are neither null nor misaligned are those of the arrays above, and
     // lengths beyond theirs are more than the address space holds, so that nothing is accessed.
     let status = unsafe {
@@ -465,6 +555,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             n,
             options_pointer,
             written,
+            accumulates,
             (number_pointer, sum_pointer, index_pointer),
         )
     };
@@ -482,28 +573,70 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         bad_index,
         index.filter(|_| input.want_index).unwrap_or(NO_INDEX)
     );
-    let number = number.filter(|_| returns_number(operation));
+    if let Some(number) = number.filter(|_| accumulates) {
+        let sum = soft_bce::LossSum::from_bytes(&sum.bytes).expect("a state");
+        assert_eq!(
+            (sum.count(), bits_of(sum.to_f64())),
+            (n as u64, bits_of(number))
+        );
+    } else {
+        assert_eq!(sum.bytes, expected_sum.to_bytes());
+    }
+    let number = number.filter(|_| returns_number);
     assert_eq!(bits_of(result), bits_of(number.unwrap_or(SEVEN)));
-    assert_eq!(sum.bytes, expected_sum.to_bytes());
     for (output, expected) in outputs.iter().zip(&expected_outputs) {
         assert_eq!(bits(output.get()), bits(expected.get()));
     }
 }
 
-fn returns_number(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Sum
-            | Operation::Mean
-            | Operation::SumGradient
-            | Operation::MeanGradient
-            | Operation::SumGradientHessian
-    )
+fn flags_of<F>(options: &Options<F>) -> u32 {
+    let loss = match options.loss {
+        Loss::CrossEntropy => 0,
+        Loss::SquaredError => SQUARED_ERROR,
+        Loss::Focal => FOCAL,
+    };
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    loss | flag(options.exact, EXACT)
+        | flag(options.excess, EXCESS)
+        | flag(options.logit_targets, LOGIT_TARGETS)
+}
+
+fn check_probability<F: Interface>(input: &Input, function: u8) {
+    let Arrays {
+        mut t, w: mut y, ..
+    } = input.elements.arrays::<F>();
+    for y in y.get_mut() {
+        *y = F::from_f64(y.to_f64().min(1.0));
+    }
+    placed_value(t.get_mut(), input.target);
+    placed_value(y.get_mut(), input.weight);
+    let (y, p) = (y.get(), t.get());
+    let fresh = || Placed::new(&vec![F::from_f64(SEVEN); p.len()], 5);
+    let (mut expected, mut out) = (fresh(), fresh());
+    let result = match function % 4 {
+        0 => probability::loss(y, p, expected.get_mut()).map(|()| SEVEN),
+        1 => probability::gradient(y, p, expected.get_mut()).map(|()| SEVEN),
+        2 => probability::sum(y, p),
+        _ => probability::mean(y, p),
+    };
+    let (mut number, mut bad_index) = (SEVEN, NO_INDEX);
+    let arrays = [y.as_ptr(), p.as_ptr()];
+    let results: (*mut f64, *mut usize) = (&mut number, &mut bad_index);
+    let written = out.get_mut().as_mut_ptr();
+    // SAFETY: the pointers are those of the arrays above.
+    let status = unsafe { F::probability(function % 4, arrays, p.len(), written, results) };
+    out.assert_others_untouched();
+    let (expected_status, index) = status_of(&result);
+    assert_eq!(status, expected_status);
+    assert_eq!(bad_index, index.unwrap_or(NO_INDEX));
+    assert_eq!(bits_of(number), bits_of(result.unwrap_or(SEVEN)));
+    assert_eq!(bits(out.get()), bits(expected.get()));
 }
 
 fn check_slice<F: Interface>(input: &Input, function: Function) {
-    // C has no exact functions.
+    // Of double C has no exact functions.
     let function = match function {
+        function if F::exact(Bce::new()).is_some() => function,
         Function::ExactSigmoid => Function::Sigmoid,
         Function::ExactLogSigmoid => Function::LogSigmoid,
         Function::ExactSoftplus => Function::Softplus,
@@ -515,8 +648,9 @@ fn check_slice<F: Interface>(input: &Input, function: Function) {
     let count = from.get().len();
     let fresh = || Placed::new(&vec![F::from_f64(SEVEN); count], 5);
     let (mut expected, mut out) = (fresh(), fresh());
-    let (mut status, index) =
-        status_of(&F::map(function, from.get(), expected.get_mut()).expect("not exact"));
+    let (mut status, index) = status_of(
+        &F::map(function, from.get(), expected.get_mut()).expect("a function of the type"),
+    );
     let (mut reads, mut writes) = (from.get().as_ptr(), out.get_mut().as_mut_ptr());
     let mut n = count;
     let mut bad_index = NO_INDEX;
@@ -538,7 +672,7 @@ fn check_slice<F: Interface>(input: &Input, function: Function) {
                 writes = misaligned(writes).cast_mut();
             }
         }
-        Some(Fault::Overlap) if n > 0 => {
+        Some(Fault::Overlap(_)) if n > 0 => {
             status = Status::SoftBceOverlap;
             writes = reads.cast_mut();
         }
@@ -589,6 +723,19 @@ fn check_sums(calls: &[SumCall]) {
                 let status = unsafe { capi::soft_bce_loss_sum_add(&mut sums[place(which)], value) };
                 let expected = model(which).map(|mut sum| {
                     sum.add(value);
+                    sum.to_bytes()
+                });
+                assert_eq!(status, status_of(&expected).0);
+                assert_eq!(sums[place(which)].bytes, expected.unwrap_or(before));
+            }
+            SumCall::AddSlice(which, ref numbers) => {
+                let values: Vec<f64> = numbers.iter().map(|number| number.value()).collect();
+                let before = sums[place(which)].bytes;
+                let (sum, n) = (&mut sums[place(which)], values.len());
+                let status =
+                    unsafe { capi::soft_bce_loss_sum_add_slice_f64(sum, values.as_ptr(), n) };
+                let expected = model(which).map(|mut sum| {
+                    values.iter().for_each(|&value| sum.add(value));
                     sum.to_bytes()
                 });
                 assert_eq!(status, status_of(&expected).0);
@@ -648,6 +795,7 @@ fn check<F: Interface>(input: &Input) {
     match &input.call {
         Call::Bce(operation) => check_bce::<F>(input, *operation),
         Call::Sum(calls) => check_sums(calls),
+        Call::Probability(function) => check_probability::<F>(input, *function),
         Call::Message(status) => {
             // SAFETY: the header says: never null, static, ends with 0.
             let message = unsafe { CStr::from_ptr(capi::soft_bce_status_message(*status)) };

@@ -1,13 +1,13 @@
 //! The linear head: whatever the order of the rows, the cuts, layouts, backends and merges, the sums are
-//! those of the rows one by one; errors come whole; states from bytes are what `to_bytes` writes, and
-//! merge or refuse to.
+//! those of the rows one by one, and within their bound of the formula; errors come whole; states from
+//! bytes are what `to_bytes` writes, and merge or refuse to.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use soft_bce::linear::{
-    ColumnScale, ColumnSum, Factor, Features, Head, gradient_scratch, gram_length, gram_scratch,
-    merge, scan,
+    ColumnScale, ColumnSum, Factor, Features, Head, gradient_gram_scratch, gradient_scratch,
+    gram_length, gram_scratch, merge, scan,
 };
 use soft_bce::{Backend, Bce, Error, LossSum, Real};
 
@@ -18,8 +18,46 @@ enum Input {
     Bytes(Vec<u8>, Vec<u8>),
 }
 
+#[derive(Arbitrary, Debug, Clone, Copy, PartialEq)]
+enum Operation {
+    SumGradient,
+    Gram,
+    SumGradientGram,
+    ColumnSums,
+    GroupSums,
+    GroupGradient,
+    HessianVector,
+}
+
+impl Operation {
+    fn has_columns(self) -> bool {
+        self != Self::Gram
+    }
+
+    fn has_gram(self) -> bool {
+        matches!(self, Self::Gram | Self::SumGradientGram)
+    }
+
+    fn has_groups(self) -> bool {
+        matches!(self, Self::GroupSums | Self::GroupGradient)
+    }
+}
+
+#[derive(Arbitrary, Debug, Clone, Copy)]
+enum Kind {
+    Residual,
+    Hessian,
+    SquaredResidual,
+    Given,
+}
+
 #[derive(Arbitrary, Debug)]
 struct Problem {
+    operation: Operation,
+    factor: Kind,
+    groups: u8,
+    offset: bool,
+    pos_weight: bool,
     columns: u8,
     /// Rows are made of these, chosen by `seed`, and repeated.
     numbers: Vec<Number>,
@@ -77,81 +115,92 @@ impl Random {
 }
 
 trait Element: Real + std::fmt::Debug {
+    const EPSILON: f64;
     fn of(value: f64) -> Self;
-    fn is_finite(self) -> bool;
+    fn value(self) -> f64;
 }
 impl Element for f32 {
+    const EPSILON: f64 = f32::EPSILON as f64;
     fn of(value: f64) -> Self {
         value as f32
     }
-    fn is_finite(self) -> bool {
-        self.is_finite()
+    fn value(self) -> f64 {
+        self.into()
     }
 }
 impl Element for f64 {
+    const EPSILON: f64 = f64::EPSILON;
     fn of(value: f64) -> Self {
         value
     }
-    fn is_finite(self) -> bool {
-        self.is_finite()
+    fn value(self) -> f64 {
+        self
     }
 }
 
-struct Data<T> {
+struct Data<'a, T> {
+    problem: &'a Problem,
     columns: usize,
     x: Vec<T>,
     t: Vec<T>,
     weights: Vec<T>,
+    offset: Vec<T>,
+    given: Vec<T>,
+    groups: Vec<u32>,
     coefficients: Vec<T>,
-    intercept: bool,
-    weighted: bool,
+    direction: Vec<T>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Sums {
     loss: LossSum,
-    gradient: Vec<ColumnSum>,
+    columns: Vec<ColumnSum>,
     gram: Vec<ColumnSum>,
 }
 
 const MOST_ROWS: usize = 600;
 
-impl<T: Element> Data<T> {
-    fn new(problem: &Problem) -> Self {
+impl<'a, T: Element> Data<'a, T> {
+    fn new(problem: &'a Problem) -> Self {
         let mut random = Random(problem.seed);
         let columns = usize::from(problem.columns % 20);
         let pick = |random: &mut Random| match problem.numbers.len() {
             0 => 0.5,
             count => problem.numbers[random.below(count)].value(),
         };
+        let mut vector = |zero: bool| -> Vec<T> {
+            let count = columns + usize::from(problem.intercept);
+            let each = (0..count).map(|_| if zero { 0.0 } else { pick(&mut random) });
+            each.map(T::of).collect()
+        };
         let mut data = Self {
+            problem,
             columns,
             x: Vec::new(),
             t: Vec::new(),
             weights: Vec::new(),
-            coefficients: (0..columns)
-                .map(|_| {
-                    if problem.coefficients {
-                        pick(&mut random)
-                    } else {
-                        0.0
-                    }
-                })
-                .map(T::of)
-                .collect(),
-            intercept: problem.intercept,
-            weighted: problem.weighted,
+            offset: Vec::new(),
+            given: Vec::new(),
+            groups: Vec::new(),
+            coefficients: vector(!problem.coefficients)[..columns].to_vec(),
+            direction: vector(false),
         };
         for &repeat in &problem.repeats {
             let row: Vec<T> = (0..columns).map(|_| T::of(pick(&mut random))).collect();
             // Residuals with few bits where the logit is 0.
             let t = random.below(17) as f64 / 16.0;
             let weight = [0.0, 1.0, 0.75][random.below(3)];
-            for _ in 0..repeat {
+            let (offset, given) = (pick(&mut random), pick(&mut random));
+            let group = random.below(data.group_count());
+            for i in 0..usize::from(repeat) {
                 if data.t.len() < MOST_ROWS {
                     data.x.extend_from_slice(&row);
                     data.t.push(T::of(t));
                     data.weights.push(T::of(weight));
+                    data.offset.push(T::of(offset));
+                    data.given.push(T::of(given));
+                    data.groups
+                        .push(((group + i / 50) % data.group_count()) as u32);
                 }
             }
         }
@@ -162,43 +211,131 @@ impl<T: Element> Data<T> {
         self.t.len()
     }
 
+    fn group_count(&self) -> usize {
+        match self.problem.operation.has_groups() {
+            true => 1 + usize::from(self.problem.groups % 5),
+            false => 1,
+        }
+    }
+
+    fn row(&self, row: usize) -> &[T] {
+        &self.x[row * self.columns..][..self.columns]
+    }
+
     fn pick(&self, rows: &[usize]) -> Self {
         let each = |of: &[T]| rows.iter().map(|&row| of[row]).collect();
-        let row = |&row: &usize| &self.x[row * self.columns..][..self.columns];
         Self {
-            x: rows.iter().flat_map(row).copied().collect(),
+            x: rows
+                .iter()
+                .flat_map(|&row| self.row(row))
+                .copied()
+                .collect(),
             t: each(&self.t),
             weights: each(&self.weights),
+            offset: each(&self.offset),
+            given: each(&self.given),
+            groups: rows.iter().map(|&row| self.groups[row]).collect(),
             coefficients: self.coefficients.clone(),
+            direction: self.direction.clone(),
             ..*self
         }
     }
 
-    fn head(&self, backend: Backend) -> Head<'_, T> {
+    fn bce(&self, backend: Backend) -> Bce<'_, T> {
         let mut bce = Bce::new().backend(backend).unwrap();
-        if self.weighted {
+        if self.problem.weighted {
             bce = bce.weights(&self.weights);
         }
-        let head = Head::new(&self.coefficients).bce(bce);
-        if self.intercept {
-            head.intercept(T::of(0.0))
-        } else {
-            head
+        if self.problem.pos_weight {
+            bce = bce.pos_weight(T::of(3.0)).label_smoothing(T::of(0.25));
+        }
+        bce
+    }
+
+    fn head(&self, backend: Backend) -> Head<'_, T> {
+        let mut head = Head::new(&self.coefficients).bce(self.bce(backend));
+        if self.problem.offset {
+            head = head.offset(&self.offset);
+        }
+        if self.problem.intercept {
+            head = head.intercept(T::of(0.0));
+        }
+        head
+    }
+
+    fn factor(&self) -> Factor<'_, T> {
+        match self.problem.factor {
+            Kind::Residual => Factor::Residual,
+            Kind::Hessian => Factor::Hessian,
+            Kind::SquaredResidual => Factor::SquaredResidual,
+            Kind::Given => Factor::Given(&self.given),
+        }
+    }
+
+    /// Of the sums of columns.
+    fn column_factor(&self) -> Factor<'_, T> {
+        match self.problem.operation {
+            Operation::ColumnSums | Operation::GroupSums => self.factor(),
+            Operation::HessianVector => Factor::Hessian,
+            _ => Factor::Residual,
         }
     }
 
     fn start(&self, scales: &[ColumnScale]) -> Result<Sums, Error> {
+        let operation = self.problem.operation;
         let head = self.head(Backend::Scalar);
-        let mut gradient = vec![ColumnSum::default(); head.width()];
-        head.start_gradient(scales, ColumnScale::ONE, &mut gradient)?;
-        let mut gram = vec![ColumnSum::default(); gram_length(head.width())];
-        head.start_gram(scales, ColumnScale::of(0.25)?, &mut gram)?;
+        let (mut columns, mut gram) = (Vec::new(), Vec::new());
+        if operation.has_columns() {
+            let scale = match operation {
+                Operation::HessianVector => head.hessian_vector_scale(scales, &self.direction)?,
+                _ => head.factor_scale(self.column_factor())?,
+            };
+            columns = vec![ColumnSum::default(); head.width() * self.group_count()];
+            for sums in columns.chunks_mut(head.width().max(1)) {
+                head.start_gradient(scales, scale, sums)?;
+            }
+        }
+        if operation.has_gram() {
+            gram = vec![ColumnSum::default(); gram_length(head.width())];
+            head.start_gram(scales, head.factor_scale(self.factor())?, &mut gram)?;
+        }
         let loss = LossSum::new();
         Ok(Sums {
             loss,
-            gradient,
+            columns,
             gram,
         })
+    }
+
+    /// The definition, by the simplest operations: one row, in its group's place.
+    fn add_row(&self, sums: &mut Sums) -> Result<(), Error> {
+        let head = self.head(Backend::Scalar);
+        let x = Features::rows(&self.x, 1, self.columns).unwrap();
+        let t = &self.t;
+        let Sums {
+            loss,
+            columns,
+            gram,
+        } = sums;
+        let width = head.width();
+        let mut scratch = vec![f64::NAN; gradient_gram_scratch(width)];
+        let group = self.groups[0] as usize;
+        let columns = columns.get_mut(group * width..).unwrap_or_default();
+        let columns = columns.get_mut(..width).unwrap_or_default();
+        match self.problem.operation {
+            Operation::ColumnSums | Operation::GroupSums => {
+                head.column_sums(&x, t, self.factor(), columns, &mut scratch)?;
+            }
+            Operation::HessianVector => {
+                head.hessian_vector(&x, t, &self.direction, columns, &mut scratch)?;
+            }
+            Operation::Gram => {}
+            _ => head.sum_gradient(&x, t, loss, columns, &mut scratch)?,
+        }
+        if self.problem.operation.has_gram() {
+            head.gram(&x, t, self.factor(), gram, &mut scratch)?;
+        }
+        Ok(())
     }
 
     fn add(
@@ -216,7 +353,7 @@ impl<T: Element> Data<T> {
         let stride = columns + gap;
         let mut padded = vec![T::of(f64::NAN); rows * stride];
         for row in 0..rows {
-            padded[row * stride..][..columns].copy_from_slice(&self.x[row * columns..][..columns]);
+            padded[row * stride..][..columns].copy_from_slice(self.row(row));
         }
         let x = if columnar {
             Features::columns(&slices, rows)
@@ -225,24 +362,111 @@ impl<T: Element> Data<T> {
         }
         .unwrap();
         let head = self.head(backend);
+        let width = head.width();
         let before = sums.clone();
-        let mut scratch = vec![f64::NAN; gradient_scratch(head.width())];
         let Sums {
             loss,
-            gradient,
+            columns,
             gram,
         } = sums;
-        let result = head.sum_gradient(&x, &self.t, loss, gradient, &mut scratch);
+        let (t, factor, groups) = (&self.t[..], self.factor(), &self.groups[..]);
+        let length = match self.problem.operation {
+            Operation::Gram => gram_scratch(width),
+            Operation::SumGradientGram => gradient_gram_scratch(width),
+            _ => gradient_scratch(width),
+        };
+        let scratch = &mut vec![f64::NAN; length][..];
+        let result = match self.problem.operation {
+            Operation::SumGradient => head.sum_gradient(&x, t, loss, columns, scratch),
+            Operation::Gram => head.gram(&x, t, factor, gram, scratch),
+            Operation::SumGradientGram => {
+                head.sum_gradient_gram(&x, t, factor, loss, columns, gram, scratch)
+            }
+            Operation::ColumnSums => head.column_sums(&x, t, factor, columns, scratch),
+            Operation::GroupSums => head.group_sums(&x, t, factor, groups, columns, scratch),
+            Operation::GroupGradient => head.group_gradient(&x, t, groups, loss, columns, scratch),
+            Operation::HessianVector => {
+                head.hessian_vector(&x, t, &self.direction, columns, scratch)
+            }
+        };
         if result.is_err() {
-            assert_eq!((&*loss, &*gradient), (&before.loss, &before.gradient));
-            return result;
-        }
-        let mut scratch = vec![f64::NAN; gram_scratch(head.width())];
-        let result = head.gram(&x, &self.t, Factor::Hessian, gram, &mut scratch);
-        if result.is_err() {
-            assert_eq!(*gram, before.gram);
+            assert_eq!(*sums, before);
         }
         result
+    }
+
+    /// The formula, in plain f64: a sum that is off by more than its bound and that of this arithmetic
+    /// lacks something, or has something twice.
+    fn assert_values(&self, sums: &Sums) {
+        let rows = self.rows();
+        let x = Features::rows(&self.x, rows, self.columns).unwrap();
+        let mut z = vec![T::of(0.0); rows];
+        if self.head(Backend::Scalar).logits(&x, &mut z).is_err() {
+            return;
+        }
+        let [mut losses, mut residuals, mut hessians] = [(); 3].map(|()| z.clone());
+        let [loss, residual, hessian] = [&mut losses, &mut residuals, &mut hessians];
+        let bce = self.bce(Backend::Scalar);
+        bce.loss_gradient_hessian(&z, &self.t, loss, residual, hessian)
+            .unwrap();
+        let factors = |of: Factor<'_, T>| -> Vec<f64> {
+            match of {
+                Factor::Residual => residuals.iter().map(|y| y.value()).collect(),
+                Factor::Hessian => hessians.iter().map(|y| y.value()).collect(),
+                Factor::SquaredResidual => residuals.iter().map(|y| y.value().powi(2)).collect(),
+                Factor::Given(given) => given.iter().map(|y| y.value()).collect(),
+            }
+        };
+        // With the ones of an intercept.
+        let width = self.columns + usize::from(self.problem.intercept);
+        let feature = |row: usize, j: usize| self.row(row).get(j).map_or(1.0, |x| x.value());
+        let mut y = factors(self.column_factor());
+        let mut inexact = vec![0.0; rows];
+        if self.problem.operation == Operation::HessianVector {
+            for (row, y) in y.iter_mut().enumerate() {
+                let terms = || (0..width).map(|j| feature(row, j) * self.direction[j].value());
+                let size: f64 = terms().map(f64::abs).sum();
+                // Roundings to `T`, subnormal ones too.
+                inexact[row] = y.abs() * size * 24.0 * T::EPSILON + 1e-37;
+                *y *= terms().sum::<f64>();
+            }
+        }
+        let near = |sum: &ColumnSum, terms: &mut dyn Iterator<Item = (f64, f64)>| {
+            let (mut total, mut slack, mut count) = (0.0, 0.0, 0.0);
+            for (term, inexact) in terms {
+                total += term;
+                slack += term.abs() * 1e-12 + inexact;
+                count += 1.0;
+            }
+            let grid = 2.0_f64.powi(sum.unit_exponent().max(-1020));
+            let found = sum.to_f64();
+            let error = (found - total).abs();
+            assert!(
+                error <= count * grid + slack,
+                "{found:e} instead of {total:e}"
+            );
+        };
+        for (at, sum) in sums.columns.iter().enumerate() {
+            let (group, j) = (at / width, at % width);
+            let of_group = (0..rows).filter(|&row| self.groups[row] as usize == group);
+            let size = |row| feature(row, j).abs();
+            let term = |row| (y[row] * feature(row, j), inexact[row] * size(row));
+            near(sum, &mut of_group.map(term));
+        }
+        let y = factors(self.factor());
+        let elements = (0..width).flat_map(|j| (0..=j).map(move |k| (j, k)));
+        for (sum, (j, k)) in sums.gram.iter().zip(elements) {
+            let term = |row| (y[row] * feature(row, j) * feature(row, k), 0.0);
+            near(sum, &mut (0..rows).map(term));
+        }
+        if matches!(
+            self.problem.operation,
+            Operation::SumGradient | Operation::SumGradientGram | Operation::GroupGradient
+        ) {
+            let mut loss = LossSum::new();
+            losses.iter().for_each(|value| loss.add(value.value()));
+            assert_eq!(sums.loss, loss);
+        }
     }
 }
 
@@ -251,7 +475,7 @@ fn check<T: Element>(problem: &Problem) {
     let mut scales = vec![ColumnScale::ZERO; data.columns];
     let all = Features::rows(&data.x, data.rows(), data.columns).unwrap();
     if scan(&all, &mut scales).is_err() {
-        assert!(data.x.iter().any(|x| !x.is_finite()));
+        assert!(data.x.iter().any(|x| !x.value().is_finite()));
         return;
     }
     let Ok(empty) = data.start(&scales) else {
@@ -261,7 +485,7 @@ fn check<T: Element>(problem: &Problem) {
     let mut expected: Result<Sums, Error> = Ok(empty.clone());
     for row in 0..data.rows() {
         let mut sums = empty.clone();
-        let result = data.pick(&[row]).add(&mut sums, Backend::Scalar, false, 0);
+        let result = data.pick(&[row]).add_row(&mut sums);
         expected = expected.and_then(|mut whole| {
             result?;
             merge_all(&mut whole, &sums);
@@ -298,7 +522,19 @@ fn check<T: Element>(problem: &Problem) {
         });
     }
     match (expected, found) {
-        (Ok(expected), Ok(found)) => assert_eq!(found, expected),
+        (Ok(expected), Ok(found)) => {
+            if problem.operation.has_groups() {
+                // Rows of other groups count in the sums of a pass over groups.
+                let units = |sums: &Sums| -> Vec<i128> {
+                    sums.columns.iter().map(ColumnSum::units).collect()
+                };
+                assert_eq!(units(&found), units(&expected));
+                assert_eq!(found.loss, expected.loss);
+            } else {
+                assert_eq!(found, expected);
+            }
+            data.assert_values(&found);
+        }
         (expected, found) => assert_eq!(found.is_err(), expected.is_err()),
     }
 }
@@ -310,7 +546,7 @@ fn merge_all(to: &mut Sums, from: &Sums) {
             .map(|sum| ColumnSum::from_bytes(&sum.to_bytes()).unwrap())
             .collect()
     };
-    merge(&mut to.gradient, &read(&from.gradient)).unwrap();
+    merge(&mut to.columns, &read(&from.columns)).unwrap();
     merge(&mut to.gram, &read(&from.gram)).unwrap();
 }
 
