@@ -288,21 +288,39 @@ fn weigh<L: Lane>(value: L, weight: L) -> L {
     L::select(weight.equal(zero), zero, value * weight)
 }
 
-/// As `weigh`, times the scale's square. A large weight is scaled before it could make the product
-/// overflow, a small one as part of the product, since it might underflow itself: beside a large
-/// value, or an infinite one, it still counts.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn weigh_scaled<L: Lane>(value: L, weight: L, scale: L) -> L {
-    let (zero, one) = (L::splat(L::Real::ZERO), L::splat(L::Real::ONE));
-    // Scales above 1 come with a total, and so with weights, below 2.
-    let small = L::select(one.greater(scale), one, zero);
-    let (first, second) = (small.greater(weight), weight * scale);
-    let factor = L::select(first, weight, second);
-    let again = small.greater(factor);
-    let factor = L::select(again, factor, factor * scale);
-    let product = value * factor * L::select(first, scale, one) * L::select(again, scale, one);
-    let product = L::select(value.greater(L::splat(L::Real::MAX)), value, product);
-    L::select(weight.equal(zero), zero, product)
+/// `weigh` of loss and gradient, times the square of `scale`, below 1. A large weight is scaled before
+/// it could make a product overflow, a small one as part of the product, since it might underflow
+/// itself: beside a large value, or an infinite one, it still counts.
+struct WeighDown<L: Lane> {
+    values: [L; 2],
+    weight: L,
+    scale: L::Real,
+}
+
+impl<L: Lane> Job for WeighDown<L> {
+    type Output = [L; 2];
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> [L; 2] {
+        let Self { weight, scale, .. } = self;
+        let (zero, one) = (L::splat(L::Real::ZERO), L::splat(L::Real::ONE));
+        let scale = L::splat(scale);
+        let first = one.greater(weight);
+        let factor = L::select(first, weight, weight * scale);
+        let again = one.greater(factor);
+        let factor = L::select(again, factor, factor * scale);
+        let first = L::select(first, scale, one);
+        let again = L::select(again, scale, one);
+        let removed = weight.equal(zero);
+        let [loss, gradient] = self.values;
+        let infinite = loss.greater(L::splat(L::Real::MAX));
+        let loss = L::select(infinite, loss, loss * factor * first * again);
+        let gradient = gradient * factor * first * again;
+        [
+            L::select(removed, zero, loss),
+            L::select(removed, zero, gradient),
+        ]
+    }
 }
 
 /// The elements of a lane from `at` on: `WIDTH` of them if `WHOLE`, else those in front of
@@ -396,14 +414,28 @@ fn finish<
     };
     let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
     if let Some(weight) = weight {
-        let weigh = |value| match inputs.weight_scale {
-            Some(scale) => weigh_scaled(value, weight, L::splat(scale)),
-            None => weigh(value, weight),
-        };
-        point.loss = weigh(point.loss);
+        // Means have no Hessians.
+        match inputs.weight_scale {
+            Some(scale) if scale < L::Real::ONE => {
+                let values = [point.loss, point.gradient];
+                [point.loss, point.gradient] = weight.run_outlined(WeighDown {
+                    values,
+                    weight,
+                    scale,
+                });
+            }
+            scale => {
+                let weight = match scale {
+                    Some(scale) => weight * L::splat(scale) * L::splat(scale),
+                    None => weight,
+                };
+                point.loss = weigh(point.loss, weight);
+                point.gradient = weigh(point.gradient, weight);
+                point.hessian = weigh(point.hessian, weight);
+            }
+        }
         // Not -0.
-        point.gradient = weigh(point.gradient) + L::splat(L::Real::ZERO);
-        point.hessian = weigh(point.hessian);
+        point.gradient = point.gradient + L::splat(L::Real::ZERO);
     }
     point = outputs.sign.of(point);
     if wanted.has(Wanted::SUM) {
