@@ -249,6 +249,10 @@ impl<'a, T: Real> Bce<'a, T> {
         };
         let weighted = weights.is_some();
         self.each_class(&mut arrays.normalised(), &mut |kernel, mut arrays| {
+            arrays.straighten();
+            if let Some(([_, t, w], [_, gradient, _])) = arrays.as_slices() {
+                return with(kernel, weighted, w).gradient_in_place(gradient, t);
+            }
             arrays.each_block_in_place(&mut |[z, t, w], [_, gradient, _]| {
                 with(kernel, weighted, w).gradient(z, t, gradient)
             })

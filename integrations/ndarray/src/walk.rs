@@ -188,12 +188,12 @@ impl<T: NdFloat> Arrays<'_, T> {
         self.layouts().map(move |layout| layout.strides()[axis])
     }
 
-    /// Replaces the gradient's array, which holds logits, by what the job makes of them.
+    /// Replaces the gradient's array, which holds logits, by what the job makes of them. Arrays are to be
+    /// [straightened](Self::straighten) before.
     pub(crate) fn each_block_in_place(
         &mut self,
         job: &mut Job<'_, T>,
     ) -> Result<(), soft_bce::Error> {
-        self.straighten();
         let last = Axis(self.shape().len() - 1);
         let [_, t, w] = self
             .inputs

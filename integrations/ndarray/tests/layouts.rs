@@ -306,6 +306,9 @@ proptest! {
         let mut in_place = Laid::holding(&z, &layouts[0]);
         classes.gradient_in_place(&mut in_place.view_mut(), &laid_t.view()).unwrap();
         prop_assert_eq!(bits(&in_place.view()), bits(&wanted));
+        let mut in_place = z.clone();
+        classes.gradient_in_place(&mut in_place, &t).unwrap();
+        prop_assert_eq!(bits(&in_place), bits(&wanted));
     }
 }
 
