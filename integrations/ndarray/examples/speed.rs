@@ -1,9 +1,10 @@
-//! Mean loss and gradient against a plain ndarray expression, ns an element, by layout: a table.
+//! Mean loss and gradient against a plain ndarray expression, ns an element, by layout: a table. Then where
+//! the expression fails.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use ndarray::{Array2, ArrayRef2, ShapeBuilder, Zip, s};
+use ndarray::{Array2, ArrayRef2, ShapeBuilder, Zip, array, s};
 use soft_bce_ndarray::Bce;
 
 const ROWS: usize = 512;
@@ -85,4 +86,15 @@ fn main() {
             theirs / ours
         );
     }
+
+    let (z, t) = (array![[17.0]], array![[1.0]]);
+    let [mut theirs, mut ours] = [array![[0.0]], array![[0.0]]];
+    let their_loss = plain(&z, &t, &mut theirs);
+    let our_loss = Bce::new().mean_gradient(&z, &t, &mut ours);
+    println!(
+        "logit 17, target 1: loss {their_loss:e} and gradient {} by the expression, {:e} and {:e} by the kernel",
+        theirs[[0, 0]],
+        our_loss.unwrap_or(f64::NAN),
+        ours[[0, 0]]
+    );
 }

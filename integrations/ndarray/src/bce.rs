@@ -68,6 +68,33 @@ impl<'a, T: Real> Bce<'a, T> {
         }
     }
 
+    /// [`soft_bce::SquaredError`] in place of cross-entropy: the same methods, and the options it goes with.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use soft_bce_ndarray::Bce;
+    /// let brier = Bce::squared_error().mean(&array![[0.0, 200.0]], &array![[1.0, 1.0]])?;
+    /// assert_eq!(brier, 0.125);
+    /// # Ok::<(), soft_bce_ndarray::Error>(())
+    /// ```
+    #[must_use]
+    pub fn squared_error() -> Self {
+        Self {
+            kernel: *soft_bce::SquaredError::new(),
+            ..Self::new()
+        }
+    }
+
+    /// [`soft_bce::Focal`] in place of cross-entropy: the same methods but for the Hessian, and the options
+    /// it goes with.
+    #[must_use]
+    pub fn focal(beta: T) -> Self {
+        Self {
+            kernel: *soft_bce::Focal::new(beta),
+            ..Self::new()
+        }
+    }
+
     /// Multiplies each element by its weight, as [`soft_bce::Bce::weights`] does. The weights'
     /// shape is the logits', or one that broadcasts to it. Excludes [`weights_along`](Self::weights_along).
     ///
@@ -103,7 +130,7 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// A [`pos_weight`](Self::pos_weight) for each class; the axis is that of the classes.
-    /// Takes the place of the one for all.
+    /// Excludes the one for all.
     ///
     /// ```
     /// use ndarray::{Array2, Axis, array};
@@ -422,7 +449,12 @@ impl<'a, T: Real> Bce<'a, T> {
         arrays.inputs[WEIGHTS] = broadcast(weights.as_ref(), shape)?;
         self.check_pos_weights(shape)?;
         // Finds options out of range, which come before elements.
-        self.kernel.sum(&[], &[]).map_err(Error::Kernel)?;
+        let one_class = [T::one()];
+        let options = match self.pos_weights {
+            Some(_) => self.kernel.pos_weights(&one_class),
+            None => self.kernel,
+        };
+        options.sum(&[], &[]).map_err(Error::Kernel)?;
         let mut arrays = arrays.normalised();
         let weighted = weights.is_some();
         let locate = |arrays: Arrays<'_, T>, error| {

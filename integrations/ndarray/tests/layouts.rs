@@ -3,6 +3,7 @@
 use ndarray::{ArrayD, ArrayRef, ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice};
 use proptest::prelude::*;
 use soft_bce::Error::InvalidOption;
+use soft_bce::{Focal, SquaredError};
 use soft_bce_ndarray::{Bce, Error, LossSum, map};
 
 /// What memory around the elements of an array holds.
@@ -331,6 +332,16 @@ fn options_of_the_kernel() {
             soft_bce::Bce::new().target_tolerance(0.01),
             &t,
         ),
+        (
+            Bce::squared_error().temperature(2.5).target_tolerance(0.01),
+            SquaredError::new().temperature(2.5).target_tolerance(0.01),
+            &t,
+        ),
+        (
+            Bce::focal(1.5).target_tolerance(0.01),
+            Focal::new(1.5).target_tolerance(0.01),
+            &t,
+        ),
     ] {
         let mut gradient = ArrayD::zeros(vec![40, 30]);
         let columns = targets.t().as_standard_layout().into_owned();
@@ -347,6 +358,17 @@ fn options_of_the_kernel() {
                 .eq(wanted.iter().map(|g| g.to_bits()))
         );
     }
+    let both = Bce::new().pos_weight(2.0).pos_weights(Axis(1), &[1.0; 40]);
+    for rows in [0, 30] {
+        let some = z.slice_axis(Axis(0), (..rows).into());
+        let refused = both.sum(&some, &some);
+        assert!(matches!(
+            refused,
+            Err(Error::Kernel(soft_bce::Error::UnsupportedOptions { .. }))
+        ));
+    }
+    let refused = Bce::focal(-1.0).sum(&z, &u);
+    assert!(matches!(refused, Err(Error::Kernel(InvalidOption { .. }))));
     let refused = Bce::new().logit_targets().label_smoothing(0.5).sum(&z, &u);
     assert!(matches!(
         refused,
