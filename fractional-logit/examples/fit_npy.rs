@@ -2,10 +2,11 @@
 //! a hash as JSON: what `docs/speed/fit_bench.py` times.
 //!
 //! ```sh
-//! cargo run --release -p fractional-logit --example fit_npy -- X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels]]]
+//! cargo run --release -p fractional-logit --example fit_npy -- X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels|clusters]]]
 //! ```
 //!
-//! With `columns`, from a slice a column; with `levels` also that, the last of them the levels of a category.
+//! With `columns`, from a slice a column; with `levels` also that, the last of them the levels of a category; with `clusters`
+//! the last of them are clusters.
 
 use std::error::Error;
 use std::time::Instant;
@@ -56,7 +57,7 @@ fn fit<T: Value>(x: &[T], t: &[T], rows: usize, options: &[String]) -> Result<()
         model = model.tolerance(1e-9);
     }
     // In columns, to be fitted as they lie.
-    let has_levels = options.get(2).is_some_and(|of| of == "levels");
+    let last = options.get(2).map_or("", String::as_str);
     let mut by_column: Vec<Vec<T>> = if options.get(2).is_some() {
         (0..columns)
             .map(|j| x.iter().skip(j).step_by(columns).copied().collect())
@@ -65,9 +66,13 @@ fn fit<T: Value>(x: &[T], t: &[T], rows: usize, options: &[String]) -> Result<()
         Vec::new()
     };
     let mut levels: Vec<u32> = Vec::new();
-    if has_levels {
+    let mut clusters: Vec<u64> = Vec::new();
+    if ["levels", "clusters"].contains(&last) {
         let of_rows = by_column.pop().unwrap_or_default();
         levels.extend(of_rows.into_iter().map(|level| level.into() as u32));
+        clusters.extend(levels.iter().map(|level| u64::from(*level)));
+    }
+    if last == "levels" {
         model = model.levels(levels.iter().max().map_or(0, |most| most + 1));
     }
     let slices: Vec<&[T]> = by_column.iter().map(Vec::as_slice).collect();
@@ -77,8 +82,10 @@ fn fit<T: Value>(x: &[T], t: &[T], rows: usize, options: &[String]) -> Result<()
         Features::columns(&slices, rows)?
     };
     let mut data = Data::new(features, t);
-    if has_levels {
-        data = data.levels(&levels);
+    match last {
+        "levels" => data = data.levels(&levels),
+        "clusters" => data = data.clusters(&clusters),
+        _ => {}
     }
     if mode == "passes" {
         return passes(&model.errors(true), &data);
@@ -128,7 +135,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [x, t, options @ ..] = &arguments[..] else {
         return Err(
-            "X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels]]]".into(),
+            "X.npy t.npy [THREADS [fast|coefficients|errors|passes [columns|levels|clusters]]]"
+                .into(),
         );
     };
     let (x, t) = (std::fs::read(x)?, std::fs::read(t)?);

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::pass::{Places, State, Task, power};
 use crate::solve::Double;
 
-/// Rows whose logits are kept at a time: 4 MiB of 64 columns.
+/// Rows whose logits are kept at a time: 4 MiB of 64 columns. A tenth of that is not faster.
 const BLOCK: usize = 8192;
 /// Rows of a sample that are copied at a time.
 const SAMPLED: usize = 2048;
@@ -179,12 +179,20 @@ impl GridWork {
                 let mut scratch =
                     vec![0.0; gram_scratch(places.width).max(gradient_scratch(places.width))];
                 let mut rows = Rows::default();
+                let is_double = size_of::<T>() == size_of::<f64>();
+                let is_frequency = task.kind == WeightKind::Frequency;
                 for start in (0..data.row_count()).step_by(BLOCK) {
                     let part = data.part(start..start + BLOCK);
                     let (head, x, t) = (with_rows(head, bce, &part), part.features, part.targets);
-                    rows.report(&head, bce, &part, of_mean, &mut state.sums)?;
-                    head.gram(&x, t, Factor::Hessian, hessian, &mut scratch)?;
-                    if task.kind == WeightKind::Frequency && part.weights.is_some() {
+                    rows.report(&head, bce, &part, of_mean, is_frequency, &mut state.sums)?;
+                    if is_double {
+                        // As the head would find them: no second and third look at the logits.
+                        let known = Factor::Given(&rows.hessians);
+                        head.gram(&x, t, known, hessian, &mut scratch)?;
+                    } else {
+                        head.gram(&x, t, Factor::Hessian, hessian, &mut scratch)?;
+                    }
+                    if is_double || task.kind == WeightKind::Frequency && part.weights.is_some() {
                         head.gram(&x, t, Factor::Given(&rows.squares), meat, &mut scratch)?;
                     } else {
                         head.gram(&x, t, Factor::SquaredResidual, meat, &mut scratch)?;
@@ -268,6 +276,8 @@ fn with_rows<'a, T: Value>(head: Head<'a, T>, bce: Bce<'a, T>, data: &Data<'a, T
 struct Rows<T> {
     logits: Vec<T>,
     bends: Vec<T>,
+    hessians: Vec<T>,
+    /// Factors of the meat.
     squares: Vec<T>,
     /// Of each measure.
     terms: [Vec<f64>; 5],
@@ -281,6 +291,7 @@ impl<T: Value> Rows<T> {
         bce: Bce<'_, T>,
         data: &Data<'_, T>,
         of_mean: f64,
+        is_frequency: bool,
         sums: &mut [LossSum],
     ) -> Result<(), Error> {
         let rows = data.row_count();
@@ -301,6 +312,7 @@ impl<T: Value> Rows<T> {
         weighted.accumulate(&self.logits, data.targets, &mut sums[2])?;
         self.bends.clear();
         self.squares.clear();
+        self.hessians.clear();
         self.terms.iter_mut().for_each(Vec::clear);
         for row in 0..rows {
             let w: f64 = data.weights.map_or(1.0, |of| of[row].into());
@@ -323,7 +335,13 @@ impl<T: Value> Rows<T> {
                 terms.push(term);
             }
             self.bends.push(T::narrow(bend));
-            self.squares.push(T::narrow(w * (r * r)));
+            self.hessians.push(T::narrow(w * h));
+            let square = if is_frequency {
+                w * (r * r)
+            } else {
+                (w * r) * (w * r)
+            };
+            self.squares.push(T::narrow(square));
         }
         for (sum, terms) in sums[3..].iter_mut().zip(&self.terms) {
             sum.add_slice(terms);
