@@ -296,7 +296,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// let head = Head::new(&[0.75]).bce(Bce::new().temperature(3.0));
     /// let mut p = [0.0; 2];
     /// head.predict(&x, &mut p)?;
-    /// assert_eq!(p[0], 1.0 / (1.0 + (-0.25_f64).exp()));
+    /// assert!((p[0] - 1.0 / (1.0 + (-0.25_f64).exp())).abs() < 2e-16);
     /// assert_eq!(head.residual_scale()?.bound(), 0.5); // above 1/3
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
