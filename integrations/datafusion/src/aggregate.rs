@@ -217,7 +217,7 @@ fn external(error: soft_bce::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-fn binary(columns: &[ArrayRef]) -> Result<Vec<&BinaryArray>> {
+pub(crate) fn binary(columns: &[ArrayRef]) -> Result<Vec<&BinaryArray>> {
     let mismatch = || DataFusionError::Internal("the state of a sum is not BINARY".into());
     columns
         .iter()
@@ -332,8 +332,8 @@ fn each_loss<A: Floating>(
         [] => (&[][..], None),
     };
     for (index, &value) in values.iter().enumerate() {
-        let weight = weights.map_or(1.0, |weights| A::double(weights[index]));
-        add(rows.row(index), A::double(value), weight);
+        let weight = weights.map_or(1.0, |weights| weights[index].into());
+        add(rows.row(index), value.into(), weight);
     }
     Ok(())
 }

@@ -26,12 +26,13 @@
 //! | `bce_sum(logit, target [, weight])` | aggregate: the sum of these losses, correctly rounded |
 //! | `bce_mean(logit, target [, weight])` | aggregate: that sum over the number of rows, or over the total weight |
 //! | `exact_sum(x)` | aggregate: the sum, correctly rounded |
+//! | `fractional_logit_state(task, target, weight, x1, …, xk)` | aggregate: the state of a pass of a fit, see [`fractional_logit_state`] |
 //! | `sigmoid(z)`, `log_sigmoid(z)`, `logit(p)` | σ(z), ln σ(z), ln(p / (1 − p)) |
 //!
 //! * **Bits**: an aggregate's state is a [`LossSum`](soft_bce::LossSum), or two: exact, so that no number
 //!   of partitions, no order of rows and no way in which states are merged changes a bit. DataFusion's own
 //!   `SUM` and `AVG` of floating-point numbers change with each of them.
-//! * **Types**: `REAL` (`f32`) where all arguments are; the numeric types are converted to `DOUBLE`
+//! * **Types**: `REAL` (`f32`) where all arguments (but the task) are; the numeric types are converted to `DOUBLE`
 //!   otherwise. `exact_sum` refuses the types that have values which that would round. Aggregates are
 //!   `DOUBLE`.
 //! * **NULL**: a row with a NULL argument is NULL to `bce_loss` and the other functions of rows, and none
@@ -46,12 +47,15 @@
 //!
 //! Other numbers or types of arguments, when the query is planned. A target that is NaN or outside [0, 1],
 //! a weight that is NaN, infinite or negative, a probability outside [0, 1]: the query fails with a
-//! [`soft_bce::Error`] that names the row in its batch and the value.
+//! [`soft_bce::Error`] that names the row in its batch and the value. So it does with a
+//! [`fractional_logit::Error`] for those and for features of a fit, for bytes that are no task, and for a
+//! task of another number of features; different tasks in one group are an execution error.
 
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
 mod aggregate;
+mod fit;
 mod rows;
 mod scalar;
 
@@ -62,7 +66,9 @@ use datafusion_expr::registry::FunctionRegistry;
 use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 pub use aggregate::Aggregate;
+pub use fit::{call_of, fractional_logit_state};
 pub use scalar::Scalar;
+pub use {fractional_logit, soft_bce};
 
 /// Registers all functions: with a `SessionContext`, with a `SessionState`, or on each scheduler and
 /// executor of a cluster. They have no parameters and travel by name.
@@ -76,5 +82,6 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in Aggregate::ALL {
         registry.register_udaf(Arc::new(AggregateUDF::from(function.into_udf())))?;
     }
+    registry.register_udaf(Arc::new(fractional_logit_state()))?;
     Ok(())
 }

@@ -8,25 +8,12 @@ use datafusion_common::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use datafusion_common::arrow::buffer::NullBuffer;
 use datafusion_common::arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use datafusion_common::{DataFusionError, Result, plan_err};
-use soft_bce::Real;
+use fractional_logit::Value;
 
 /// A column type that the kernel computes in.
-pub(crate) trait Floating: ArrowPrimitiveType<Native: Real> + Debug + Send + Sync {
-    /// Exact.
-    fn double(value: Self::Native) -> f64;
-}
-
-impl Floating for Float32Type {
-    fn double(value: f32) -> f64 {
-        f64::from(value)
-    }
-}
-
-impl Floating for Float64Type {
-    fn double(value: f64) -> f64 {
-        value
-    }
-}
+pub(crate) trait Floating: ArrowPrimitiveType<Native: Value> + Debug + Send + Sync {}
+impl Floating for Float32Type {}
+impl Floating for Float64Type {}
 
 /// The arguments' types as the kernel takes them: one for all.
 pub(crate) fn coerced(
@@ -117,7 +104,10 @@ impl<'a, A: Floating> Rows<'a, A> {
             },
             other => other,
         };
-        DataFusionError::External(Box::new(error))
-            .context(format!("{function} of a batch of {} rows", self.batch))
+        self.context(function, DataFusionError::External(Box::new(error)))
+    }
+
+    pub(crate) fn context(&self, function: &str, error: DataFusionError) -> DataFusionError {
+        error.context(format!("{function} of a batch of {} rows", self.batch))
     }
 }
