@@ -171,10 +171,10 @@ fn several<T>() -> Result<T> {
 }
 
 /// The task of the rows of the batch, which has to be one.
-fn only<'a>(
-    tasks: &'a DictionaryArray<Int32Type>,
+fn only(
+    tasks: &DictionaryArray<Int32Type>,
     mut rows: impl Iterator<Item = usize>,
-) -> Result<&'a [u8]> {
+) -> Result<&[u8]> {
     let of_keys = tasks.values().as_binary::<i32>();
     let key = |row| tasks.keys().value(row);
     let task = |key: i32| of_keys.value(key as usize);
