@@ -3,6 +3,7 @@
     python clusters.py dask dask-array ray spark spark-cluster polars
     python clusters.py --workers 2 --partitions 1,8 dask
     python clusters.py --rates dask                          # rows a second, against the engine's own sums
+    python clusters.py --costs                               # bytes and time of a partition's states, no engine
 
 Starts each engine on the loopback interface, with each number of workers, and stops it. Ends with an error
 unless every hash is that of one partition in one process, and every fault gives that hash or an error that
@@ -58,15 +59,22 @@ def pieces(data: pa.Table, partitions: int) -> list[pa.Table]:
     return [data.slice(0, 0), *(data.slice(a, b - a) for a, b in zip(cuts[:-1], cuts[1:], strict=True))]
 
 
+def digest(found: bytes | list[float]) -> str:
+    content = found if isinstance(found, bytes) else np.array(found, np.float64).tobytes()
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def of_fits(rows: distributed.Rows, features: Sequence[Any], weights: Sequence[Any]) -> list[float]:
+    """Coefficients and robust covariances, with each of these weights."""
+    fits = [distributed.fit(rows, "rate", features, weights=of) for of in weights]
+    return [number for fit in fits for number in (*fit.coefficients, *fit.covariance("hc0").ravel())]
+
+
 def hashes(rows: distributed.Rows, features: Sequence[Any]) -> tuple[str, str]:
-    """Of the coefficients of fits with and without weights with their robust covariance, and of the sums of losses and
-    weights.
-    """
-    fits = [distributed.fit(rows, "rate", features, weights=weights) for weights in ("size", None)]
+    """Of fits with and without weights, and of the sums of losses and weights."""
+    fits = of_fits(rows, features, ("size", None))
     loss = distributed.loss(rows, features[2], "rate", weights="size")
-    numbers = np.array([[*fit.coefficients, *fit.covariance("hc0").ravel()] for fit in fits])
-    states = loss.sum.to_bytes() + loss.weight.to_bytes()
-    return hashlib.sha256(numbers.tobytes()).hexdigest()[:12], hashlib.sha256(states).hexdigest()[:12]
+    return digest(fits), digest(loss.sum.to_bytes() + loss.weight.to_bytes())
 
 
 class Local:
@@ -87,6 +95,19 @@ class Local:
 
     def rows(self, parts: list[pa.Table]) -> distributed.Rows:
         return distributed.local(parts)
+
+    def expected(self, data: pa.Table) -> tuple[str, str]:
+        """By one process."""
+        return hashes(distributed.local([data]), FEATURES)
+
+    def hashes(self, parts: list[pa.Table]) -> tuple[str, str]:
+        return hashes(self.rows(parts), self.features)
+
+    def faults(self, data: pa.Table, expected: tuple[str, str]) -> Iterable[tuple[str, bool, str]]:
+        return faults(self, data, expected)
+
+    def rates(self, name: str, workers: int, rows: int) -> Iterable[str]:
+        return rates(self, name, workers, rows)
 
 
 class Polars(Local):
@@ -214,7 +235,9 @@ class Ray(Local):
             return {name: np.array([batch[name] @ g]) for name in FEATURES}
 
         dataset = ray.data.from_arrow(parts).materialize()
-        return lambda: dataset.map_batches(sums, batch_size=None).sum(FEATURES)
+        # Not Dataset.sum, whose hash aggregate does not end on one processor.
+        of_parts = dataset.map_batches(sums, batch_size=None)
+        return lambda: {name: sum(of[name] for of in of_parts.take_all()) for name in FEATURES}
 
 
 class Spark(Local):
@@ -270,9 +293,7 @@ class SparkCluster(Spark):
     def start(self, workers: int) -> Iterator[Any]:
         import pyspark
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         master = f"spark://127.0.0.1:{port}"
         run = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
         common = ["--host", "127.0.0.1", "--webui-port", "0"]
@@ -286,7 +307,7 @@ class SparkCluster(Spark):
             "1g",
             master,
         ]
-        of = [[run, "org.apache.spark.deploy.master.Master", *common, "--port", str(port)], *[one] * workers]
+        of = [[run, "org.apache.spark.deploy.master.Master", *common, "--port", port], *[one] * workers]
         with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
             environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": directory}
             for number, command in enumerate(of):
@@ -298,6 +319,12 @@ class SparkCluster(Spark):
                 stack.callback(process.terminate)
             with self.session(master):
                 yield
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 ENGINES = {"dask": Dask, "dask-array": DaskArray, "ray": Ray, "spark": Spark}
@@ -443,18 +470,95 @@ def rates(engine: Any, name: str, workers: int, rows: int) -> Iterator[str]:
     yield f"| {name} | {workers} | {figures} | {fit:.1f} s, {len(timed.seconds)} passes | {max(timed.bytes):,} bytes |"
 
 
+class Metered:
+    """Rows in this process that note bytes and time of each partition's state, pass by pass."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
+        self.passes: list[tuple[list[int], float]] = []
+
+    def reduce(self, part: Any, columns: Any) -> Any:
+        start = time.perf_counter()
+        states = [part([rows], number) for number, rows in enumerate(self.parts)]
+        seconds = time.perf_counter() - start
+        self.passes.append(([len(pickle.dumps(state)) for state in states], seconds))
+        return distributed.merged(states)
+
+
+#: Of the estimate on paper; the tree of states has 16 branches.
+PAPER_ROWS, PAPER_WORKERS, BRANCHES = 10**12, 1000, 16
+
+
+def costs() -> Iterator[str]:
+    """What a partition sends, pass by pass, by columns, weights and partitions; the estimate from these."""
+    yield "| columns | weights | partitions | rows | passes | scan | gradient | Hessian | report | ns a row |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    paper = []
+    for weights in (None, "size"):
+        for columns, rows, partitions in [
+            (2, 1_200_000, 4),
+            (4, 300_000, 4),
+            (8, 300_000, 1),
+            (8, 300_000, 8),
+            (8, 300_000, 64),
+            (16, 100_000, 4),
+            (32, 100_000, 4),
+        ]:
+            if weights:
+                rows //= 8
+            rng = np.random.default_rng(columns)
+            data = {f"x{number}": rng.standard_normal(rows) for number in range(columns)}
+            names = list(data)
+            data["rate"] = 1 / (1 + np.exp(-sum(data.values()) / columns - rng.standard_normal(rows)))
+            data["size"] = np.exp(3 * rng.standard_normal(rows))
+            cuts = np.linspace(0, rows, partitions + 1).astype(int)
+            bounds = zip(cuts[:-1], cuts[1:], strict=True)
+            parts = [{name: of[a:b] for name, of in data.items()} for a, b in bounds]
+            metered = Metered(parts)
+            distributed.fit(metered, "rate", names, weights=weights)
+            if any(max(sizes) != min(sizes) for sizes, _ in metered.passes):
+                raise RuntimeError(f"states of partitions differ in size: {metered.passes}")
+            sizes = [of[0] for of, _ in metered.passes]
+            steps = sizes[1:-1]
+            nanoseconds = sum(seconds for _, seconds in metered.passes) / rows * 1e9
+            figures = [len(sizes), sizes[0], min(steps), max(steps), sizes[-1], round(nanoseconds)]
+            cells = [columns, weights or "none", partitions, rows, *figures]
+            yield "| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells) + " |"
+            if columns == 8 and partitions == 8:
+                paper.append((weights or "none", sizes, nanoseconds))
+    yield f"\n{PAPER_ROWS:.0e} rows of 8 columns on {PAPER_WORKERS:,} workers, merged {BRANCHES} at a time:\n"
+    yield "| weights | time of a worker's rows | states merged | bytes merged in a fit | bytes that the last merge reads |"
+    yield "|---|---|---|---|---|"
+    levels = [PAPER_WORKERS]
+    while levels[-1] > 1:
+        levels.append(-(-levels[-1] // BRANCHES))
+    merged = sum(levels[:-1])
+    for weights, sizes, nanoseconds in paper:
+        minutes = PAPER_ROWS / PAPER_WORKERS * nanoseconds / 1e9 / 60
+        total, last = merged * sum(sizes) / 1e6, levels[-2] * max(sizes)
+        yield f"| {weights} | {minutes:.1f} minutes | {merged:,} a pass | {total:.1f} MB | up to {last:,} |"
+
+
 def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("engines", nargs="+", choices=ENGINES)
+    parser.add_argument("engines", nargs="*", metavar="engine", help=", ".join(ENGINES))
     parser.add_argument("--workers", type=numbers, default=[1, 2])
     parser.add_argument("--partitions", type=numbers, default=[1, 2, 3, 8, 64])
     parser.add_argument("--rates", nargs="?", const=1_000_000, type=int, metavar="ROWS")
+    parser.add_argument("--costs", action="store_true")
     arguments = parser.parse_args()
+    unknown = set(arguments.engines) - set(ENGINES)
+    if unknown or bool(arguments.engines) == arguments.costs:
+        parser.error(f"no engine: {', '.join(unknown)}" if unknown else "either engines or --costs")
 
+    if arguments.costs:
+        for line in costs():
+            print(line, flush=True)
+        return 0
     if arguments.rates:
         print("| engine | workers | own X'g | loss | step | fit | largest state |\n|---|---|---|---|---|---|---|")
         for name in arguments.engines:
@@ -462,23 +566,25 @@ def main() -> int:
             engine.mixed, engine.slice_rows = False, 1 << 16
             for workers in arguments.workers if engine.worker is not None else [1]:
                 with engine.start(workers):
-                    for line in rates(engine, name, workers, arguments.rates):
+                    for line in engine.rates(name, workers, arguments.rates):
                         print(line, flush=True)
         return 0
 
     data = table()
-    expected = hashes(distributed.local([data]), FEATURES)
     print(f"soft_bce {soft_bce.__version__}, {ROWS} rows, backends {', '.join(soft_bce.backends())}\n")
     print("| engine | workers | partitions | fit | loss | s |\n|---|---|---|---|---|---|")
-    print(f"| one process |  | 1 | {expected[0]} | {expected[1]} |  |", flush=True)
-    right, other = True, []
+    right, other, one = True, [], None
     for name in arguments.engines:
         engine = ENGINES[name]()
+        expected = engine.expected(data)
+        if expected != one:
+            print(f"| one process |  | 1 | {expected[0]} | {expected[1]} |  |", flush=True)
+            one = expected
         for workers in arguments.workers if engine.worker is not None else [1]:
             with engine.start(workers):
                 for partitions in arguments.partitions:
-                    rows, start = engine.rows(pieces(data, partitions)), time.perf_counter()
-                    found = hashes(rows, engine.features)
+                    parts, start = pieces(data, partitions), time.perf_counter()
+                    found = engine.hashes(parts)
                     right &= found == expected
                     seconds = time.perf_counter() - start
                     print(
@@ -486,7 +592,7 @@ def main() -> int:
                         flush=True,
                     )
                 if workers == max(arguments.workers) or engine.worker is None:
-                    other += [(name, *fault) for fault in faults(engine, data, expected)]
+                    other += [(name, *fault) for fault in engine.faults(data, expected)]
     print("\n| engine | fault | as it should be | outcome |\n|---|---|---|---|")
     for name, fault, passed, outcome in other:
         right &= passed
