@@ -836,13 +836,14 @@ impl<'a, T: Real> Bce<'a, T> {
 
     /// The options for logits that are no rows of classes.
     pub(crate) fn options_of_vector(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
+        let options = self.options()?;
         let of_logits = matches!(self.kind, Kind::CrossEntropy | Kind::LogitTargets);
         if self.shaper.is_some() || !of_logits {
             return Err(Error::UnsupportedOptions {
                 reason: "a linear head excludes row_weights, pos_weights and losses other than cross-entropy",
             });
         }
-        self.options()
+        Ok(options)
     }
 
     /// Writes σ(z), of z over the temperature if there is one, where gradients are wanted.

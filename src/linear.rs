@@ -61,13 +61,15 @@
 //! # Errors
 //!
 //! Every operation checks in this order, and names what it found: lengths ([`Error::LengthMismatch`], also for
-//! scratch that is too short), options and coefficients ([`Error::InvalidCoefficient`]), scales
-//! ([`Error::ScaleMismatch`], [`Error::TooManyRows`]), then the rows, of which the first one with an error
-//! counts: features that are NaN, infinite or beyond their column's scale ([`Error::FeatureOutOfScale`], whatever
-//! the row's weight), offset ([`Error::InvalidOffset`]), weight and target (as in [`Bce`]), a logit beyond the
-//! range of the type ([`Error::InvalidLogit`]), a residual or another factor beyond its scale
-//! ([`Error::FactorOutOfScale`]). In rows of weight 0 the logit and what follows are not looked at. After an
-//! error outputs are NaN, and scales, sums and [`LossSum`]s as they were. No panic.
+//! scratch that is too short), options and coefficients ([`Error::InvalidCoefficient`]), the scales of sums
+//! ([`Error::ScaleMismatch`] unless all have the same for factors, groups and Gram matrix agree on those of the
+//! columns, and an intercept's is at least 2^0), groups ([`Error::GroupOutOfRange`]), the number of rows
+//! ([`Error::TooManyRows`]), then the rows, of which the first one with an error counts: features that are NaN,
+//! infinite or beyond their column's scale ([`Error::FeatureOutOfScale`], whatever the row's weight), offset
+//! ([`Error::InvalidOffset`]), weight and target (as in [`Bce`]), a logit beyond the range of the type
+//! ([`Error::InvalidLogit`]), a residual or another factor beyond its scale ([`Error::FactorOutOfScale`]). In
+//! rows of weight 0 the logit and what follows are not looked at. After an error outputs are NaN, and scales,
+//! sums and [`LossSum`]s as they were. No panic.
 
 mod columns;
 mod features;
@@ -220,6 +222,9 @@ pub const fn gram_length(width: usize) -> usize {
 /// ```
 pub fn scan<T: Real>(x: &Features<'_, T>, scales: &mut [ColumnScale]) -> Result<(), Error> {
     check_length("scales", x.column_count(), scales.len())?;
+    if scales.is_empty() {
+        return Ok(()); // whatever the number of rows, which no memory limits
+    }
     T::linear(Pass {
         backend: Backend::detect(),
         problem: Problem {
@@ -437,7 +442,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// modulo 16, by FMA in ascending order, are added up as a tree; then intercept and offset.
     ///
     /// # Errors
-    /// See [the module](crate::linear#errors); weights are not looked at.
+    /// See [the module](crate::linear#errors); weights are not looked at, nor is their number.
     pub fn logits(&self, x: &Features<'_, T>, z: &mut [T]) -> Result<(), Error> {
         let result = check_length("z", x.row_count(), z.len())
             .and_then(|()| self.run(x, Task::Logits(&mut *z), &Nothing, Into::default()));
@@ -450,7 +455,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// Writes σ(z) of every row, or σ(z/T) if the loss has a [`temperature`](Bce::temperature) T.
     ///
     /// # Errors
-    /// See [the module](crate::linear#errors); weights are not looked at.
+    /// See [the module](crate::linear#errors); weights are not looked at, nor is their number.
     pub fn predict(&self, x: &Features<'_, T>, p: &mut [T]) -> Result<(), Error> {
         let sigmoid = Sigmoid(self.bce);
         let result = check_length("p", x.row_count(), p.len())
@@ -486,8 +491,7 @@ impl<'a, T: Real> Head<'a, T> {
     /// Fast where rows of a group follow each other; right in any order.
     ///
     /// # Errors
-    /// See [the module](crate::linear#errors); also [`Error::GroupOutOfRange`], and [`Error::ScaleMismatch`] if
-    /// the groups' sums have different scales.
+    /// See [the module](crate::linear#errors).
     ///
     /// ```
     /// use soft_bce::LossSum;
@@ -516,7 +520,7 @@ impl<'a, T: Real> Head<'a, T> {
         gradient: &mut [ColumnSum],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        self.check_groups(x, groups, "gradient", gradient)?;
+        self.check_group_lengths(x, groups, "gradient", gradient)?;
         self.gradient(x, t, groups, loss, gradient, scratch)
     }
 
@@ -590,7 +594,7 @@ impl<'a, T: Real> Head<'a, T> {
         sums: &mut [ColumnSum],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        self.check_groups(x, groups, "sums", sums)?;
+        self.check_group_lengths(x, groups, "sums", sums)?;
         self.columns(x, t, factor, groups, sums, scratch)
     }
 
@@ -635,7 +639,6 @@ impl<'a, T: Real> Head<'a, T> {
         check_length("direction", self.width(), direction.len())?;
         check_length("sums", self.width(), sums.len())?;
         check_scratch(gradient_scratch(self.width()), scratch)?;
-        check_finite(direction)?;
         let (direction, constant) = direction
             .split_at_checked(self.coefficients.len())
             .unwrap_or_default();
@@ -684,7 +687,6 @@ impl<'a, T: Real> Head<'a, T> {
     ) -> Result<(), Error> {
         check_length("sums", gram_length(self.width()), sums.len())?;
         check_scratch(gram_scratch(self.width()), scratch)?;
-        self.check_gram_scales(sums)?;
         let of = Sums {
             gram: Some(factor),
             ..Sums::default()
@@ -703,8 +705,8 @@ impl<'a, T: Real> Head<'a, T> {
     /// `scratch` has at least [`gradient_gram_scratch`]`(width)` elements, whatever they are.
     ///
     /// # Errors
-    /// See [the module](crate::linear#errors); [`Error::ScaleMismatch`] also if a column's scale is not the same
-    /// in `gradient`, at that index, and `gram`.
+    /// See [the module](crate::linear#errors); the index of [`Error::ScaleMismatch`] is that in `gradient` if a
+    /// column's scale is not the same in `gram`.
     ///
     /// ```
     /// use soft_bce::LossSum;
@@ -740,12 +742,6 @@ impl<'a, T: Real> Head<'a, T> {
         check_length("gradient", width, gradient.len())?;
         check_length("gram", gram_length(width), gram.len())?;
         check_scratch(gradient_gram_scratch(width), scratch)?;
-        self.check_gram_scales(gram)?;
-        for (index, sum) in gradient.iter().enumerate() {
-            if sum.column_exponent() != gram::column_exponent(gram, index) {
-                return Err(Error::ScaleMismatch { index });
-            }
-        }
         let of = Sums {
             columns: Some(Factor::Residual),
             gram: Some(factor),
@@ -761,23 +757,45 @@ impl<'a, T: Real> Head<'a, T> {
         self.add(x, t, of, into)
     }
 
-    fn check_gram_scales(&self, sums: &[ColumnSum]) -> Result<(), Error> {
-        let factor = sums.first().map_or(0, ColumnSum::factor_exponent);
-        let mut elements = sums.iter().enumerate();
-        for row in 0..self.width() {
+    /// That the bounds on which accumulators rely are those that are checked: one on the factors, that of the
+    /// first sum, and one a column, on which groups and the Gram matrix agree.
+    fn check_scales(&self, into: &Into<'_>) -> Result<(), Error> {
+        let width = self.width();
+        let factor_of = |sums: &[ColumnSum]| sums.first().map_or(0, ColumnSum::factor_exponent);
+        let check = |index, sum: &ColumnSum, factor, [left, right]: [i32; 2], column: usize| {
+            // The features of an intercept are ones.
+            let least = if column < self.coefficients.len() {
+                i32::MIN
+            } else {
+                0
+            };
+            let valid = sum.factor_exponent() == factor
+                && sum.column_exponent() == left + right
+                && left >= least
+                && ColumnScale::from_exponent(left).is_some();
+            valid.then_some(()).ok_or(Error::ScaleMismatch { index })
+        };
+        let factor = factor_of(into.gram);
+        let mut elements = into.gram.iter().enumerate();
+        for row in 0..width {
             for (column, (index, sum)) in (0..=row).zip(&mut elements) {
-                let exponents = [row, column].map(|of| gram::column_exponent(sums, of));
-                if sum.column_exponent() != exponents[0] + exponents[1]
-                    || sum.factor_exponent() != factor
-                {
-                    return Err(Error::ScaleMismatch { index });
-                }
+                let scales = [row, column].map(|of| gram::column_exponent(into.gram, of));
+                check(index, sum, factor, scales, row)?;
             }
+        }
+        let factor = factor_of(into.sums);
+        for (index, sum) in into.sums.iter().enumerate() {
+            let column = index % width.max(1);
+            let scale = match &*into.gram {
+                [] => into.sums.get(column).map_or(0, ColumnSum::column_exponent),
+                gram => gram::column_exponent(gram, column),
+            };
+            check(index, sum, factor, [scale, 0], column)?;
         }
         Ok(())
     }
 
-    fn check_groups(
+    fn check_group_lengths(
         &self,
         x: &Features<'_, T>,
         groups: &[u32],
@@ -786,25 +804,11 @@ impl<'a, T: Real> Head<'a, T> {
     ) -> Result<(), Error> {
         check_length("groups", x.row_count(), groups.len())?;
         let width = self.width();
-        // Without columns there are no sums to want, whatever the group.
-        let count = sums.len().checked_div(width);
-        check_length(argument, count.unwrap_or(0) * width, sums.len())?;
-        for (row, &group) in groups.iter().enumerate() {
-            if count.is_some_and(|count| group as usize >= count) {
-                return Err(Error::GroupOutOfRange { row, group });
-            }
-        }
-        if let Some((first, others)) = sums.split_at_checked(width) {
-            for (index, other) in others.iter().enumerate() {
-                if let Some(sum) = first.get(index % width.max(1)) {
-                    sum.check_merge(other, width + index)?;
-                }
-            }
-        }
-        Ok(())
+        let count = sums.len().checked_div(width).unwrap_or(0);
+        check_length(argument, count * width, sums.len())
     }
 
-    /// Adds to sums, whose lengths and scales are valid.
+    /// Adds to sums, whose lengths are valid.
     fn add(
         &self,
         x: &Features<'_, T>,
@@ -834,8 +838,12 @@ impl<'a, T: Real> Head<'a, T> {
         into: Into<'_>,
     ) -> Result<(), Error> {
         check_length("coefficients", x.column_count(), self.coefficients.len())?;
+        let weights = match task {
+            Task::Sums(_) => self.bce.weights,
+            _ => None,
+        };
         if task.needs_logits() {
-            let per_row = [("offset", self.offset), ("weights", self.bce.weights)];
+            let per_row = [("offset", self.offset), ("weights", weights)];
             for (argument, of) in per_row {
                 let rows = x.row_count();
                 check_length(argument, rows, of.map_or(rows, <[T]>::len))?;
@@ -852,6 +860,23 @@ impl<'a, T: Real> Head<'a, T> {
             });
         }
         check_finite(self.coefficients)?;
+        if let Task::Sums(sums) = &task {
+            if let Some((direction, constant)) = sums.direction {
+                check_finite(direction)?;
+                let (index, value) = (direction.len(), constant.as_f64());
+                if !value.is_finite() {
+                    return Err(Error::InvalidCoefficient { index, value });
+                }
+            }
+            self.check_scales(&into)?;
+            // Without columns there are no sums to want, whatever the group.
+            let count = into.sums.len().checked_div(self.width());
+            for (row, &group) in sums.groups.iter().enumerate() {
+                if count.is_some_and(|count| group as usize >= count) {
+                    return Err(Error::GroupOutOfRange { row, group });
+                }
+            }
+        }
         let mut total = SpanSum::default();
         T::linear(Pass {
             backend: self.bce.backend_or_fastest(),
@@ -860,7 +885,7 @@ impl<'a, T: Real> Head<'a, T> {
                 coefficients: self.coefficients,
                 intercept: self.intercept,
                 offset: self.offset,
-                weights: self.bce.weights,
+                weights,
                 function,
                 task,
             },

@@ -199,9 +199,6 @@ impl<T: Real> Head<'_, T> {
         ] {
             check_length(argument, rows, of.map_or(rows, <[T]>::len))?;
         }
-        for sum in &*sums {
-            sum.check_rows(rows as u64)?;
-        }
         let least = LEAST / x.column_count().max(1) + 1;
         let work = Work {
             sums: sums.iter().map(ColumnSum::emptied).collect(),
@@ -218,6 +215,11 @@ impl<T: Real> Head<'_, T> {
                 add(part, sums, scratch)
             },
         };
+        // What is wrong without a row is found before there are too many.
+        work.run(0..0)?;
+        for sum in &*sums {
+            sum.check_rows(rows as u64)?;
+        }
         let (loss, found) = work.run(0..rows)?;
         merge(sums, &found)?;
         Ok(loss)

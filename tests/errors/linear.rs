@@ -1,5 +1,7 @@
 //! The same for the linear head: rows of a second table.
 
+use std::mem::discriminant;
+
 use soft_bce::linear::{
     ColumnScale, ColumnSum, Factor, Features, Head, gradient_gram_scratch, gram_length, merge, scan,
 };
@@ -79,7 +81,7 @@ impl Inputs {
         let bce = Bce::new().backend(self.backend).unwrap();
         let mut bce = bce.weights(&self.weights).pos_weight(self.pos_weight);
         if self.row_weights {
-            bce = bce.row_weights(&self.weights);
+            bce = bce.row_weights(&[1.0; ROWS]);
         }
         let head = Head::new(&self.coefficients).bce(bce);
         head.offset(&self.offset).intercept(self.intercept)
@@ -186,6 +188,20 @@ fn shorten<T>(of: &mut Vec<T>) {
     of.truncate(of.len() - 1);
 }
 
+/// A sum of nothing with other exponents of the column's and the factors' scale.
+fn of_scales(sum: &ColumnSum, column: i16, factor: i16) -> ColumnSum {
+    let mut bytes = sum.to_bytes();
+    let exponents = [sum.column_exponent(), sum.factor_exponent()];
+    for ((to, of), more) in bytes[4..8]
+        .chunks_mut(2)
+        .zip(exponents)
+        .zip([column, factor])
+    {
+        to.copy_from_slice(&(of as i16 + more).to_le_bytes());
+    }
+    ColumnSum::from_bytes(&bytes).unwrap()
+}
+
 /// The sum of as many rows as there can be.
 fn full(sum: &mut ColumnSum) {
     let mut bytes = sum.to_bytes();
@@ -231,10 +247,10 @@ fn faults() -> Vec<Fault> {
             |i, _| shorten(&mut i.weights) => LengthMismatch { argument: "weights", .. },
         "an option is out of its range", "head",
             |i, _| i.pos_weight = 0.0 => InvalidOption { option: "pos_weight", .. },
-        "the intercept", "head",
-            |i, _| i.intercept = f64::NAN => InvalidOption { option: "intercept", .. },
         "an option of other calls", "head",
             |i, _| i.row_weights = true => UnsupportedOptions { .. },
+        "the intercept", "head",
+            |i, _| i.intercept = f64::NAN => InvalidOption { option: "intercept", .. },
         "a coefficient", "coefficients",
             |i, _| i.coefficients[1] = f64::INFINITY => InvalidCoefficient { index: 1, .. },
         "an element of the direction", "direction",
@@ -243,6 +259,20 @@ fn faults() -> Vec<Fault> {
             |_, o| o.gram[4] = ColumnSum::default() => ScaleMismatch { index: 4 },
         "of groups", "groups",
             |_, o| o.columns[4] = ColumnSum::default() => ScaleMismatch { index: 4 },
+        "of factors", "scale",
+            |_, o| {
+                o.columns[1] = of_scales(&o.columns[1], 0, -1);
+                o.gram[1] = of_scales(&o.gram[1], 0, -1);
+            } => ScaleMismatch { index: 1 },
+        "the intercept's is less than 1", "scale",
+            |_, o| {
+                for sum in o.columns.iter_mut().skip(COLUMNS).step_by(WIDTH) {
+                    *sum = of_scales(sum, -1, 0);
+                }
+                for (sum, less) in o.gram[3..].iter_mut().zip([-1, -1, -2]) {
+                    *sum = of_scales(sum, less, 0);
+                }
+            } => ScaleMismatch { index: 2 | 3 },
         "of merged sums", "others",
             |_, o| o.columns[1] = ColumnSum::default() => ScaleMismatch { .. },
         "there is no such group", "groups",
@@ -250,7 +280,7 @@ fn faults() -> Vec<Fault> {
         "too many rows", "scale",
             |_, o| o.columns.iter_mut().chain(&mut o.gram).for_each(full) => TooManyRows,
         "a feature", "x",
-            |i, _| i.x[35 * COLUMNS + 1] = f64::NAN => FeatureOutOfScale { row: 35, column: 1, .. },
+            |i, _| i.x[34 * COLUMNS + 1] = f64::NAN => FeatureOutOfScale { row: 34, column: 1, .. },
         "a feature beyond its scale", "scale",
             |i, _| i.x[35 * COLUMNS] = 1e9 => FeatureOutOfScale { row: 35, column: 0, .. },
         "an offset", "offset",
@@ -260,7 +290,7 @@ fn faults() -> Vec<Fault> {
         "a logit beyond the range", "logit",
             |i, _| (i.intercept, i.offset[39]) = (f64::MAX, f64::MAX) => InvalidLogit { row: 39, .. },
         "a factor beyond its scale", "scale",
-            |_, o| o.fill(ColumnScale::of(1e-9).unwrap()) => FactorOutOfScale { .. },
+            |i, _| (i.weights[41], i.factors[41]) = (1e6, 1e6) => FactorOutOfScale { row: 41, .. },
     }
 }
 
@@ -303,4 +333,38 @@ pub fn table() -> String {
         table += "\n";
     }
     table
+}
+
+/// With two things wrong, the one that is looked for first. Of lengths, and of two of one kind, no order is
+/// promised.
+pub fn check_order() {
+    let faults = faults();
+    for operation in operations() {
+        let possible = |fault: &&Fault| operation.takes.split(' ').any(|taken| taken == fault.of);
+        let error_of = |planted: &[&Fault]| {
+            let (mut inputs, mut outputs) = valid(&operation, Backend::detect());
+            for fault in planted {
+                (fault.plant)(&mut inputs, &mut outputs);
+            }
+            (operation.run)(&inputs, &mut outputs).expect_err(operation.name)
+        };
+        for (i, first) in faults
+            .iter()
+            .enumerate()
+            .filter(|(_, fault)| possible(fault))
+        {
+            for second in faults[i + 1..].iter().filter(possible) {
+                let [one, other] = [first, second].map(|fault| discriminant(&error_of(&[fault])));
+                if one != other {
+                    let error = error_of(&[second, first]);
+                    let (name, first, second) = (operation.name, first.name, second.name);
+                    assert_eq!(
+                        discriminant(&error),
+                        one,
+                        "{name}: {error:?}: {first}, {second}"
+                    );
+                }
+            }
+        }
+    }
 }
