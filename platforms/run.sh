@@ -188,7 +188,7 @@ case ${1:-} in
         platforms/setup.sh bare
         cross bare
         CARGO_TARGET_DIR="$CARGO_TARGET_DIR/on-riscv32" CARGO_TARGET_RISCV32IMAFC_UNKNOWN_NONE_ELF_RUSTFLAGS="--sysroot=$sysroot" \
-            "$CARGO" build --release -p soft-bce --lib --target riscv32imafc-unknown-none-elf
+            "$CARGO" build --release -p soft-bce --features linear --lib --target riscv32imafc-unknown-none-elf
         ;;
     firmware-size) firmware_size ;;
     c-firmware)

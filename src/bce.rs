@@ -9,7 +9,7 @@ use crate::lane::Float;
 use crate::shape::Shape;
 use crate::span_sum::SpanSum;
 use crate::sum::{Double, LossSum};
-use crate::walk::{Inputs, Outputs, SHORT, Sign, Slices, Targets};
+use crate::walk::{Inputs, Outputs, SHORT, Slices, Targets};
 
 pub(crate) const LOSS: Wanted = Wanted::LOSS;
 pub(crate) const SUM: Wanted = Wanted::SUM;
@@ -752,30 +752,6 @@ impl<'a, T: Real> Bce<'a, T> {
         self.add_to(sum, SUM.and(GRADIENT_HESSIAN), z, t, outputs)
     }
 
-    /// A bound on all |gradients|, and one on all Hessians.
-    pub(crate) fn largest_factors(&self) -> Result<[f64; 2], Error> {
-        // What the roundings of more than a product with the weight may add, in the square too.
-        const SLACK: f64 = 1.0 + 1.0 / 1_048_576.0;
-        self.options_of_vector()?;
-        let mut largest = match self.weights {
-            None => 1.0,
-            Some(_) => 0.0,
-        };
-        for (index, weight) in self.weights.unwrap_or(&[]).iter().enumerate() {
-            let value = weight.as_f64();
-            if !(0.0..f64::INFINITY).contains(&value) {
-                return Err(Error::InvalidWeight { index, value });
-            }
-            largest = value.max(largest);
-        }
-        if self.pos_weight != T::ONE || self.temperature != T::ONE {
-            largest *= self.pos_weight.as_f64().max(1.0) * SLACK;
-        }
-        let temperature = self.temperature.as_f64();
-        let gradient = largest / temperature;
-        Ok([gradient, gradient / 4.0 / temperature])
-    }
-
     /// The options that change the formula, checked.
     pub(crate) fn options(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
         let Self {
@@ -832,46 +808,6 @@ impl<'a, T: Real> Bce<'a, T> {
             pos_weight,
             smoothing,
         }))
-    }
-
-    /// The options for logits that are no rows of classes.
-    pub(crate) fn options_of_vector(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
-        let options = self.options()?;
-        let of_logits = matches!(self.kind, Kind::CrossEntropy | Kind::LogitTargets);
-        if self.shaper.is_some() || !of_logits {
-            return Err(Error::UnsupportedOptions {
-                reason: "a linear head excludes row_weights, pos_weights and losses other than cross-entropy",
-            });
-        }
-        Ok(options)
-    }
-
-    /// Writes σ(z), of z over the temperature if there is one, where gradients are wanted.
-    pub(crate) fn predict(&self, wanted: Wanted, z: &[T], p: &mut [T]) -> Result<(), Error> {
-        let (mut run, mut general): (Run<T>, _) = (T::cross_entropy, General::PLAIN);
-        if let Some(of_temperature) = self.general
-            && self.temperature != T::ONE
-        {
-            run = of_temperature;
-            general.kind = Kind::Prediction;
-            general.temperature = self.temperature.as_f64();
-        }
-        // As a gradient: that at t = 0, but not −0 where e^z is 0.
-        run(Call {
-            backend: self.backend_or_fastest(),
-            options: None,
-            general,
-            slices: Slices {
-                wanted,
-                inputs: Inputs::new(z, Targets::All(T::ZERO), None),
-                outputs: Outputs {
-                    gradient: p,
-                    sign: Sign::Cleared,
-                    ..Outputs::default()
-                },
-                sum: &mut SpanSum::default(),
-            },
-        })
     }
 
     /// The options, if there is all that is wanted.
@@ -1345,6 +1281,74 @@ pub(crate) fn divide<T: Float>(
             return Ok(mean);
         }
         scaled = true;
+    }
+}
+
+/// What the linear head needs of it.
+#[cfg(feature = "linear")]
+impl<T: Real> Bce<'_, T> {
+    /// A bound on all |gradients|, and one on all Hessians.
+    pub(crate) fn largest_factors(&self) -> Result<[f64; 2], Error> {
+        // What the roundings of more than a product with the weight may add, in the square too.
+        const SLACK: f64 = 1.0 + 1.0 / 1_048_576.0;
+        self.options_of_vector()?;
+        let mut largest = match self.weights {
+            None => 1.0,
+            Some(_) => 0.0,
+        };
+        for (index, weight) in self.weights.unwrap_or(&[]).iter().enumerate() {
+            let value = weight.as_f64();
+            if !(0.0..f64::INFINITY).contains(&value) {
+                return Err(Error::InvalidWeight { index, value });
+            }
+            largest = value.max(largest);
+        }
+        if self.pos_weight != T::ONE || self.temperature != T::ONE {
+            largest *= self.pos_weight.as_f64().max(1.0) * SLACK;
+        }
+        let temperature = self.temperature.as_f64();
+        let gradient = largest / temperature;
+        Ok([gradient, gradient / 4.0 / temperature])
+    }
+
+    /// The options for logits that are no rows of classes.
+    pub(crate) fn options_of_vector(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
+        let options = self.options()?;
+        let of_logits = matches!(self.kind, Kind::CrossEntropy | Kind::LogitTargets);
+        if self.shaper.is_some() || !of_logits {
+            return Err(Error::UnsupportedOptions {
+                reason: "a linear head excludes row_weights, pos_weights and losses other than cross-entropy",
+            });
+        }
+        Ok(options)
+    }
+
+    /// Writes σ(z), of z over the temperature if there is one, where gradients are wanted.
+    pub(crate) fn predict(&self, wanted: Wanted, z: &[T], p: &mut [T]) -> Result<(), Error> {
+        let (mut run, mut general): (Run<T>, _) = (T::cross_entropy, General::PLAIN);
+        if let Some(of_temperature) = self.general
+            && self.temperature != T::ONE
+        {
+            run = of_temperature;
+            general.kind = Kind::Prediction;
+            general.temperature = self.temperature.as_f64();
+        }
+        // As a gradient: that at t = 0, but not −0 where e^z is 0.
+        run(Call {
+            backend: self.backend_or_fastest(),
+            options: None,
+            general,
+            slices: Slices {
+                wanted,
+                inputs: Inputs::new(z, Targets::All(T::ZERO), None),
+                outputs: Outputs {
+                    gradient: p,
+                    sign: crate::walk::Sign::Cleared,
+                    ..Outputs::default()
+                },
+                sum: &mut SpanSum::default(),
+            },
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::kernel::excess::Excess;
 use crate::kernel::general::General;
 use crate::kernel::{Logit, Plain, Pointwise, SmoothedWeighted, Wanted};
 use crate::lane::{Float, Job};
+#[cfg(feature = "linear")]
 use crate::linear::walk::Pass;
 use crate::shape::{self, Shape};
 use crate::span_sum::{AddValues, SpanSum};
@@ -116,6 +117,7 @@ pub trait Entries: Sized + 'static {
         sum: &mut SpanSum,
     ) -> Result<bool, Error>;
     /// A pass over the rows of a matrix.
+    #[cfg(feature = "linear")]
     fn linear(pass: Pass<'_, Self>) -> Result<(), Error>
     where
         Self: Float;
@@ -205,6 +207,7 @@ macro_rules! entries {
                     negative,
                 })
             }
+            #[cfg(feature = "linear")]
             fn linear(pass: Pass<'_, Self>) -> Result<(), Error> {
                 pass.run_on_backend()
             }

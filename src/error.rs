@@ -112,7 +112,7 @@ pub enum Error {
         /// The factor.
         value: f64,
     },
-    /// There is no [`ColumnScale`](crate::linear::ColumnScale) for this, or no sum of products of such scales.
+    /// There is no `linear::ColumnScale` for this, or no sum of products of such scales.
     ScaleOutOfRange {
         /// The bound for which there is none.
         value: f64,
@@ -131,8 +131,7 @@ pub enum Error {
     },
     /// A sum over more than 2^64 − 1 rows.
     TooManyRows,
-    /// The bytes are not a serialised [`ColumnSum`](crate::linear::ColumnSum) or
-    /// [`ColumnScale`](crate::linear::ColumnScale) of a known version.
+    /// The bytes are not a serialised `linear::ColumnSum` or `linear::ColumnScale` of a known version.
     MalformedColumnSum,
     /// The bytes are not a serialised [`LossSum`](crate::LossSum) of a known version.
     MalformedLossSum,

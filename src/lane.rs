@@ -63,6 +63,7 @@ impl<A: AsMut<[T]>, T> AsMut<[T]> for Aligned<A> {
 /// Rows of a block of the linear head: 16 or more of them on a microcontroller.
 const ROW_BLOCK_BYTES: usize = if FIRMWARE { 128 } else { 1024 };
 /// The same of the narrowest type.
+#[cfg(feature = "linear")]
 pub(crate) const MAX_ROWS: usize = ROW_BLOCK_BYTES / 4;
 
 /// What the kernel needs to know about an element type. Not nameable outside the crate.

@@ -25,9 +25,9 @@
 //!
 //! # What it needs, and what it costs
 //!
-//! Rust 1.89; no `std`, no allocation. Feature `rayon` (which needs `std`) adds the `par_*` methods. Runs on x86-64 (AVX2 and
-//! AVX-512 are detected), AArch64, wasm32, RISC-V and Cortex-M; what was run where is in `docs/platforms.md`. Every call
-//! runs within 256 KiB of stack in an unoptimised build, 17 KiB in an optimised one ([`linear`] 20). Unoptimised it is some 300
+//! Rust 1.89; no `std`, no allocation. Feature `linear` adds the module of that name, feature `rayon` (which needs `std`) the
+//! `par_*` methods; neither is a default. Runs on x86-64 (AVX2 and AVX-512 are detected), AArch64, wasm32, RISC-V and Cortex-M; what was run where is in `docs/platforms.md`. Every call
+//! runs within 256 KiB of stack in an unoptimised build, 17 KiB in an optimised one (`linear` 20). Unoptimised it is some 300
 //! times slower: `[profile.dev.package.soft-bce] opt-level = 2` in the workspace that builds it mends that.
 //!
 //! # Accuracy
@@ -45,6 +45,7 @@ mod error;
 pub mod exact;
 mod kernel;
 mod lane;
+#[cfg(feature = "linear")]
 pub mod linear;
 mod losses;
 #[cfg(feature = "rayon")]

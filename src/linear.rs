@@ -1,5 +1,7 @@
 //! The linear head: logits, loss and column sums of X in one pass, whose bits depend on no order of the rows.
 //!
+//! Needs the feature `linear`, which is not a default: a third more machine code.
+//!
 //! For features X (n rows, d columns), coefficients β, intercept b and offset o:
 //!
 //! | quantity | formula | by |

@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     /// Cross-entropy of probabilities, which stand in the place of the logits.
     Probability,
     /// sigmoid(z/T), in the place of the gradient.
+    #[cfg(feature = "linear")]
     Prediction,
     /// Logit targets of another loss: no call gets this far.
     Refused,
@@ -166,6 +167,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
             Kind::LogitTargets => self.logit_targets(),
             Kind::SquaredError | Kind::Focal => self.of_difference(),
             Kind::Probability => self.probability(),
+            #[cfg(feature = "linear")]
             Kind::Prediction => Point {
                 gradient: Argument::new(self.z, self.general.temperature).shares().0,
                 ..Point::zero()
