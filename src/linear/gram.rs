@@ -11,9 +11,6 @@ use crate::linear::sums::{ColumnSum, power};
 /// Rows that are widened at a time, which is also how many products an accumulator takes.
 const ROWS: usize = if FIRMWARE { 4 } else { 32 };
 
-/// Vectors of columns in a tile.
-const VECTORS: usize = 2;
-
 /// Columns of a panel, a multiple of every tile's sides. A panel's rows follow each other: at a distance of
 /// all columns they would share a few lines of the first-level cache.
 const PANEL: usize = 16;
@@ -117,9 +114,9 @@ impl<'a> Gram<'a> {
         for weights in weights.chunks(ROWS) {
             self.widen::<I, T>(x.part(start..start + weights.len()), weights, &mut beyond);
             if <I::F64>::WIDTH == 8 {
-                self.tiles::<I::F64, 8>(weights.len());
+                self.tiles::<I::F64, 8, 2>(weights.len());
             } else {
-                self.tiles::<I::F64, 4>(weights.len());
+                self.tiles::<I::F64, 4, 4>(weights.len());
             }
             start += weights.len();
         }
@@ -173,18 +170,29 @@ impl<'a> Gram<'a> {
         }
     }
 
-    /// All tiles of `HEIGHT` rows of the result that touch the lower triangle.
+    /// All tiles of `HEIGHT` rows of the result and two vectors of columns that touch the lower triangle. Narrower
+    /// ones end at the diagonal; a last row that is alone, an intercept's, is `ALONE` vectors at a time.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn tiles<W: Lane<Real = f64>, const HEIGHT: usize>(&mut self, rows: usize) {
+    fn tiles<W: Lane<Real = f64>, const HEIGHT: usize, const ALONE: usize>(&mut self, rows: usize) {
         for row in (0..self.width).step_by(HEIGHT) {
-            for column in (0..row + HEIGHT).step_by(VECTORS * W::WIDTH) {
-                self.tile::<W, HEIGHT>(row, column, rows);
+            if row + 1 == self.width {
+                for column in (0..=row).step_by(ALONE * W::WIDTH) {
+                    self.tile::<W, 1, ALONE>(row, column, rows);
+                }
+                return;
+            }
+            for column in (0..row + HEIGHT).step_by(2 * W::WIDTH) {
+                if W::WIDTH == HEIGHT && column == row {
+                    self.tile::<W, HEIGHT, 1>(row, column, rows);
+                } else {
+                    self.tile::<W, HEIGHT, 2>(row, column, rows);
+                }
             }
         }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn tile<W: Lane<Real = f64>, const HEIGHT: usize>(
+    fn tile<W: Lane<Real = f64>, const HEIGHT: usize, const VECTORS: usize>(
         &mut self,
         row: usize,
         column: usize,
