@@ -197,7 +197,9 @@ impl GridWork {
                     } else {
                         head.gram(&x, t, Factor::SquaredResidual, meat, &mut scratch)?;
                     }
-                    head.column_sums(&x, t, Factor::Given(&rows.bends), bends, &mut scratch)?;
+                    for (of, sums) in [(&rows.residuals, &mut *gradient), (&rows.bends, bends)] {
+                        head.column_sums(&x, t, Factor::Given(of), sums, &mut scratch)?;
+                    }
                 }
             }
         }
@@ -275,6 +277,7 @@ fn with_rows<'a, T: Value>(head: Head<'a, T>, bce: Bce<'a, T>, data: &Data<'a, T
 #[derive(Default)]
 struct Rows<T> {
     logits: Vec<T>,
+    residuals: Vec<T>,
     bends: Vec<T>,
     hessians: Vec<T>,
     /// Factors of the meat.
@@ -310,9 +313,16 @@ impl<T: Value> Rows<T> {
         weighted.accumulate(&self.logits, data.targets, &mut sums[1])?;
         self.logits.fill(T::narrow(of_mean));
         weighted.accumulate(&self.logits, data.targets, &mut sums[2])?;
-        self.bends.clear();
-        self.squares.clear();
-        self.hessians.clear();
+        let Self {
+            residuals,
+            bends,
+            hessians,
+            squares,
+            ..
+        } = self;
+        for of in [residuals, bends, hessians, squares] {
+            of.clear();
+        }
         self.terms.iter_mut().for_each(Vec::clear);
         for row in 0..rows {
             let w: f64 = data.weights.map_or(1.0, |of| of[row].into());
@@ -334,6 +344,7 @@ impl<T: Value> Rows<T> {
             {
                 terms.push(term);
             }
+            self.residuals.push(T::narrow(w * r));
             self.bends.push(T::narrow(bend));
             self.hessians.push(T::narrow(w * h));
             let square = if is_frequency {
@@ -357,37 +368,72 @@ fn visit_sample<T: Value>(
     visit: &mut dyn FnMut(&Data<'_, T>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let columns = data.features.column_count();
+    let (mut hashes, mut hard, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
     let [mut features, mut targets, mut weights, mut offset] = [const { Vec::new() }; 4];
-    for (row, target) in data.targets.iter().enumerate() {
-        let t: f64 = (*target).into();
-        let mut hash = mix(t, 0);
-        if let Some(weights) = data.weights {
-            hash = mix(weights[row].into(), hash);
-        }
-        // Many rows share these targets. Others are not touched for nothing.
-        if t == 0.0 || t == 1.0 {
-            for column in 0..columns.min(HASHED) {
-                hash = mix(data.features.get(row, column).map_or(0.0, T::into), hash);
+    for start in (0..data.row_count()).step_by(BLOCK) {
+        let rows = start..data.row_count().min(start + BLOCK);
+        hashes.clear();
+        hard.clear();
+        for row in rows.clone() {
+            let t: f64 = data.targets[row].into();
+            let hash = mix(t, 0);
+            hashes.push(data.weights.map_or(hash, |of| mix(of[row].into(), hash)));
+            // Many rows share these targets. Others are not touched for nothing.
+            if t == 0.0 || t == 1.0 {
+                hard.push(row);
             }
         }
-        if hash >> 40 & (one_in - 1) == 0 {
-            targets.push(*target);
-            weights.extend(data.weights.map(|of| of[row]));
-            offset.extend(data.offset.map(|of| of[row]));
-            features.extend((0..columns).filter_map(|column| data.features.get(row, column)));
+        for &row in &hard {
+            let hash = &mut hashes[row - start];
+            for column in 0..columns.min(HASHED) {
+                *hash = mix(data.features.get(row, column).map_or(0.0, T::into), *hash);
+            }
         }
-        if targets.len() == SAMPLED || (row + 1 == data.row_count() && !targets.is_empty()) {
-            let rows = targets.len();
-            let mut sample = Data::new(Features::rows(&features, rows, columns)?, &targets);
-            sample.weights = data.weights.map(|_| weights.as_slice());
-            sample.offset = data.offset.map(|_| offset.as_slice());
+        let kept = rows.clone().zip(&hashes);
+        let kept = kept.filter(|(_, hash)| *hash >> 40 & (one_in - 1) == 0);
+        chosen.extend(kept.map(|(row, _)| row));
+        if chosen.len() < SAMPLED && rows.end < data.row_count() {
+            continue;
+        }
+        for chosen in chosen.chunks(SAMPLED) {
+            copy_rows(&data.features, chosen, &mut features);
+            let copy = |of: &[T], to: &mut Vec<T>| {
+                to.clear();
+                to.extend(chosen.iter().map(|&row| of[row]));
+            };
+            copy(data.targets, &mut targets);
+            let x = Features::rows(&features, chosen.len(), columns)?;
+            let mut sample = Data::new(x, &targets);
+            sample.weights = data.weights.map(|of| {
+                copy(of, &mut weights);
+                weights.as_slice()
+            });
+            sample.offset = data.offset.map(|of| {
+                copy(of, &mut offset);
+                offset.as_slice()
+            });
             visit(&sample)?;
-            for of in [&mut features, &mut targets, &mut weights, &mut offset] {
-                of.clear();
+        }
+        chosen.clear();
+    }
+    Ok(())
+}
+
+/// These rows, one after the other. Read a column of some of them at a time, so that the memory is asked for many rows
+/// at once.
+fn copy_rows<T: Value>(from: &Features<'_, T>, rows: &[usize], to: &mut Vec<T>) {
+    const TOGETHER: usize = 64;
+    let columns = from.column_count();
+    to.clear();
+    to.resize(rows.len() * columns, T::default());
+    let parts = to.chunks_mut((TOGETHER * columns).max(1));
+    for (rows, to) in rows.chunks(TOGETHER).zip(parts) {
+        for column in 0..columns {
+            for (index, &row) in rows.iter().enumerate() {
+                to[index * columns + column] = from.get(row, column).unwrap_or_default();
             }
         }
     }
-    Ok(())
 }
 
 /// Multiply and fold: what is hashed has no adversary.

@@ -164,7 +164,8 @@ impl Model {
     }
 
     /// With many rows of `f64`, what the last step may leave of each logit's error, judged by how steps shrink. 1e-13 by
-    /// default; 1e-9 saves a pass or two.
+    /// default; 1e-9 saves a pass or two. Where [errors](Self::errors) are asked for it counts from 1e-9 on: their pass has a
+    /// Hessian of all rows, whose step leaves the square of that. Errors and measures are then right to 1e-9.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;

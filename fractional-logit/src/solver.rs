@@ -19,6 +19,11 @@ const LOGIT_TOLERANCE: f64 = 1e-8;
 const FIRTH_TOLERANCE: f64 = 1e-14;
 /// Below it a step that is not half of the one before is noise.
 const NOISE: f64 = 1e-5;
+/// The same of rows of `f32`.
+const SINGLE_NOISE: f64 = 1e-3;
+/// What a report may leave of a logit's error, since it has a Hessian of all rows, whose step leaves the square of that.
+/// Errors and measures are right to this share.
+const REPORT_TOLERANCE: f64 = 1e-9;
 const FIRTH_NOISE: f64 = 1e-11;
 /// Square of the sine of the angle between a column and the columns before it, below which it is taken to lie in
 /// their span.
@@ -455,6 +460,10 @@ impl Solver {
             ..state.clone()
         };
         if let GridSums::Report { .. } = asked {
+            if !many.grid.single && self.is_smooth() {
+                self.base.point = trial;
+                self.take_last_step(&exact, places)?;
+            }
             let fit = self.reported(&exact)?;
             if !self.scanned_rows().clustered {
                 return Ok(Some(fit));
@@ -467,7 +476,13 @@ impl Solver {
         let objective = exact.sums[Places::LOSS].to_f64() + self.penalty_at(&trial);
         let falls = objective <= self.base.objective + 1e-12 * self.base.objective.abs();
         let is_sample = matches!(asked, GridSums::Sample { .. });
-        if !falls && self.length > 1e-3 && (is_sample || self.moved > NOISE) {
+        // Rounded logits hide what a short step gains.
+        let noise = if many.grid.single {
+            SINGLE_NOISE
+        } else {
+            NOISE
+        };
+        if !falls && self.length > 1e-3 && (is_sample || self.moved > noise) {
             self.length *= 0.5;
             self.try_many(asked);
             return Ok(None);
@@ -517,7 +532,8 @@ impl Solver {
         }
         let gradient = self.penalised_gradient(&exact);
         let lasso = self.lasso_weights();
-        let is_lasso = matches!(self.model.penalty, Penalty::ElasticNet { .. });
+        let is_smooth = self.is_smooth();
+        let reports = self.model.errors && self.model.of_path.is_none();
         let Some(many) = &mut self.many else {
             return Err(self.no_convergence());
         };
@@ -526,10 +542,10 @@ impl Solver {
             let by: Vec<f64> = by.map(|(to, from)| (*to - *from).to_f64()).collect();
             many.pairs.push((change, by));
         }
-        let step = if is_lasso {
-            penalty::step(&many.hessian, &gradient, &self.base.point, &lasso)?
-        } else {
+        let step = if is_smooth {
             many.direction(&gradient, is_sample)
+        } else {
+            penalty::step(&many.hessian, &gradient, &self.base.point, &lasso)?
         };
         many.gradient = if is_sample { Vec::new() } else { gradient };
         let single = many.grid.single;
@@ -561,14 +577,16 @@ impl Solver {
         };
         let left = moves * share.min(0.25);
         let (tolerance, noise) = if single {
-            (1e-7, 1e-3)
+            (1e-7, SINGLE_NOISE)
+        } else if reports && is_smooth {
+            (self.model.tolerance.max(REPORT_TOLERANCE), 1e-8)
         } else {
             (self.model.tolerance, 1e-8)
         };
         if left <= tolerance || (moves <= noise && moves >= 0.5 * before) {
             let steps = self.base.point.coefficients.iter_mut().zip(&self.step);
             steps.for_each(|(coefficient, change)| *coefficient = *coefficient + *change);
-            if !self.model.errors || self.model.of_path.is_some() {
+            if !reports {
                 return Ok(Some(Box::new(self.without_errors())));
             }
             self.step.fill(Double::ZERO);
@@ -920,6 +938,23 @@ impl Solver {
             ..Moments::default()
         });
         self.phase = Phase::Report;
+    }
+
+    /// The step of the Hessian of all rows at the base.
+    fn take_last_step(&mut self, state: &State, places: Places) -> Result<(), Error> {
+        let hessian = self.penalised_hessian(state, places, &self.base.point);
+        let factors = hessian.factors(0.0).map_err(|_| self.no_convergence())?;
+        let step = factors.solve(&self.penalised_gradient(state));
+        let coefficients = self.base.point.coefficients.iter_mut();
+        for (coefficient, change) in coefficients.zip(step) {
+            *coefficient = *coefficient - change;
+        }
+        Ok(())
+    }
+
+    /// Whether the loss has derivatives everywhere.
+    fn is_smooth(&self) -> bool {
+        !matches!(self.model.penalty, Penalty::ElasticNet { .. })
     }
 
     fn reported(&mut self, state: &State) -> Result<Box<Fit>, Error> {
