@@ -254,7 +254,7 @@ enum soft_bce_status
      */
     SOFT_BCE_SCALE_OUT_OF_RANGE = 22,
     /**
-     * Sums of different scales, which do not add up.
+     * Sums of scales that do not belong together, or an intercept's below 2^0.
      */
     SOFT_BCE_SCALE_MISMATCH = 23,
     /**

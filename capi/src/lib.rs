@@ -100,7 +100,7 @@ pub enum Status {
     SoftBceFactorOutOfScale = 21,
     /// A number has no scale, or a product of scales is beyond 2^959.
     SoftBceScaleOutOfRange = 22,
-    /// Sums of different scales, which do not add up.
+    /// Sums of scales that do not belong together, or an intercept's below 2^0.
     SoftBceScaleMismatch = 23,
     /// A group is not less than group_count.
     SoftBceGroupOutOfRange = 24,

@@ -2,6 +2,8 @@
 //! call where that is success, and nothing written where it is not.
 #![no_main]
 
+mod capi_linear;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use soft_bce::{Backend, Bce, Error, probability};
@@ -38,6 +40,7 @@ enum Call {
     Map(#[arbitrary(with = function)] Function),
     Sum(Vec<SumCall>),
     Probability(u8),
+    Linear(capi_linear::Problem),
     Message(i32),
 }
 
@@ -279,9 +282,21 @@ fn status_of<T>(result: &Result<T, Error>) -> (Status, Option<usize>) {
             (Status::SoftBceProbabilityOutOfRange, Some(index))
         }
         Err(Error::LengthMismatch {
-            argument: "row_weights" | "pos_weights",
+            argument: "row_weights" | "pos_weights" | "stride",
             ..
         }) => (Status::SoftBceLengthMismatch, None),
+        Err(Error::FeatureOutOfScale { row, .. }) => (Status::SoftBceFeatureOutOfScale, Some(row)),
+        Err(Error::InvalidCoefficient { index, .. }) => {
+            (Status::SoftBceInvalidCoefficient, Some(index))
+        }
+        Err(Error::InvalidOffset { row, .. }) => (Status::SoftBceInvalidOffset, Some(row)),
+        Err(Error::InvalidLogit { row, .. }) => (Status::SoftBceInvalidLogit, Some(row)),
+        Err(Error::FactorOutOfScale { row, .. }) => (Status::SoftBceFactorOutOfScale, Some(row)),
+        Err(Error::ScaleOutOfRange { .. }) => (Status::SoftBceScaleOutOfRange, None),
+        Err(Error::ScaleMismatch { index }) => (Status::SoftBceScaleMismatch, Some(index)),
+        Err(Error::GroupOutOfRange { row, .. }) => (Status::SoftBceGroupOutOfRange, Some(row)),
+        Err(Error::TooManyRows) => (Status::SoftBceTooManyRows, None),
+        Err(Error::MalformedColumnSum) => (Status::SoftBceMalformedColumnSum, None),
         Err(Error::InvalidOption { .. }) => (Status::SoftBceInvalidOption, None),
         Err(Error::UnsupportedOptions { .. }) => (Status::SoftBceUnsupportedOptions, None),
         Err(Error::Empty) => (Status::SoftBceEmpty, None),
@@ -309,6 +324,85 @@ fn placed_value<F: Real>(values: &mut [F], change: Option<(u16, Number)>) {
     }
 }
 
+/// Options as C passes them.
+struct Chosen<F> {
+    /// Those of the Rust call.
+    options: Option<Options<F>>,
+    flags: u32,
+    backend: u32,
+    /// What C alone refuses: flags and backends that there are not.
+    refused: Option<Status>,
+}
+
+impl<F: Interface> Chosen<F> {
+    fn new(given: Option<&(Settings, u8, u8)>, count: usize) -> Self {
+        let mut options = given.map(|(settings, ..)| settings.options::<F>(count));
+        let (flags, backend) = given.map_or((0, 0), |&(_, choice, backend)| {
+            let flags = options.as_ref().map_or(0, flags_of);
+            let others = match choice {
+                0..200 => 0,
+                200..250 => u32::from(choice % 32),
+                _ => 32 << (count % 27),
+            };
+            (flags | others, u32::from(backend % 6))
+        });
+        if let Some(options) = &mut options {
+            options.exact = flags & EXACT != 0;
+            options.excess = flags & EXCESS != 0;
+            options.logit_targets = flags & LOGIT_TARGETS != 0;
+            options.loss = match flags & (SQUARED_ERROR | FOCAL) {
+                SQUARED_ERROR => Loss::SquaredError,
+                FOCAL => Loss::Focal,
+                _ => Loss::CrossEntropy,
+            };
+            // 0 stands for the default, as the header says.
+            for number in [
+                &mut options.pos_weight,
+                &mut options.label_smoothing,
+                &mut options.target_tolerance,
+                &mut options.temperature,
+            ] {
+                *number = number.filter(|number| number.to_f64() != 0.0);
+            }
+        }
+        let losses = flags & (SQUARED_ERROR | FOCAL);
+        let unsupported = losses != 0 && (losses != flags || losses == SQUARED_ERROR | FOCAL)
+            || flags & EXACT != 0 && F::exact(Bce::new()).is_none();
+        let refused = if flags >= 32 {
+            Some(Status::SoftBceInvalidOption)
+        } else if unsupported {
+            Some(Status::SoftBceUnsupportedOptions)
+        } else {
+            (backend > 4).then_some(Status::SoftBceInvalidOption)
+        };
+        Self {
+            options,
+            flags,
+            backend,
+            refused,
+        }
+    }
+
+    /// The Rust call with these options; unless it is refused.
+    fn bce<'a>(
+        &self,
+        options: Option<&'a Options<F>>,
+        weights: &'a [F],
+    ) -> Result<Bce<'a, F>, Error> {
+        let bce = options.map_or(Bce::new(), |options| options.bce(weights));
+        let backends = [
+            Backend::Scalar,
+            Backend::Wide,
+            Backend::Avx2,
+            Backend::Avx512,
+        ];
+        match backends.get((self.backend as usize).wrapping_sub(1)) {
+            Some(backend) => bce.backend(*backend),
+            None => Ok(bce), // the default, or refused
+        }
+    }
+}
+
 fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     let Arrays { z, mut t, mut w } = input.elements.arrays::<F>();
     placed_value(t.get_mut(), input.target);
@@ -331,65 +425,12 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
 
     // The Rust call.
-    let given = input.options.as_ref();
-    let mut options = given.map(|(settings, ..)| settings.options::<F>(count));
-    let (flags, backend) = given.map_or((0, 0), |&(_, choice, backend)| {
-        let flags = options.as_ref().map_or(0, flags_of);
-        let others = match choice {
-            0..200 => 0,
-            200..250 => u32::from(choice % 32),
-            _ => 32 << (count % 27),
-        };
-        (flags | others, u32::from(backend % 6))
-    });
-    if let Some(options) = &mut options {
-        options.exact = flags & EXACT != 0;
-        options.excess = flags & EXCESS != 0;
-        options.logit_targets = flags & LOGIT_TARGETS != 0;
-        options.loss = match flags & (SQUARED_ERROR | FOCAL) {
-            SQUARED_ERROR => Loss::SquaredError,
-            FOCAL => Loss::Focal,
-            _ => Loss::CrossEntropy,
-        };
-        // 0 stands for the default, as the header says.
-        for number in [
-            &mut options.pos_weight,
-            &mut options.label_smoothing,
-            &mut options.target_tolerance,
-            &mut options.temperature,
-        ] {
-            *number = number.filter(|number| number.to_f64() != 0.0);
-        }
-        if options.logit_targets {
-            let teachers = teachers(z.get(), t.get());
-            t.get_mut().copy_from_slice(&teachers);
-        }
+    let chosen = Chosen::<F>::new(input.options.as_ref(), count);
+    let options = chosen.options.as_ref();
+    if options.is_some_and(|options| options.logit_targets) {
+        let teachers = teachers(z.get(), t.get());
+        t.get_mut().copy_from_slice(&teachers);
     }
-    let weighted = options.as_ref().is_some_and(|options| options.weighted);
-    let losses = flags & (SQUARED_ERROR | FOCAL);
-    let unsupported = losses != 0 && (losses != flags || losses == SQUARED_ERROR | FOCAL)
-        || flags & EXACT != 0 && F::exact(Bce::new()).is_none();
-    let refused = if flags >= 32 {
-        Some(Status::SoftBceInvalidOption)
-    } else if unsupported {
-        Some(Status::SoftBceUnsupportedOptions)
-    } else {
-        (backend > 4).then_some(Status::SoftBceInvalidOption)
-    };
-    let backends = [
-        Backend::Scalar,
-        Backend::Wide,
-        Backend::Avx2,
-        Backend::Avx512,
-    ];
-    let configured = || {
-        let bce = options.as_ref();
-        let bce = bce.map_or(Bce::new(), |options| options.bce(w.get()));
-        match backend {
-            0 => Ok(bce),
-            number => bce.backend(backends[number as usize - 1]),
-        }
-    };
     let mut expected_outputs = fresh();
     let mut expected_sum = soft_bce::LossSum::new();
     // What Rust refuses before there is a call to refuse.
@@ -401,12 +442,13 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             output.get_mut().fill(F::from_f64(f64::NAN));
         }
     };
-    let (expected, index, number) = if let Some(status) = refused {
+    let (expected, index, number) = if let Some(status) = chosen.refused {
         poison(&mut expected_outputs);
         (status, None, None)
     } else {
         let [first, second, third] = &mut expected_outputs;
-        let result = configured().and_then(|bce| {
+        let configured = chosen.bce(options, w.get());
+        let result = configured.and_then(|bce| {
             let outputs = [first.get_mut(), second.get_mut(), third.get_mut()];
             F::run(
                 operation,
@@ -425,15 +467,15 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
     };
 
     // The C call.
-    let weights = if weighted {
-        w.get().as_ptr()
-    } else {
-        ptr::null()
+    let weights = match options {
+        Some(options) if options.weighted => w.get().as_ptr(),
+        _ => ptr::null(),
     };
-    let options = options.unwrap_or_else(Options::none);
+    let none = Options::none();
+    let options = options.unwrap_or(&none);
     let parts = [&options.row_weights, &options.pos_weights];
     let parts = parts.map(|of| of.as_ref().is_some_and(|of| !of.is_empty()));
-    let mut c_options = F::options(&options, weights, flags, backend);
+    let mut c_options = F::options(options, weights, chosen.flags, chosen.backend);
     let mut outputs = fresh();
     let mut sum = LossSum {
         bytes: soft_bce::LossSum::new().to_bytes(),
@@ -791,10 +833,11 @@ fn check_sums(calls: &[SumCall]) {
     }
 }
 
-fn check<F: Interface>(input: &Input) {
+fn check<F: capi_linear::Heads>(input: &Input) {
     match &input.call {
         Call::Bce(operation) => check_bce::<F>(input, *operation),
         Call::Sum(calls) => check_sums(calls),
+        Call::Linear(problem) => capi_linear::check::<F>(problem),
         Call::Probability(function) => check_probability::<F>(input, *function),
         Call::Message(status) => {
             // SAFETY: the header says: never null, static, ends with 0.

@@ -67,6 +67,8 @@ struct Problem {
     weighted: bool,
     coefficients: bool,
     parts: Vec<Part>,
+    /// A sum with another scale: more or less of the column's and of the factors' exponents.
+    odd_one: (u8, i8, i8),
 }
 
 /// Some rows, and how they are computed.
@@ -481,6 +483,7 @@ fn check<T: Element>(problem: &Problem) {
     let Ok(empty) = data.start(&scales) else {
         return;
     };
+    check_scales(&data, &empty);
     // The definition: rows one by one, each from nothing.
     let mut expected: Result<Sums, Error> = Ok(empty.clone());
     for row in 0..data.rows() {
@@ -536,6 +539,53 @@ fn check<T: Element>(problem: &Problem) {
             data.assert_values(&found);
         }
         (expected, found) => assert_eq!(found.is_err(), expected.is_err()),
+    }
+}
+
+/// A sum that was not started with the others is refused: what is checked of it is not what it can hold.
+fn check_scales<T: Element>(data: &Data<'_, T>, started: &Sums) {
+    let (which, column, factor) = data.problem.odd_one;
+    let width = data.columns + usize::from(data.problem.intercept);
+    for of_gram in [false, true] {
+        let mut sums = started.clone();
+        let set = if of_gram {
+            &mut sums.gram
+        } else {
+            &mut sums.columns
+        };
+        if set.is_empty() {
+            continue;
+        }
+        let count = set.len();
+        let index = usize::from(which) % count;
+        let mut bytes = set[index].to_bytes();
+        for (at, more) in [(4, column), (6, factor)] {
+            let exponent = i16::from_le_bytes([bytes[at], bytes[at + 1]]) + i16::from(more);
+            bytes[at..at + 2].copy_from_slice(&exponent.to_le_bytes());
+        }
+        let Ok(changed) = ColumnSum::from_bytes(&bytes) else {
+            continue;
+        };
+        set[index] = changed;
+        let of_intercept = data.problem.intercept && index % width == data.columns && column < 0;
+        let grouped = count > width && column != 0;
+        let of_product = of_gram && count > 1 && column != 0;
+        let alone = data.problem.operation.has_gram() && data.problem.operation.has_columns();
+        let mismatch = factor != 0 && count > 1
+            || of_intercept && !of_gram
+            || grouped && !of_gram
+            || of_product && column % 2 != 0
+            || alone && !of_gram && column != 0;
+        let result = data.add(&mut sums, Backend::detect(), false, 0);
+        if mismatch {
+            assert!(
+                matches!(
+                    result,
+                    Err(Error::ScaleMismatch { .. } | Error::InvalidCoefficient { .. })
+                ),
+                "{index} of {count}: {result:?}"
+            );
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The oracle of soft-bce: every function and mode against MPFR, within `src/accuracy.md`.
 //!
 //! [`mpfr`] evaluates the formulas at a precision that is raised until the answer is certain,
-//! [`ulp`] measures, [`fast`] is a quicker reference for what is far from its budget, [`check`] puts
+//! [`losses`] has those of the other losses, [`ulp`] measures, [`fast`] is a quicker reference for what is far from its budget, [`check`] puts
 //! them together, [`corpus`] has the inputs and [`cases`] batches of them, and [`fault`] spoils results to show that checks turn red.
 
 #![deny(missing_docs, unsafe_code)]
@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod fast;
 pub mod fault;
 pub mod format;
+pub mod losses;
 pub mod mpfr;
 pub mod subject;
 pub mod ulp;
