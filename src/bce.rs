@@ -405,7 +405,11 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(bad, Err(Error::TargetOutOfRange { index: 1, value: 1.5 }));
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
+    #[inline]
     pub fn loss(&self, z: &[T], t: &[T], loss: &mut [T]) -> Result<(), Error> {
+        if self.plain && !T::short_loss(z, t, loss, self.backend).is_nan() {
+            return Ok(());
+        }
         let outputs = Outputs {
             loss,
             ..Outputs::default()
@@ -423,7 +427,14 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(Bce::<f32>::new().sum(&[], &[])?, 0.0);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
+    #[inline]
     pub fn sum(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
+        if self.plain {
+            let sum = T::short_sum(z, t, &mut [], self.backend);
+            if !sum.is_nan() {
+                return Ok(sum);
+            }
+        }
         self.add_up(SUM, z, t, Outputs::default())
     }
 
@@ -466,7 +477,11 @@ impl<'a, T: Real> Bce<'a, T> {
     ///
     /// # Errors
     /// As [for every method](Self#what-every-method-does).
+    #[inline]
     pub fn gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<(), Error> {
+        if self.plain && !T::short_gradient(z, t, gradient, self.backend).is_nan() {
+            return Ok(());
+        }
         let outputs = Outputs {
             gradient,
             ..Outputs::default()
@@ -534,7 +549,14 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(gradient, [0.0_f64, -0.5]);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
+    #[inline]
     pub fn sum_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        if self.plain {
+            let sum = T::short_sum_gradient(z, t, gradient, self.backend);
+            if !sum.is_nan() {
+                return Ok(sum);
+            }
+        }
         let outputs = Outputs {
             gradient,
             ..Outputs::default()
@@ -920,6 +942,7 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(())
     }
 
+    #[inline(never)]
     fn write(
         &self,
         wanted: Wanted,
@@ -927,7 +950,9 @@ impl<'a, T: Real> Bce<'a, T> {
         t: &[T],
         mut outputs: Outputs<'_, T>,
     ) -> Result<(), Error> {
-        if self.short(wanted, z, t, &mut outputs).is_some() {
+        if (wanted.has(Wanted::HESSIAN) || wanted == LOSS.and(GRADIENT))
+            && self.short(wanted, z, t, &mut outputs).is_some()
+        {
             return Ok(());
         }
         self.call(wanted, z, t, outputs, &mut SpanSum::default())
@@ -936,19 +961,18 @@ impl<'a, T: Real> Bce<'a, T> {
     /// A short call that needs no more than that; its sum.
     #[inline]
     fn short(&self, wanted: Wanted, z: &[T], t: &[T], outputs: &mut Outputs<'_, T>) -> Option<f64> {
-        let output = |one, of: &[T]| !wanted.has(one) || of.len() == z.len();
-        let plain = self.plain
-            && z.len() <= SHORT
-            && z.len() == t.len()
-            && output(Wanted::LOSS, outputs.loss)
-            && output(Wanted::GRADIENT, outputs.gradient)
-            && output(Wanted::HESSIAN, outputs.hessian);
-        if !plain {
+        if !self.plain || z.len() > SHORT {
             return None;
         }
+        let outputs = [
+            &mut *outputs.loss,
+            &mut *outputs.gradient,
+            &mut *outputs.hessian,
+        ];
         T::short(self.backend_or_fastest(), wanted, z, t, outputs)
     }
 
+    #[inline(never)]
     fn add_up(
         &self,
         wanted: Wanted,
@@ -956,7 +980,9 @@ impl<'a, T: Real> Bce<'a, T> {
         t: &[T],
         mut outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
-        if let Some(sum) = self.short(wanted, z, t, &mut outputs) {
+        if wanted.has(Wanted::HESSIAN)
+            && let Some(sum) = self.short(wanted, z, t, &mut outputs)
+        {
             return Ok(sum);
         }
         let mut total = SpanSum::default();

@@ -6,7 +6,7 @@ use crate::lane::portable::Portable;
 use crate::lane::scalar::Scalar;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use crate::lane::x86::{Avx2, Avx512};
-use crate::lane::{Isa, Job};
+use crate::lane::{Float, Isa, Job, ShortJob};
 
 /// An implementation of the kernel. All give the same bits; they differ in speed.
 ///
@@ -158,5 +158,45 @@ impl Backend {
             #[allow(unreachable_patterns, reason = "the backends that this target lacks")]
             _ => Err(self.missing()),
         }
+    }
+
+    /// Runs a job on few elements on this backend or, if none is chosen, on the fastest one. Nothing
+    /// also where that has not been looked for yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn run_short<T: Float, J: ShortJob>(
+        z: &[T],
+        t: &[T],
+        output: &mut [T],
+        choice: Option<Self>,
+    ) -> f64 {
+        cfg_if::cfg_if! {
+            if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
+                if matches!(choice, None | Some(Self::Avx512)) && let Some(isa) = Avx512::detected() {
+                    return isa.run_short::<T, J>(z, t, output);
+                }
+                if matches!(choice, None | Some(Self::Avx2)) && let Some(isa) = Avx2::detected() {
+                    return isa.run_short::<T, J>(z, t, output);
+                }
+            }
+        }
+        #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
+        if matches!(choice, None | Some(Self::Wide)) && Portable::FAST {
+            return Portable.run_short::<T, J>(z, t, output);
+        }
+        f64::NAN
+    }
+
+    /// The result of a job on one element, which needs no long vectors, or NaN.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn run_single<T: Float, J: Job<Output = T>>(job: J) -> T {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if let Some(isa) = Avx2::detected() {
+            return isa.run_bare(job);
+        }
+        #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
+        if Portable::FAST {
+            return Portable.run(job);
+        }
+        T::NAN
     }
 }

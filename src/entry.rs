@@ -16,7 +16,7 @@ use crate::lane::{Float, Job};
 use crate::linear::walk::Pass;
 use crate::shape::{self, Shape};
 use crate::span_sum::{AddValues, SpanSum};
-use crate::walk::{Check, Inputs, MAIN_LOOP, MainLoop, Outputs, Remainder, Short, Single, Slices};
+use crate::walk::{Check, Inputs, MAIN_LOOP, MainLoop, Remainder, Short, Single, Slices, Vectors};
 
 mod sealed {
     pub trait Sealed {}
@@ -91,17 +91,33 @@ pub trait Entries: Sized + 'static {
     fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
     /// The same with what the options make of them.
     fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error>;
-    /// `cross_entropy` of at most `SHORT` elements without options: the sum, if it can be
-    /// done in short.
+    /// `cross_entropy` of few elements without options, lengths not yet checked: the sum, or NaN
+    /// if it cannot be done in short.
+    fn short_loss(z: &[Self], t: &[Self], loss: &mut [Self], backend: Option<Backend>) -> f64;
+    fn short_sum(z: &[Self], t: &[Self], nothing: &mut [Self], backend: Option<Backend>) -> f64;
+    fn short_gradient(
+        z: &[Self],
+        t: &[Self],
+        gradient: &mut [Self],
+        backend: Option<Backend>,
+    ) -> f64;
+    fn short_sum_gradient(
+        z: &[Self],
+        t: &[Self],
+        gradient: &mut [Self],
+        backend: Option<Backend>,
+    ) -> f64;
+    /// The same with any results, and nothing instead of NaN.
     fn short(
         backend: Backend,
         wanted: Wanted,
         z: &[Self],
         t: &[Self],
-        outputs: &mut Outputs<'_, Self>,
+        outputs: [&mut [Self]; 3],
     ) -> Option<f64>;
-    /// The loss, or the gradient, of one element with a valid target, if it can be done in short.
-    fn single(z: Self, t: Self, loss: bool) -> Option<Self>;
+    /// The loss of one element with a valid target, or NaN if it cannot be done in short.
+    fn single_loss(z: Self, t: Self) -> Self;
+    fn single_gradient(z: Self, t: Self) -> Self;
     /// `cross_entropy` with the excess instead of the loss.
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
     /// What few programs ask for, as `Call::general` says.
@@ -155,31 +171,58 @@ macro_rules! entries {
                     Some(function) => call.apply(function),
                 }
             }
+            fn short_loss(
+                z: &[Self],
+                t: &[Self],
+                output: &mut [Self],
+                backend: Option<Backend>,
+            ) -> f64 {
+                Backend::run_short::<Self, Short<true, false, false>>(z, t, output, backend)
+            }
+            fn short_sum(
+                z: &[Self],
+                t: &[Self],
+                output: &mut [Self],
+                backend: Option<Backend>,
+            ) -> f64 {
+                Backend::run_short::<Self, Short<false, true, false>>(z, t, output, backend)
+            }
+            fn short_gradient(
+                z: &[Self],
+                t: &[Self],
+                output: &mut [Self],
+                backend: Option<Backend>,
+            ) -> f64 {
+                Backend::run_short::<Self, Short<false, false, true>>(z, t, output, backend)
+            }
+            fn short_sum_gradient(
+                z: &[Self],
+                t: &[Self],
+                output: &mut [Self],
+                backend: Option<Backend>,
+            ) -> f64 {
+                Backend::run_short::<Self, Short<false, true, true>>(z, t, output, backend)
+            }
             fn short(
                 backend: Backend,
                 wanted: Wanted,
                 z: &[Self],
                 t: &[Self],
-                outputs: &mut Outputs<'_, Self>,
+                outputs: [&mut [Self]; 3],
             ) -> Option<f64> {
-                let short = Short {
+                let vectors = Vectors {
                     wanted,
                     z,
                     t,
                     outputs,
                 };
-                backend.run(short).ok()?
+                backend.run(vectors).ok()?
             }
-            fn single(z: Self, t: Self, loss: bool) -> Option<Self> {
-                if !(-Self::FAST_LIMIT..=Self::FAST_LIMIT).contains(&z) {
-                    return None;
-                }
-                let backend = Backend::detect();
-                if loss {
-                    backend.run(Single::<_, true> { z, t }).ok()?
-                } else {
-                    backend.run(Single::<_, false> { z, t }).ok()?
-                }
+            fn single_loss(z: Self, t: Self) -> Self {
+                Backend::run_single(Single::<_, true> { z, t })
+            }
+            fn single_gradient(z: Self, t: Self) -> Self {
+                Backend::run_single(Single::<_, false> { z, t })
             }
             fn excess(call: Call<'_, Self>) -> Result<(), Error> {
                 if call.slices.wanted.losses() {

@@ -129,7 +129,7 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const SUBNORMAL_ROUNDER: Self;
     /// See `span_sum::Window`.
     const WINDOW_LIMIT: Self;
-    /// At most the same, and `SHORT` losses up to here add up exactly.
+    /// At most the same, and the parts of losses that `Vectors` adds up are exact up to here.
     const SHORT_SUM_LIMIT: Self;
     const WINDOW_UNIT: i32;
     const WINDOW_LOW_UNIT: i32;
@@ -280,7 +280,8 @@ impl Float for f64 {
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
     // e^-24.9 > 2^-36, and 32 (24.9 + ln 2) < 2^10; what 2^-41 leaves is at most 2^-42.
     const WINDOW_LIMIT: Self = 24.9;
-    const SHORT_SUM_LIMIT: Self = 24.9;
+    // e^-15.3 > 2^-23: multiples of 2^-75, and 256 (15.3 + ln 2) < 2^12: 53 bits from 2^-41 on.
+    const SHORT_SUM_LIMIT: Self = 15.3;
     const WINDOW_UNIT: i32 = -41;
     const WINDOW_LOW_UNIT: i32 = -36 - 52;
     const WINDOW_ADDITIONS: usize = 32;
@@ -346,8 +347,18 @@ pub trait Lane:
     fn of_single(single: Self::Single) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.
     fn load(from: &[Self::Real]) -> Self;
+    /// `load` of one to `WIDTH` elements; of one, in all of the lane or with zeros.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn load_part(from: &[Self::Real]) -> Self {
+        Self::load(from)
+    }
     /// Writes the first `WIDTH` elements, or as many as there are.
     fn store(self, to: &mut [Self::Real]);
+    /// `store` to one to `WIDTH` elements.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn store_part(self, to: &mut [Self::Real]) {
+        self.store(to);
+    }
     /// As `store`, past the caches where the address is aligned.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn stream(self, to: &mut [Self::Real]) {
@@ -484,6 +495,16 @@ pub trait Isa: Copy {
 
     /// Runs the job with this instruction set's code, in a function of its own.
     fn run<J: Job>(self, job: J) -> J::Output;
+    /// The same of a job that needs no vector on the stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_bare<J: Job>(self, job: J) -> J::Output {
+        job.run(self)
+    }
+    /// The same of a job whose slices stay in registers, and with little need of the stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_short<T: Float, J: ShortJob>(self, z: &[T], t: &[T], output: &mut [T]) -> f64 {
+        J::run(self, z, t, output)
+    }
     /// Asks for the line `ahead` elements after the start of `of`. Never faults.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn prefetch<T>(self, of: &[T], ahead: usize) {
@@ -498,4 +519,9 @@ pub trait Isa: Copy {
 pub trait Job {
     type Output;
     fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// Work on few elements: a struct would be passed in memory.
+pub trait ShortJob {
+    fn run<I: Isa, T: Float>(isa: I, z: &[T], t: &[T], output: &mut [T]) -> f64;
 }

@@ -14,8 +14,9 @@ use crate::slices;
 /// assert_eq!(soft_bce::scalar::sigmoid(0.0_f32), 0.5);
 /// ```
 #[must_use]
+#[inline]
 pub fn sigmoid<T: Real>(z: T) -> T {
-    T::single(z, T::ZERO, false).unwrap_or_else(|| of_logit(z, slices::sigmoid))
+    number(T::single_gradient(z, T::ZERO)).unwrap_or_else(|| of_logit(z, slices::sigmoid))
 }
 
 /// ln σ(z); see [`crate::log_sigmoid`].
@@ -24,8 +25,9 @@ pub fn sigmoid<T: Real>(z: T) -> T {
 /// assert_eq!(soft_bce::scalar::log_sigmoid(-1000.0), -1000.0);
 /// ```
 #[must_use]
+#[inline]
 pub fn log_sigmoid<T: Real>(z: T) -> T {
-    match T::single(z, T::ONE, true) {
+    match number(T::single_loss(z, T::ONE)) {
         Some(loss) => T::of_f64(-loss.as_f64()),
         None => of_logit(z, slices::log_sigmoid),
     }
@@ -37,8 +39,9 @@ pub fn log_sigmoid<T: Real>(z: T) -> T {
 /// assert_eq!(soft_bce::scalar::softplus(1000.0), 1000.0);
 /// ```
 #[must_use]
+#[inline]
 pub fn softplus<T: Real>(z: T) -> T {
-    T::single(z, T::ZERO, true).unwrap_or_else(|| of_logit(z, slices::softplus))
+    number(T::single_loss(z, T::ZERO)).unwrap_or_else(|| of_logit(z, slices::softplus))
 }
 
 /// −t ln σ(z) − (1 − t) ln(1 − σ(z)); see [`Bce::loss`].
@@ -50,10 +53,16 @@ pub fn softplus<T: Real>(z: T) -> T {
 /// assert_eq!(soft_bce::scalar::loss(0.0, 0.3)?, std::f64::consts::LN_2);
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
+#[inline]
 pub fn loss<T: Real>(z: T, t: T) -> Result<T, Error> {
-    if let Some(loss) = single(z, t, true) {
+    if let Some(loss) = single(z, t, T::single_loss) {
         return Ok(loss);
     }
+    loss_as_slice(z, t)
+}
+
+#[cold]
+fn loss_as_slice<T: Real>(z: T, t: T) -> Result<T, Error> {
     let mut out = [T::ZERO];
     Bce::new().loss(&[z], &[t], &mut out)?;
     let [loss] = out;
@@ -69,10 +78,16 @@ pub fn loss<T: Real>(z: T, t: T) -> Result<T, Error> {
 /// assert_eq!(soft_bce::scalar::gradient(0.0, 0.25)?, 0.25_f32);
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
+#[inline]
 pub fn gradient<T: Real>(z: T, t: T) -> Result<T, Error> {
-    if let Some(gradient) = single(z, t, false) {
+    if let Some(gradient) = single(z, t, T::single_gradient) {
         return Ok(gradient);
     }
+    gradient_as_slice(z, t)
+}
+
+#[cold]
+fn gradient_as_slice<T: Real>(z: T, t: T) -> Result<T, Error> {
     let mut out = [T::ZERO];
     Bce::new().gradient(&[z], &[t], &mut out)?;
     let [gradient] = out;
@@ -93,12 +108,19 @@ pub fn hessian<T: Real>(z: T) -> T {
 
 /// What the functions over slices would say, in a quarter of the time, or nothing: for targets that
 /// are errors, logits far out, and machines without vectors of their own.
-fn single<T: Real>(z: T, t: T, loss: bool) -> Option<T> {
-    if (T::ZERO..=T::ONE).contains(&t) {
-        T::single(z, t, loss)
+#[inline]
+fn single<T: Real>(z: T, t: T, function: fn(T, T) -> T) -> Option<T> {
+    // Patterns of other numbers are larger, but for that of -0, which may take the longer way.
+    if t.pattern() <= T::ONE.pattern() {
+        number(function(z, t))
     } else {
         None
     }
+}
+
+#[inline]
+fn number<T: Real>(value: T) -> Option<T> {
+    (!value.as_f64().is_nan()).then_some(value)
 }
 
 fn of_logit<T: Real>(z: T, function: impl Fn(&[T], &mut [T]) -> Result<(), Error>) -> T {

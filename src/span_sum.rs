@@ -263,19 +263,41 @@ impl<L: Lane> Window<L> {
         }
     }
 
-    /// The sum of at most 512 losses up to `SHORT_SUM_LIMIT`, correctly rounded.
+    /// For `short_sum` alone.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn short() -> Self {
+        let zero = L::Wide::splat(0.0);
+        let mut window = Self::new();
+        if L::Real::FRACTION_BITS < 52 {
+            window.high = zero;
+        }
+        window.low = zero;
+        window
+    }
+
+    /// The sum of one vector of losses up to `WINDOW_LIMIT`, as `widen` returns them, correctly rounded.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn sum_of_one((lower, upper): (L::Wide, L::Wide)) -> f64 {
+        if L::HALVES == 2 {
+            return (lower + upper).reduce_exact_sum();
+        }
+        if L::Real::FRACTION_BITS < 52 {
+            return lower.reduce_exact_sum();
+        }
+        let start = L::Wide::splat(Self::START);
+        let high = (lower + start) - start;
+        high.reduce_exact_sum() + (lower - high).reduce_exact_sum()
+    }
+
+    /// The sum of at most sixteen pairs of vectors of losses up to `SHORT_SUM_LIMIT`, correctly rounded: every
+    /// partial sum is exact but the last.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn short_sum(self) -> f64 {
-        let start = L::Wide::splat(Self::START);
         if L::Real::FRACTION_BITS < 52 {
-            // Below 2^13 and a multiple of 2^-40, so that every partial sum is exact.
-            return (self.high - start).reduce_exact_sum();
+            return self.high.reduce_exact_sum();
         }
-        let high = i128::from(self.high.sub_bits(start).reduce_add_bits());
-        let low = self.low.sub_bits(L::Wide::splat(Self::LOW_START));
-        let integer = (high << (L::Real::WINDOW_UNIT - L::Real::WINDOW_LOW_UNIT))
-            + i128::from(low.reduce_add_bits());
-        rounded(integer, L::Real::WINDOW_LOW_UNIT)
+        let high = self.high - L::Wide::splat(Self::START);
+        high.reduce_exact_sum() + self.low.reduce_exact_sum()
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]

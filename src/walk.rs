@@ -14,7 +14,7 @@
 
 use crate::error::Error;
 use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted};
-use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM};
+use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
 /// How far ahead of the loads lines are asked for, in bytes.
@@ -262,12 +262,6 @@ impl<L: Lane> Extremes<L> {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
     minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT))
-}
-
-/// The limit of a short sum is below that of the fast kernel.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn exceeds_short_limit<L: Lane>(minus_a: L) -> bool {
-    minus_a.exceeds_bits(-L::splat(L::Real::SHORT_SUM_LIMIT))
 }
 
 /// The largest patterns of -|z|. Asked for before the fast kernel is, since that would
@@ -574,79 +568,158 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
 }
 
 /// Calls of at most so many elements are `Short`, if they can be.
-pub(crate) const SHORT: usize = 512;
+pub(crate) const SHORT: usize = 1024;
 
-/// A call of few elements without options, whose cost is all in how little is done besides.
-pub(crate) struct Short<'a, 'b, 'c, T> {
-    pub(crate) wanted: Wanted,
-    pub(crate) z: &'a [T],
-    pub(crate) t: &'a [T],
-    pub(crate) outputs: &'b mut Outputs<'c, T>,
-}
-
-impl<T: Float> Short<'_, '_, '_, T> {
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn lanes<L: Lane<Real = T>>(self) -> Option<f64> {
-        let Self {
-            wanted,
-            z,
-            t,
-            outputs,
-        } = self;
-        let end = z.len();
-        let mut window = Window::<L>::new();
-        let mut seen = Extremes::<L::Single>::nothing();
-        let mut at = 0;
-        while at < end {
-            let z = L::load(z.get(at..)?);
-            let t = L::load(t.get(at..)?);
-            seen.see_logits(z);
-            seen.target = t.max_bits_into(seen.target);
-            let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
-            if wanted.has(Wanted::SUM) {
-                let zero = L::splat(T::ZERO);
-                window.add(L::select(L::first(end - at), point.loss, zero).widen());
-            }
-            if wanted.has(Wanted::LOSS) {
-                point.loss.store(outputs.loss.get_mut(at..)?);
-            }
-            if wanted.has(Wanted::GRADIENT) {
-                let gradient = match outputs.divisor {
-                    None => point.gradient,
-                    Some(divisor) => point.gradient / L::splat(divisor) + L::splat(L::Real::ZERO),
-                };
-                gradient.store(outputs.gradient.get_mut(at..)?);
-            }
-            if wanted.has(Wanted::HESSIAN) {
-                point.hessian.store(outputs.hessian.get_mut(at..)?);
-            }
-            at += L::WIDTH;
-        }
-        // Also what the fast kernel made of logits beyond its limit is dropped here.
-        if exceeds_short_limit(seen.minus_a) || seen.target.exceeds_bits(L::Single::splat(T::ONE)) {
-            return None;
-        }
-        Some(if wanted.has(Wanted::SUM) {
-            window.short_sum()
-        } else {
-            0.0
-        })
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn load<L: Lane, const PART: bool>(from: &[L::Real]) -> L {
+    if PART {
+        L::load_part(from)
+    } else {
+        L::load(from)
     }
 }
 
-impl<T: Float> Job for Short<'_, '_, '_, T> {
-    /// The sum, or nothing where a longer way has to be taken, which also finds out why.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn store<L: Lane, const PART: bool>(value: L, to: &mut [L::Real]) {
+    if PART {
+        value.store_part(to)
+    } else {
+        value.store(to)
+    }
+}
+
+/// A call of few elements without options, whose cost is all in how little is done besides; its sum.
+/// Nothing where a longer way has to be taken, which also finds out why.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn short<L: Lane, const ONE: bool>(
+    wanted: Wanted,
+    z: &[L::Real],
+    t: &[L::Real],
+    [loss, gradient, hessian]: [&mut [L::Real]; 3],
+) -> Option<f64> {
+    let end = z.len();
+    if t.len() != end
+        || wanted.has(Wanted::LOSS) && loss.len() != end
+        || wanted.has(Wanted::GRADIENT) && gradient.len() != end
+        || wanted.has(Wanted::HESSIAN) && hessian.len() != end
+    {
+        return None;
+    }
+    let mut sum = 0.0;
+    let mut window = Window::<L>::short();
+    let mut seen = Extremes::<L::Single>::nothing();
+    let mut at = 0;
+    while at < end {
+        let z = load::<L, ONE>(z.get(at..)?);
+        let t = load::<L, ONE>(t.get(at..)?);
+        seen.see_logits(z);
+        seen.target = t.max_bits_into(seen.target);
+        let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
+        if wanted.has(Wanted::SUM) {
+            let zero = L::splat(L::Real::ZERO);
+            let losses = L::select(L::first(end - at), point.loss, zero);
+            if !ONE {
+                window.add(losses.widen());
+            } else if end == 1 {
+                let mut loss = [L::Real::ZERO];
+                point.loss.store_part(&mut loss);
+                let [loss] = loss;
+                sum = loss.as_f64();
+            } else {
+                sum = Window::<L>::sum_of_one(losses.widen());
+            }
+        }
+        if wanted.has(Wanted::LOSS) {
+            store::<L, ONE>(point.loss, loss.get_mut(at..)?);
+        }
+        if wanted.has(Wanted::GRADIENT) {
+            store::<L, ONE>(point.gradient, gradient.get_mut(at..)?);
+        }
+        if wanted.has(Wanted::HESSIAN) {
+            store::<L, ONE>(point.hessian, hessian.get_mut(at..)?);
+        }
+        at += L::WIDTH;
+    }
+    let limit = match (wanted.has(Wanted::SUM), ONE) {
+        (false, _) => L::Real::FAST_LIMIT,
+        (true, true) => L::Real::WINDOW_LIMIT,
+        (true, false) => L::Real::SHORT_SUM_LIMIT,
+    };
+    // Also what the fast kernel made of logits beyond its limit is dropped here.
+    if seen.minus_a.exceeds_bits(-L::Single::splat(limit))
+        || seen.target.exceeds_bits(L::Single::splat(L::Real::ONE))
+    {
+        return None;
+    }
+    Some(if wanted.has(Wanted::SUM) && !ONE {
+        window.short_sum()
+    } else {
+        sum
+    })
+}
+
+/// What a program asks for one element or a few at a time, of which not more than one is an output.
+/// One vector is a function of its own for each: an eighth of the instructions are left.
+pub(crate) struct Short<const LOSS: bool, const SUM: bool, const GRADIENT: bool>;
+
+impl<const LOSS: bool, const SUM: bool, const GRADIENT: bool> ShortJob
+    for Short<LOSS, SUM, GRADIENT>
+{
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa, T: Float>(isa: I, z: &[T], t: &[T], output: &mut [T]) -> f64 {
+        let mut wanted = Wanted::NOTHING;
+        if LOSS {
+            wanted = wanted.and(Wanted::LOSS);
+        }
+        if SUM {
+            wanted = wanted.and(Wanted::SUM);
+        }
+        if GRADIENT {
+            wanted = wanted.and(Wanted::GRADIENT);
+        }
+        let outputs: [&mut [T]; 3] = if LOSS {
+            [output, &mut [], &mut []]
+        } else {
+            [&mut [], output, &mut []]
+        };
+        let sum = if !I::FAST || z.is_empty() {
+            None
+        } else if z.len() <= <T::Lane<I>>::WIDTH {
+            short::<T::Lane<I>, true>(wanted, z, t, outputs)
+        } else if z.len() <= SHORT {
+            isa.run(Vectors {
+                wanted,
+                z,
+                t,
+                outputs,
+            })
+        } else {
+            None
+        };
+        sum.unwrap_or(f64::NAN)
+    }
+}
+
+/// Any results of more than a vector.
+pub(crate) struct Vectors<'a, 'b, T> {
+    pub(crate) wanted: Wanted,
+    pub(crate) z: &'a [T],
+    pub(crate) t: &'a [T],
+    pub(crate) outputs: [&'b mut [T]; 3],
+}
+
+impl<T: Float> Job for Vectors<'_, '_, T> {
     type Output = Option<f64>;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, _: I) -> Option<f64> {
-        // Beyond, groups of four vectors are faster.
-        if !I::FAST || self.z.len() > 16 * <T::FullLane<I>>::WIDTH {
+        // Beyond, groups of four vectors are faster, and losses might not add up exactly.
+        let wide = size_of::<T::Lane<I>>() == 64 && !self.wanted.has(Wanted::SUM);
+        let most = if wide { 32 } else { 16 };
+        if !I::FAST || self.z.len() > most * <T::FullLane<I>>::WIDTH {
             None
-        } else if self.z.len() <= <T::Lane<I>>::WIDTH {
-            self.lanes::<T::Lane<I>>()
         } else {
-            self.lanes::<T::FullLane<I>>()
+            short::<T::FullLane<I>, false>(self.wanted, self.z, self.t, self.outputs)
         }
     }
 }
@@ -660,26 +733,27 @@ pub(crate) struct Single<T, const LOSS: bool> {
 }
 
 impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
-    /// Nothing where there is no fast kernel.
-    type Output = Option<T>;
+    /// NaN where the fast kernel does not hold or is not there.
+    type Output = T;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<I: Isa>(self, _: I) -> Option<T> {
-        if !I::FAST {
-            return None;
+    fn run<I: Isa>(self, _: I) -> T {
+        let limit = T::FAST_LIMIT.as_f64();
+        if !I::FAST || !(-limit..=limit).contains(&self.z.as_f64()) {
+            return T::NAN;
         }
         let (z, t) = (<T::Lane<I>>::splat(self.z), <T::Lane<I>>::splat(self.t));
         let exp = ExpNeg::of::<false>(z);
-        let mut values = [T::ZERO; 16];
+        let mut value = [T::ZERO];
         if LOSS {
             let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::LOSS);
-            point.loss.store(&mut values);
+            point.loss.store_part(&mut value);
         } else {
             let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::GRADIENT);
-            point.gradient.store(&mut values);
+            point.gradient.store_part(&mut value);
         }
-        let [value, ..] = values;
-        Some(value)
+        let [value] = value;
+        value
     }
 }
 

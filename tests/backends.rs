@@ -279,6 +279,44 @@ fn one_element_has_the_bits_of_slices() {
     compare_scalar::<f64>();
 }
 
+/// Sums of few losses have limits of |z|, up to which each backend has a shorter way. There the least
+/// losses are of right hard labels, the largest of wrong ones.
+fn compare_short_sums<T: Element>() {
+    let mut random = Random::new(5);
+    let scalar = Bce::<T>::new().backend(Backend::Scalar).unwrap();
+    for limit in [11.75, 13.0, 15.3, 24.9] {
+        for n in (1..=70).chain([127, 128, 129, 255, 256, 257, 511, 512, 513]) {
+            for least in [0.1, 0.5, 0.9] {
+                let pairs = (0..n).map(|_| {
+                    let steps = if random.unit() < 0.01 { 2 } else { -64 };
+                    let z = T::from_f64(limit).step((random.unit() * steps as f64) as i64);
+                    let t = if random.unit() < least { 1.0 } else { 0.0 };
+                    (z, T::from_f64(t))
+                });
+                let (z, t): (Vec<T>, Vec<T>) = pairs.unzip();
+                let mut gradient = vec![T::from_f64(0.0); n];
+                let expected = scalar.sum(&z, &t).unwrap();
+                for backend in Backend::available() {
+                    let bce = Bce::<T>::new().backend(backend).unwrap();
+                    let sums = [bce.sum(&z, &t), bce.sum_gradient(&z, &t, &mut gradient)];
+                    assert_eq!(
+                        sums,
+                        [Ok(expected); 2],
+                        "{n} near {limit}, {}",
+                        backend.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn short_sums_are_exact_at_their_limits() {
+    compare_short_sums::<f32>();
+    compare_short_sums::<f64>();
+}
+
 /// A backend that the machine has but the tests would not run must not pass in silence.
 #[test]
 fn the_backends_of_this_machine_are_all_run() {

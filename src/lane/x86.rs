@@ -19,7 +19,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::pair::Pair;
-use super::{Aligned, Isa, Job, Lane, Rows};
+use super::{Aligned, Float, Isa, Job, Lane, Rows, ShortJob};
 
 /// Proof that AVX2 and FMA may be used.
 #[derive(Clone, Copy)]
@@ -37,11 +37,11 @@ enum Level {
     Avx512,
 }
 
-/// The cached answer of `ask`; racing threads store the same value.
+/// The cached answer of `ask`, plus 1; racing threads store the same value.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn level() -> Level {
-    static LEVEL: AtomicU8 = AtomicU8::new(0);
-
     #[cold]
     fn first_time() -> Level {
         let level = ask();
@@ -93,12 +93,22 @@ impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
         (level() >= Level::Avx2).then_some(Self(()))
     }
+    /// The same without asking: nothing where nobody has asked yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn detected() -> Option<Self> {
+        (LEVEL.load(Ordering::Relaxed) > Level::Avx2 as u8).then_some(Self(()))
+    }
 }
 
 impl Avx512 {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn detect() -> Option<Self> {
         (level() >= Level::Avx512).then_some(Self(()))
+    }
+    /// The same without asking: nothing where nobody has asked yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn detected() -> Option<Self> {
+        (LEVEL.load(Ordering::Relaxed) > Level::Avx512 as u8).then_some(Self(()))
     }
 }
 
@@ -146,6 +156,36 @@ macro_rules! isa {
                 unsafe { with_features(self, job) }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn run_short<T: Float, J: ShortJob>(
+                self,
+                z: &[T],
+                t: &[T],
+                output: &mut [T],
+            ) -> f64 {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                fn with_features<T: Float, J: ShortJob>(
+                    isa: $token,
+                    z: &[T],
+                    t: &[T],
+                    output: &mut [T],
+                ) -> f64 {
+                    J::run(isa, z, t, output)
+                }
+                // SAFETY: the token proves that the features are there.
+                unsafe { with_features::<T, J>(self, z, t, output) }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn run_bare<J: Job>(self, job: J) -> J::Output {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                fn with_features<J: Job>(isa: $token, job: J) -> J::Output {
+                    job.run(isa)
+                }
+                // SAFETY: the token proves that the features are there.
+                unsafe { with_features(self, job) }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn prefetch<T>(self, of: &[T], ahead: usize) {
                 // SAFETY: a prefetch reads nothing and never faults, whatever the address.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(of.as_ptr().wrapping_add(ahead).cast()) }
@@ -184,7 +224,7 @@ macro_rules! lane {
     ($lane:ident, $real:ident, $vector:ident, $mask:ty, $width:literal, $wide:ident,
      to_int: $to_int:ident, from_int: $from_int:ident, splat: $splat:ident,
      loadu: $loadu:ident, storeu: $storeu:ident, stream: $stream:ident,
-     load_first: $load_first:ident, store_first: $store_first:ident, first: $first:ident,
+     load_first: $load_first:ident, first_element: $first_element:ident, store_first: $store_first:ident, first: $first:ident,
      add: $add:ident, sub: $sub:ident, mul: $mul:ident, div: $div:ident,
      fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident,
      and: $and:ident, or: $or:ident, xor: $xor:ident,
@@ -255,6 +295,24 @@ macro_rules! lane {
                 } else if !to.is_empty() {
                     // SAFETY: only the slice's own elements are written.
                     unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
+                }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn load_part(from: &[$real]) -> Self {
+                // A masked load waits for a store to the same place to reach the cache.
+                if let [one] = from {
+                    return Self::splat(*one);
+                }
+                // SAFETY: only the slice's own elements are read.
+                Self(unsafe { $load_first(from.as_ptr(), from.len()) })
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn store_part(self, to: &mut [$real]) {
+                // And any load for a masked store.
+                if let [one] = to {
+                    *one = unsafe { $first_element(self.0) };
+                } else {
+                    self.store(to);
                 }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
@@ -412,7 +470,7 @@ lane! {
     F32x8, f32, __m256, __m256, 8, F64x4,
     to_int: _mm256_castps_si256, from_int: _mm256_castsi256_ps, splat: _mm256_set1_ps,
     loadu: _mm256_loadu_ps, storeu: _mm256_storeu_ps, stream: _mm256_stream_ps,
-    load_first: load_first_ps256, store_first: store_first_ps256, first: first_ps256,
+    load_first: load_first_ps256, first_element: _mm256_cvtss_f32, store_first: store_first_ps256, first: first_ps256,
     add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps,
     fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps,
     and: _mm256_and_ps, or: _mm256_or_ps, xor: _mm256_xor_ps,
@@ -427,7 +485,7 @@ lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
     to_int: _mm256_castpd_si256, from_int: _mm256_castsi256_pd, splat: _mm256_set1_pd,
     loadu: _mm256_loadu_pd, storeu: _mm256_storeu_pd, stream: _mm256_stream_pd,
-    load_first: load_first_pd256, store_first: store_first_pd256, first: first_pd256,
+    load_first: load_first_pd256, first_element: _mm256_cvtsd_f64, store_first: store_first_pd256, first: first_pd256,
     add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd,
     fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd,
     and: _mm256_and_pd, or: _mm256_or_pd, xor: _mm256_xor_pd,
@@ -442,7 +500,7 @@ lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
     to_int: _mm512_castps_si512, from_int: _mm512_castsi512_ps, splat: _mm512_set1_ps,
     loadu: _mm512_loadu_ps, storeu: _mm512_storeu_ps, stream: _mm512_stream_ps,
-    load_first: load_first_ps512, store_first: store_first_ps512, first: first_16,
+    load_first: load_first_ps512, first_element: _mm512_cvtss_f32, store_first: store_first_ps512, first: first_16,
     add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps,
     fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps,
     and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
@@ -457,7 +515,7 @@ lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
     to_int: _mm512_castpd_si512, from_int: _mm512_castsi512_pd, splat: _mm512_set1_pd,
     loadu: _mm512_loadu_pd, storeu: _mm512_storeu_pd, stream: _mm512_stream_pd,
-    load_first: load_first_pd512, store_first: store_first_pd512, first: first_8,
+    load_first: load_first_pd512, first_element: _mm512_cvtsd_f64, store_first: store_first_pd512, first: first_8,
     add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd,
     fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd,
     and: _mm512_and_pd, or: _mm512_or_pd, xor: _mm512_xor_pd,
