@@ -3,7 +3,6 @@
 
 use std::ffi::{CStr, c_char};
 use std::hint::black_box;
-use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::time::Instant;
 
@@ -96,15 +95,15 @@ unsafe fn measure<T: Element>(case: &str, slices: &Slices<T>, calls: usize) -> O
     let detected = mode.is_empty() && backend == Backend::detect();
     let done = |()| 0.0;
 
-    macro_rules! bce {
-        (|$bce:ident, $at:ident| $call:expr) => {
+    macro_rules! each {
+        (|$bce:ident, $z:ident, $t:ident, $g:ident, $h:ident| $call:expr) => {
             if weighted {
-                each(n, calls, |$at| {
-                    let $bce = bce.weights(&w[$at.clone()]);
+                each(n, calls, [z, t, w], [g, h], |$z, $t, w, $g, $h| {
+                    let $bce = bce.weights(w);
                     $call
                 })
             } else {
-                each(n, calls, |$at| {
+                each(n, calls, [z, t, w], [g, h], |$z, $t, _, $g, $h| {
                     let $bce = &bce;
                     $call
                 })
@@ -112,47 +111,25 @@ unsafe fn measure<T: Element>(case: &str, slices: &Slices<T>, calls: usize) -> O
         };
     }
     let elapsed = match operation {
-        "loss" => bce!(|bce, at| bce
-            .loss(&z[at.clone()], &t[at.clone()], &mut g[at])
-            .map(done)),
-        "sum" => bce!(|bce, at| bce.sum(&z[at.clone()], &t[at])),
-        "mean" => bce!(|bce, at| bce.mean(&z[at.clone()], &t[at])),
-        "gradient" => bce!(|bce, at| bce
-            .gradient(&z[at.clone()], &t[at.clone()], &mut g[at])
-            .map(done)),
-        "sum_gradient" => {
-            bce!(|bce, at| bce.sum_gradient(&z[at.clone()], &t[at.clone()], &mut g[at]))
+        "loss" => each!(|bce, z, t, g, _h| bce.loss(z, t, g).map(done)),
+        "sum" => each!(|bce, z, t, _g, _h| bce.sum(z, t)),
+        "mean" => each!(|bce, z, t, _g, _h| bce.mean(z, t)),
+        "gradient" => each!(|bce, z, t, g, _h| bce.gradient(z, t, g).map(done)),
+        "sum_gradient" => each!(|bce, z, t, g, _h| bce.sum_gradient(z, t, g)),
+        "mean_gradient" => each!(|bce, z, t, g, _h| bce.mean_gradient(z, t, g)),
+        "gradient_hessian" => {
+            each!(|bce, z, t, g, h| bce.gradient_hessian(z, t, g, h).map(done))
         }
-        "mean_gradient" => {
-            bce!(|bce, at| bce.mean_gradient(&z[at.clone()], &t[at.clone()], &mut g[at]))
+        "sum_gradient_hessian" => {
+            each!(|bce, z, t, g, h| bce.sum_gradient_hessian(z, t, g, h))
         }
-        "gradient_hessian" => bce!(|bce, at| bce
-            .gradient_hessian(
-                &z[at.clone()],
-                &t[at.clone()],
-                &mut g[at.clone()],
-                &mut h[at]
-            )
-            .map(done)),
-        "sum_gradient_hessian" => bce!(|bce, at| bce.sum_gradient_hessian(
-            &z[at.clone()],
-            &t[at.clone()],
-            &mut g[at.clone()],
-            &mut h[at]
-        )),
         // Free functions, always of the detected backend.
-        "sigmoid" if detected => each(n, calls, |at| {
-            soft_bce::sigmoid(&z[at.clone()], &mut g[at]).map(done)
-        }),
-        "log_sigmoid" if detected => each(n, calls, |at| {
-            soft_bce::log_sigmoid(&z[at.clone()], &mut g[at]).map(done)
-        }),
-        "softplus" if detected => each(n, calls, |at| {
-            soft_bce::softplus(&z[at.clone()], &mut g[at]).map(done)
-        }),
-        "logit" if detected => each(n, calls, |at| {
-            soft_bce::logit(&t[at.clone()], &mut g[at]).map(done)
-        }),
+        "sigmoid" if detected => each!(|_bce, z, _t, g, _h| soft_bce::sigmoid(z, g).map(done)),
+        "log_sigmoid" if detected => {
+            each!(|_bce, z, _t, g, _h| soft_bce::log_sigmoid(z, g).map(done))
+        }
+        "softplus" if detected => each!(|_bce, z, _t, g, _h| soft_bce::softplus(z, g).map(done)),
+        "logit" if detected => each!(|_bce, _z, t, g, _h| soft_bce::logit(t, g).map(done)),
         _ => return None,
     };
     elapsed.ok()
@@ -160,20 +137,25 @@ unsafe fn measure<T: Element>(case: &str, slices: &Slices<T>, calls: usize) -> O
 
 /// Times calls on one part of the ring after the other.
 #[inline(always)]
-fn each(
+fn each<T>(
     n: usize,
     calls: usize,
-    mut call: impl FnMut(Range<usize>) -> Result<f64, Error>,
+    [z, t, w]: [&[T]; 3],
+    [g, h]: [&mut [T]; 2],
+    mut call: impl FnMut(&[T], &[T], &[T], &mut [T], &mut [T]) -> Result<f64, Error>,
 ) -> Result<f64, Error> {
-    let places = (RING / n.max(1)).max(1);
-    let mut place = 0;
+    let n = black_box(n.max(1));
+    let mut left = calls;
     let start = Instant::now();
-    for _ in 0..calls {
-        let at = black_box(place * n);
-        black_box(call(at..at + n)?);
-        place += 1;
-        if place == places {
-            place = 0;
+    while left > 0 {
+        let inputs = z
+            .chunks_exact(n)
+            .zip(t.chunks_exact(n))
+            .zip(w.chunks_exact(n));
+        let outputs = g.chunks_exact_mut(n).zip(h.chunks_exact_mut(n));
+        for (((z, t), w), (g, h)) in inputs.zip(outputs).take(left) {
+            black_box(call(z, t, w, g, h)?);
+            left -= 1;
         }
     }
     Ok(start.elapsed().as_secs_f64() * 1e9 / calls as f64)

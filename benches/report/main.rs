@@ -304,18 +304,37 @@ fn long<T: Std>(options: &Options, table: &mut Table) -> Result<Vec<f64>, Box<dy
     Ok(traffics)
 }
 
+/// A call of `n` elements on one part of the buffers after the other.
+fn each_short<T: Std, R>(
+    n: usize,
+    call: impl Fn(&[T], &[T], &mut [T]) -> R + 'static,
+) -> Case<'static, Buffers<T>> {
+    Case::new(RING / n, move |buffers: &mut Buffers<T>| {
+        let n = black_box(n);
+        let inputs = buffers
+            .z
+            .get()
+            .chunks_exact(n)
+            .zip(buffers.t.get().chunks_exact(n));
+        for ((z, t), g) in inputs.zip(buffers.g.get_mut().chunks_exact_mut(n)) {
+            black_box(call(z, t, g));
+        }
+    })
+}
+
 /// Nanoseconds per call on few elements, at changing places, with `Bce::new()`.
 fn short<T: Std>(options: &Options, base: Option<Base>, table: &mut Table) {
     let bce = Bce::<T>::new();
     for operation in &Task::ALL[..4] {
         let task = *operation;
-        let case = |n: usize| {
-            let places = RING / n;
-            Case::new(places, move |buffers: &mut Buffers<T>| {
-                for place in 0..places {
-                    black_box(buffers.call(task, &bce, black_box(place * n), n));
-                }
-            })
+        // A closure for each operation, as a program would have it.
+        let case = |n: usize| match task {
+            Task::Call(Operation::Loss) => each_short(n, move |z, t, g| bce.loss(z, t, g).is_ok()),
+            Task::Call(Operation::Sum) => each_short(n, move |z, t, _| bce.sum(z, t)),
+            Task::Call(Operation::Gradient) => {
+                each_short(n, move |z, t, g| bce.gradient(z, t, g).is_ok())
+            }
+            _ => each_short(n, move |z, t, g| bce.sum_gradient(z, t, g)),
         };
         let mut cases: Vec<_> = SHORT.map(case).into();
         let label = (Backend::detect(), "", task);
