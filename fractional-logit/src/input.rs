@@ -271,7 +271,7 @@ impl Input {
         if !input.roles.formula.is_empty() {
             let names = input.header()?;
             let features = parse_features(&input.roles.formula, &names);
-            let at_header = |message| input.problem(Some(1), None, message);
+            let at_header = |message| input.problem(input.header_line(), None, message);
             input.roles.features = features.map_err(at_header)?;
         }
         for name in [&input.roles.target, &input.roles.failures]
@@ -281,7 +281,7 @@ impl Input {
             let mut factors = input.roles.features.iter().flat_map(|of| &of.factors);
             if factors.any(|factor| factor.column == *name) {
                 let message = "is what is to be explained, and cannot be a feature too".to_owned();
-                return Err(input.problem(Some(1), Some(name), message));
+                return Err(input.problem(input.header_line(), Some(name), message));
             }
         }
         input.find_levels()?;
@@ -440,7 +440,7 @@ impl Input {
         }
         if bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
             let message = "the header has bytes that are no text in UTF-8, as UTF-16 has: save the file as UTF-8";
-            return Err(self.problem(Some(1), None, message.to_owned()));
+            return Err(self.problem(self.header_line(), None, message.to_owned()));
         }
         Ok(header.clone())
     }
@@ -486,12 +486,12 @@ impl Input {
             match (places.next(), places.next()) {
                 (Some(place), None) => Ok(place),
                 (Some(_), Some(_)) => Err(self.problem(
-                    Some(1),
+                    self.header_line(),
                     Some(name),
                     "stands in the header more than once".to_owned(),
                 )),
                 (None, _) => Err(self.problem(
-                    Some(1),
+                    self.header_line(),
                     Some(name),
                     format!(
                         "not in the header, which has: {}{}",
@@ -531,17 +531,29 @@ impl Input {
         })
     }
 
+    /// Where the header is, if nothing can stand before it.
+    fn header_line(&self) -> Option<u64> {
+        self.format.comment.is_none().then_some(1)
+    }
+
     /// What to do about a name that the header lacks.
     fn remedy(&self, names: &[String], name: &str) -> String {
-        if let [only] = names {
-            let seen = [';', '\t', '|', ',']
-                .into_iter()
-                .find(|sign| only.contains(*sign) && *sign as u8 != self.format.separator.0);
-            match seen {
-                Some('\t') => return "; it has tabs: --separator tab".to_owned(),
-                Some(sign) => return format!("; it has `{sign}`: --separator '{sign}'"),
-                None => {}
-            }
+        if names[0].starts_with('#') && self.format.comment.is_none() {
+            return "; --comment '#' leaves out lines that start so".to_owned();
+        }
+        // Where another character is in all of them there are more of those than fields.
+        let count = |sign| names.iter().map(|name| name.matches(sign).count()).sum();
+        let seen = [';', '\t', '|', ',']
+            .into_iter()
+            .find(|sign| *sign as u8 != self.format.separator.0 && names.len() <= count(*sign));
+        match seen {
+            Some('\t') => return "; it has tabs: --separator tab".to_owned(),
+            Some(sign) => return format!("; it has `{sign}`: --separator '{sign}'"),
+            None => {}
+        }
+        let mut with_comma = names.iter().filter(|of| of.contains(','));
+        if let Some(whole) = with_comma.find(|of| of.split(',').any(|part| part.trim() == name)) {
+            return format!("; a name with a comma stands in backquotes: `{whole}`");
         }
         if name.contains(['(', '*', ':', '^', '+']) {
             return format!("; {GRAMMAR}");

@@ -620,6 +620,26 @@ fn reads_other_forms() {
 
     let wrong = ["--data", "a.csv", "--target", "size", "--comment", "#"];
     refused(&directory, &wrong, &["it has `;`: --separator ';'"]);
+    // Comments first, commas within names, a header of several fields by a separator that is not its own.
+    std::fs::write(
+        directory.join("c.csv"),
+        "# of 2024\n\"income, k\",t\n1,.5\n2,.25\n3,.5\n",
+    )
+    .unwrap();
+    let wrong = ["--data", "c.csv", "--target", "t"];
+    refused(&directory, &wrong, &["c.csv:1: ", "; --comment '#' leaves"]);
+    let wrong = [&wrong[..], &["--features", "income, k", "--comment", "#"]].concat();
+    refused(
+        &directory,
+        &wrong,
+        &[
+            "c.csv: column `income`: not in the header",
+            "in backquotes: `income, k`",
+        ],
+    );
+    std::fs::write(directory.join("d.csv"), "t;\"a, b\";c\n.5;1;2\n").unwrap();
+    let wrong = ["--data", "d.csv", "--target", "t"];
+    refused(&directory, &wrong, &["it has `;`: --separator ';'"]);
     let wrong = ["--data", "b.csv", "--target", "y", "--features", "exp(x)"];
     refused(
         &directory,
