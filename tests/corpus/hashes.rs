@@ -342,7 +342,13 @@ pub fn hash_all<T: Element>(
         let hash = hash_chunks(&|_, chunk, hash| hash_function(function, chunk, hash))?;
         report(T::NAME, function.name(), Mode::Default.name(), hash);
     }
-    for mode in [Mode::Default, Mode::AllOptions] {
+    let modes = [
+        Mode::Default,
+        Mode::AllOptions,
+        Mode::Temperature,
+        Mode::LogitTargets,
+    ];
+    for mode in modes {
         for what in LINEAR {
             let hash = hash_chunks(&|index, chunk, hash| {
                 hash_linear(what, (mode, backend), index, chunk, hash)
