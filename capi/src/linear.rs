@@ -719,16 +719,8 @@ unsafe fn sum_gradient<T: Element, O: Options<Real = T>>(
             let mut total = LossSum::read(loss).map_err(|_| Error::MalformedLossSum)?;
             let sums = slice_mut(gradient, count);
             let states = ready.states(sums)?;
-            let Ready {
-                x,
-                head,
-                t,
-                groups,
-                scratch,
-                ..
-            } = ready;
-            let (x, scratch) = (&x, scratch.0);
-            match groups {
+            let (head, x, t, scratch) = (ready.head, &ready.x, ready.t, ready.scratch.0);
+            match ready.groups {
                 Some(groups) => head.group_gradient(x, t, groups, &mut total, states, scratch)?,
                 None => head.sum_gradient(x, t, &mut total, states, scratch)?,
             }
@@ -757,16 +749,8 @@ unsafe fn column_sums<T: Element, O: Options<Real = T>>(
             let factor = ready.factor(factor)?;
             let sums = slice_mut(sums, count);
             let states = ready.states(sums)?;
-            let Ready {
-                x,
-                head,
-                t,
-                groups,
-                scratch,
-                ..
-            } = ready;
-            let (x, scratch) = (&x, scratch.0);
-            match groups {
+            let (head, x, t, scratch) = (ready.head, &ready.x, ready.t, ready.scratch.0);
+            match ready.groups {
                 Some(groups) => head.group_sums(x, t, factor, groups, states, scratch)?,
                 None => head.column_sums(x, t, factor, states, scratch)?,
             }
@@ -793,15 +777,11 @@ unsafe fn hessian_vector<T: Element, O: Options<Real = T>>(
         model.run(Needs::LOSS, memory, bad_index, |mut ready| {
             let sums = slice_mut(sums, width);
             let states = ready.states(sums)?;
-            let Ready {
-                x,
-                head,
-                t,
-                scratch,
-                ..
-            } = ready;
-            let direction = slice(direction, width);
-            head.hessian_vector(&x, t, direction, states, scratch.0)?;
+            let (x, t, direction) = (&ready.x, ready.t, slice(direction, width));
+            let scratch = ready.scratch.0;
+            ready
+                .head
+                .hessian_vector(x, t, direction, states, scratch)?;
             store(states, sums);
             Ok(())
         })
@@ -826,14 +806,8 @@ unsafe fn gram<T: Element, O: Options<Real = T>>(
             let factor = ready.factor(factor)?;
             let sums = slice_mut(sums, count);
             let states = ready.states(sums)?;
-            let Ready {
-                x,
-                head,
-                t,
-                scratch,
-                ..
-            } = ready;
-            head.gram(&x, t, factor, states, scratch.0)?;
+            let (x, t, scratch) = (&ready.x, ready.t, ready.scratch.0);
+            ready.head.gram(x, t, factor, states, scratch)?;
             store(states, sums);
             Ok(())
         })
@@ -866,14 +840,7 @@ unsafe fn sum_gradient_gram<T: Element, O: Options<Real = T>>(
             let mut total = LossSum::read(loss).map_err(|_| Error::MalformedLossSum)?;
             let (gradient, gram) = (slice_mut(gradient, width), slice_mut(gram, count));
             let (sums, products) = (ready.states(gradient)?, ready.states(gram)?);
-            let Ready {
-                x,
-                head,
-                t,
-                scratch,
-                ..
-            } = ready;
-            let (x, scratch) = (&x, scratch.0);
+            let (head, x, t, scratch) = (ready.head, &ready.x, ready.t, ready.scratch.0);
             head.sum_gradient_gram(x, t, factor, &mut total, sums, products, scratch)?;
             store(sums, gradient);
             store(products, gram);
