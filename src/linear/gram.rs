@@ -139,14 +139,21 @@ impl<'a> Gram<'a> {
             let first = panel * PANEL;
             let count = columns.saturating_sub(first).min(PANEL);
             let bounds = self.bounds.get(first..).unwrap_or(&[]);
-            let rows = to_x.as_chunks_mut::<PANEL>().0.iter_mut();
+            let to_x = to_x.as_chunks_mut::<PANEL>().0;
+            if x.is_columnar() {
+                for column in 0..count {
+                    let of_column = x.of_column(first + column, 0, weights.len());
+                    for (to, from) in to_x.iter_mut().zip(of_column) {
+                        if let Some(to) = to.get_mut(column) {
+                            *to = from.as_f64();
+                        }
+                    }
+                }
+            }
+            let rows = to_x.iter_mut();
             let rows = rows.zip(to_y.as_chunks_mut::<PANEL>().0);
             for ((row, &weight), (to_x, to_y)) in weights.iter().enumerate().zip(rows) {
-                if x.is_columnar() {
-                    for (column, to) in to_x.iter_mut().take(count).enumerate() {
-                        *to = x.get(row, first + column).unwrap_or(T::ZERO).as_f64();
-                    }
-                } else {
+                if !x.is_columnar() {
                     let chunks = x.of_row(row, first, count).chunks(<T::Lane<I>>::WIDTH);
                     for (to, from) in to_x.chunks_mut(<T::Lane<I>>::WIDTH).zip(chunks) {
                         let (low, high) = <T::Lane<I>>::load_widened(from);
