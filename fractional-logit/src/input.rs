@@ -661,7 +661,10 @@ impl Input {
             self.problem(
                 Some(line),
                 column,
-                format!("field {} is not valid UTF-8", at + 1),
+                format!(
+                    "field {} is not valid UTF-8: save the file as UTF-8",
+                    at + 1
+                ),
             )
         })
     }

@@ -19,7 +19,9 @@ const LOGIT_TOLERANCE: f64 = 1e-8;
 const FIRTH_TOLERANCE: f64 = 1e-14;
 /// Below it a step that is not half of the one before is noise.
 const NOISE: f64 = 1e-5;
-/// The same of rows of `f32`.
+/// What the last step of rows of `f32` may leave of a logit, were every column at its bound.
+const SINGLE_TOLERANCE: f64 = 1e-6;
+/// `NOISE` of rows of `f32`.
 const SINGLE_NOISE: f64 = 1e-3;
 /// What a report may leave of a logit's error, since it has a Hessian of all rows, whose step leaves the square of that.
 /// Errors and measures are right to this share.
@@ -577,7 +579,7 @@ impl Solver {
         };
         let left = moves * share.min(0.25);
         let (tolerance, noise) = if single {
-            (1e-7, SINGLE_NOISE)
+            (SINGLE_TOLERANCE, SINGLE_NOISE)
         } else if reports && is_smooth {
             (self.model.tolerance.max(REPORT_TOLERANCE), 1e-8)
         } else {

@@ -357,7 +357,7 @@ fn says_where_data_is_unusable() {
     wrong(
         "encoding.csv",
         b"t,a\n0.5,1\n0.5,\xff\n",
-        &[":3: column `a`: field 2 is not valid UTF-8"],
+        &[":3: column `a`: field 2 is not valid UTF-8: save the file as UTF-8"],
     );
     wrong("empty.csv", b"", &["empty.csv: the file is empty"]);
     let utf16: Vec<u8> = "t,a\n0.5,1\n"
