@@ -1085,6 +1085,33 @@ fn lengths_options_and_scales_are_checked() {
     assert!(ColumnScale::of(1e300).is_err());
 }
 
+/// Not even their number, nor that a row has none.
+#[test]
+fn predictions_do_not_look_at_weights() {
+    let x = Features::rows(&[f64::MAX, 1.0], 2, 1).unwrap();
+    let coefficients = [2.0];
+    for weights in [&[0.0, 1.0][..], &[-1.0], &[]] {
+        for backend in Backend::available() {
+            let bce = Bce::new().weights(weights).backend(backend).unwrap();
+            let head = Head::new(&coefficients).bce(bce);
+            let mut z = [7.0; 2];
+            let error = head.logits(&x, &mut z).unwrap_err();
+            assert!(matches!(error, Error::InvalidLogit { row: 0, .. }));
+            assert!(z.iter().all(|z| z.is_nan()));
+            let error = head.predict(&x, &mut z).unwrap_err();
+            assert!(matches!(error, Error::InvalidLogit { row: 0, .. }));
+            assert_eq!(head.logits(&x.part(1..2), &mut z[..1]), Ok(()));
+            assert_eq!(z[0], 2.0);
+        }
+    }
+}
+
+#[test]
+fn rows_without_columns_take_no_time() {
+    let x = Features::<f64>::rows(&[], usize::MAX, 0).unwrap();
+    assert_eq!(scan(&x, &mut []), Ok(()));
+}
+
 #[test]
 fn hostile_bytes_are_refused() {
     let scale = ColumnScale::of(3.0).unwrap();
