@@ -16,6 +16,17 @@ pub(crate) const SUM: Wanted = Wanted::SUM;
 pub(crate) const GRADIENT: Wanted = Wanted::GRADIENT;
 pub(crate) const GRADIENT_HESSIAN: Wanted = GRADIENT.and(Wanted::HESSIAN);
 
+/// `Bce::run_part` with clamped targets.
+type Clamped<T> = fn(
+    &Bce<'_, T>,
+    usize,
+    Wanted,
+    Option<SmoothedWeighted<T>>,
+    Inputs<'_, T>,
+    Outputs<'_, T>,
+    &mut SpanSum,
+) -> Result<(), Error>;
+
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
 /// Without options, for s = σ(z):
@@ -81,6 +92,7 @@ pub struct Bce<'a, T: Real> {
     exact: Option<Run<T>>,
     excess: Option<Run<T>>,
     general: Option<Run<T>>,
+    clamped: Option<Clamped<T>>,
     kind: Kind,
     temperature: T,
     /// Of the focal loss.
@@ -119,6 +131,7 @@ impl<'a, T: Real> Bce<'a, T> {
             exact: None,
             excess: None,
             general: None,
+            clamped: None,
             kind: Kind::CrossEntropy,
             temperature: T::ONE,
             exponent: T::ZERO,
@@ -325,6 +338,7 @@ impl<'a, T: Real> Bce<'a, T> {
     #[must_use]
     pub const fn target_tolerance(mut self, tolerance: T) -> Self {
         self.target_tolerance = tolerance;
+        self.clamped = Some(run_clamped);
         self.plain = false;
         self
     }
@@ -1155,8 +1169,10 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        if self.target_tolerance > T::ZERO {
-            return self.run_clamped(length, wanted, options, inputs, outputs, sum);
+        if self.target_tolerance > T::ZERO
+            && let Some(clamped) = self.clamped
+        {
+            return clamped(self, length, wanted, options, inputs, outputs, sum);
         }
         let (run, general) = self.function(options);
         let call = Call {
@@ -1175,51 +1191,50 @@ impl<'a, T: Real> Bce<'a, T> {
             None => run(call),
         }
     }
+}
 
-    /// `run` on copies of the targets, clamped where they are within the tolerance.
-    #[inline(never)]
-    fn run_clamped(
-        &self,
-        length: usize,
-        wanted: Wanted,
-        options: Option<SmoothedWeighted<T>>,
-        mut inputs: Inputs<'_, T>,
-        mut outputs: Outputs<'_, T>,
-        sum: &mut SpanSum,
-    ) -> Result<(), Error> {
-        let tolerance = self.target_tolerance.as_f64();
-        let strict = Self {
-            target_tolerance: T::ZERO,
-            ..*self
-        };
-        let mut clamped = T::ROWS;
-        let clamped = clamped.as_mut();
-        let mut start = 0;
-        while !inputs.z.is_empty() {
-            let chunk = inputs.take(clamped.len());
-            let Targets::Each(t) = chunk.t else { break };
-            for (to, &from) in clamped.iter_mut().zip(t) {
-                // Both differences are exact where they are near the tolerance, or not near it.
-                let value = from.as_f64();
-                *to = if value < 0.0 && -value <= tolerance {
-                    T::ZERO
-                } else if value > 1.0 && value - 1.0 <= tolerance {
-                    T::ONE
-                } else {
-                    from
-                };
-            }
-            let chunk = Inputs {
-                t: Targets::Each(clamped.get(..t.len()).unwrap_or(&[])),
-                ..chunk
+/// `run_part` on copies of the targets, clamped where they are within the tolerance.
+fn run_clamped<T: Real>(
+    bce: &Bce<'_, T>,
+    length: usize,
+    wanted: Wanted,
+    options: Option<SmoothedWeighted<T>>,
+    mut inputs: Inputs<'_, T>,
+    mut outputs: Outputs<'_, T>,
+    sum: &mut SpanSum,
+) -> Result<(), Error> {
+    let tolerance = bce.target_tolerance.as_f64();
+    let strict = Bce {
+        target_tolerance: T::ZERO,
+        ..*bce
+    };
+    let mut clamped = T::ROWS;
+    let clamped = clamped.as_mut();
+    let mut start = 0;
+    while !inputs.z.is_empty() {
+        let chunk = inputs.take(clamped.len());
+        let Targets::Each(t) = chunk.t else { break };
+        for (to, &from) in clamped.iter_mut().zip(t) {
+            // Both differences are exact where they are near the tolerance, or not near it.
+            let value = from.as_f64();
+            *to = if value < 0.0 && -value <= tolerance {
+                T::ZERO
+            } else if value > 1.0 && value - 1.0 <= tolerance {
+                T::ONE
+            } else {
+                from
             };
-            strict
-                .run_part(length, wanted, options, chunk, outputs.take(t.len()), sum)
-                .map_err(|error| error.shifted(start))?;
-            start += t.len();
         }
-        Ok(())
+        let chunk = Inputs {
+            t: Targets::Each(clamped.get(..t.len()).unwrap_or(&[])),
+            ..chunk
+        };
+        strict
+            .run_part(length, wanted, options, chunk, outputs.take(t.len()), sum)
+            .map_err(|error| error.shifted(start))?;
+        start += t.len();
     }
+    Ok(())
 }
 
 fn check_lengths<T: Float>(

@@ -69,7 +69,8 @@ impl<L: Lane> Lane for Pair<L> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: L::Real) -> Self {
-        Self(L::splat(value), L::splat(value))
+        let lane = L::splat(value);
+        Self(lane, lane)
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_single(single: L::Single) -> Self {

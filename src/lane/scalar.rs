@@ -25,11 +25,12 @@ impl Isa for Scalar {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(any(debug_assertions, target_arch = "arm", target_arch = "riscv32"))] {
-        type FullF32 = f32;
-    } else {
+    if #[cfg(all(target_arch = "riscv64", not(debug_assertions)))] {
         /// Compilers make vectors of the four where fma is emulated: half the time.
         type FullF32 = Pair<Pair<f32>>;
+    } else {
+        /// `Wide` does it better, or flash matters more.
+        type FullF32 = f32;
     }
 }
 
