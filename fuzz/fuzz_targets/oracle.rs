@@ -164,7 +164,8 @@ fn check_further<F: Real>(input: &Input, (row, budget): &(Row<F>, f64)) {
     let mut out = vec![F::from_f64(7.0); z.len()];
     let call = row.compute;
     call(row.function, F::from_f64(parameter), &z, &t, &mut out).expect("valid inputs");
-    for ((z, t), out) in z.iter().zip(&t).zip(&out) {
+    // At this precision more would take seconds; that places do not matter is for `backends` to show.
+    for ((z, t), out) in z.iter().zip(&t).zip(&out).take(256) {
         let input = losses::Input {
             x: z.to_f64(),
             t: t.to_f64(),
