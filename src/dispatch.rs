@@ -183,6 +183,8 @@ impl Backend {
         if matches!(choice, None | Some(Self::Wide)) && Portable::FAST {
             return Portable.run_short::<T, J>(z, t, output);
         }
+        // Not used where there are no vectors.
+        let _ = (z, t, output, choice);
         f64::NAN
     }
 
@@ -197,6 +199,7 @@ impl Backend {
         if Portable::FAST {
             return Portable.run(job);
         }
+        let _ = job;
         T::NAN
     }
 }
