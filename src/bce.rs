@@ -1215,11 +1215,12 @@ fn run_clamped<T: Real>(
         let chunk = inputs.take(clamped.len());
         let Targets::Each(t) = chunk.t else { break };
         for (to, &from) in clamped.iter_mut().zip(t) {
-            // Both differences are exact where they are near the tolerance, or not near it.
+            // Of the two differences above 1 one is exact wherever that decides: the first below 2^53, the
+            // second from there on.
             let value = from.as_f64();
             *to = if value < 0.0 && -value <= tolerance {
                 T::ZERO
-            } else if value > 1.0 && value - 1.0 <= tolerance {
+            } else if value > 1.0 && value - 1.0 <= tolerance && value - tolerance <= 1.0 {
                 T::ONE
             } else {
                 from

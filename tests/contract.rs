@@ -601,6 +601,19 @@ fn targets_within_the_tolerance_are_clamped() {
             }
         }
     }
+    // However wide it is, not a unit further.
+    for (tolerance, furthest) in [
+        (1.0_f64.next_down(), 2.0_f64.next_down()),
+        (2.0_f64.powi(53), 2.0_f64.powi(53)),
+        (2.0_f64.powi(53) + 2.0, 2.0_f64.powi(53) + 2.0),
+        (2.0_f64.powi(1000), 2.0_f64.powi(1000)),
+    ] {
+        let bce = Bce::new().target_tolerance(tolerance);
+        assert!(bce.sum(&[0.0], &[furthest]).is_ok());
+        assert!(bce.sum(&[0.0], &[furthest.next_up()]).is_err());
+        assert!(bce.sum(&[0.0], &[-tolerance]).is_ok());
+        assert!(bce.sum(&[0.0], &[-tolerance.next_up()]).is_err());
+    }
     // And without it they are refused.
     for t in [one.next_up(), 1.000_000_1, -1e-9] {
         assert!(matches!(
