@@ -2,6 +2,7 @@
 
     python clusters.py dask dask-array ray spark spark-cluster polars
     python clusters.py --workers 2 --partitions 1,8 dask
+    python clusters.py datafusion ballista                   # by integrations/ballista, which cargo builds
     python clusters.py --rates dask                          # rows a second, against the engine's own sums
     python clusters.py --costs                               # bytes and time of a partition's states, no engine
 
@@ -77,6 +78,14 @@ def hashes(rows: distributed.Rows, features: Sequence[Any]) -> tuple[str, str]:
     return digest(fits), digest(loss.sum.to_bytes() + loss.weight.to_bytes())
 
 
+def sql_hashes(data: pa.Table) -> tuple[str, str]:
+    """Of what SQL gives: weights of 1 for none, and sums that are rounded."""
+    rows = distributed.local([data.append_column("one", pa.array(np.ones(len(data))))])
+    loss = distributed.loss(rows, FEATURES[2], "rate", weights="size")
+    sums = [loss.sum.value, loss.weight.value, loss.mean]
+    return digest(of_fits(rows, FEATURES, ("size", "one"))), digest(sums)
+
+
 class Local:
     """No engine: this process."""
 
@@ -89,6 +98,10 @@ class Local:
     mixed = False
     #: Of the slices of Polars.
     slice_rows = 997
+    #: Of a program that cargo builds: "--release" takes minutes longer, and is of use for rates alone.
+    profile: Sequence[str] = ()
+    #: What rates() gives.
+    rated = "own X'g | loss | step | fit | largest state"
 
     def start(self, workers: int) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -327,8 +340,92 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
+class DataFusion(Local):
+    """A program that reads Parquet files: threads for workers. Its faults are in integrations/*/tests."""
+
+    worker = 0
+    rated = "SUM(c) | exact_sum(c) | SUM(c * rate) | bce_sum(c, rate) | bce_sum(c, rate, size)"
+    threads = 1
+    scheduler: Sequence[str] = ()
+
+    @contextlib.contextmanager
+    def start(self, workers: int) -> Iterator[Any]:
+        subprocess.run(self.cargo("build", "--bins", "--examples"), check=True)
+        self.threads = workers
+        yield
+
+    def cargo(self, *command: str) -> list[str]:
+        manifest = Path(__file__).parents[2] / "integrations" / "ballista" / "Cargo.toml"
+        return ["cargo", *command, "--quiet", "--locked", *self.profile, f"--manifest-path={manifest}"]
+
+    def run(self, parts: list[pa.Table], *options: str) -> list[tuple[str, list[float]]]:
+        """What the program prints."""
+        import pyarrow.parquet
+
+        with tempfile.TemporaryDirectory() as directory:
+            for number, part in enumerate(parts):
+                pyarrow.parquet.write_table(part, f"{directory}/{number}.parquet", compression="none")
+            features = ",".join(FEATURES)
+            named = [f"--features={features}", "--target=rate", "--weight=size", f"--logit={FEATURES[2]}"]
+            options = (*named, *self.scheduler, f"--partitions={len(parts)}", *options)
+            command = [*self.cargo("run", "--example=fit"), "--", directory, *options]
+            environment = {**os.environ, "TOKIO_WORKER_THREADS": str(self.threads)}
+            process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        lines = [line.rpartition(": ") for line in process.stdout.splitlines()]
+        return [(what, [float(number) for number in numbers.split()]) for what, _, numbers in lines]
+
+    def expected(self, data: pa.Table) -> tuple[str, str]:
+        return sql_hashes(data)
+
+    def hashes(self, parts: list[pa.Table]) -> tuple[str, str]:
+        found = self.run(parts)
+        fits = [number for what, numbers in found for number in numbers if what != "sums"]
+        return digest(fits), digest(dict(found)["sums"])
+
+    def faults(self, data: pa.Table, expected: tuple[str, str]) -> Iterable[tuple[str, bool, str]]:
+        return ()
+
+    def rates(self, name: str, workers: int, rows: int) -> Iterable[str]:
+        data, size = table(rows), -(-rows // 8)
+        parts = [data.slice(first, size) for first in range(0, rows, size)]
+        found = self.run(parts, *(f"--rate={select}" for select in self.rated.split(" | ")))
+        return [f"| {name} | {workers} | {' | '.join(f'{rate:.2g}' for _, (rate,) in found)} |"]
+
+
+class Ballista(DataFusion):
+    """A scheduler and executors, each a process and with one task at a time."""
+
+    @contextlib.contextmanager
+    def start(self, workers: int) -> Iterator[Any]:
+        with super().start(1), tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+
+            def node(*arguments: str, port: str) -> None:
+                command = [*self.cargo("run"), "--", *arguments, "--port", port]
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                stack.callback(process.wait)
+                stack.callback(process.terminate)
+                while process.poll() is None:
+                    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port))):
+                        return
+                    time.sleep(0.05)
+                raise RuntimeError(f"a node ended: {' '.join(command)}")
+
+            scheduler = free_port()
+            node("scheduler", port=scheduler)
+            self.scheduler = [f"--scheduler=df://127.0.0.1:{scheduler}"]
+            for number in range(workers):
+                results = Path(directory) / str(number)
+                results.mkdir()
+                ports = ["--grpc-port", free_port(), "--scheduler-port", scheduler]
+                node("executor", *ports, "--directory", str(results), port=free_port())
+            yield
+            idle = [of.name for of in Path(directory).iterdir() if not any(of.rglob("*.arrow"))]
+            if idle:
+                raise RuntimeError(f"executors without results: {idle}")
+
+
 ENGINES = {"dask": Dask, "dask-array": DaskArray, "ray": Ray, "spark": Spark}
-ENGINES |= {"spark-cluster": SparkCluster, "polars": Polars}
+ENGINES |= {"spark-cluster": SparkCluster, "polars": Polars, "datafusion": DataFusion, "ballista": Ballista}
 
 
 class Killing:
@@ -560,10 +657,13 @@ def main() -> int:
             print(line, flush=True)
         return 0
     if arguments.rates:
-        print("| engine | workers | own X'g | loss | step | fit | largest state |\n|---|---|---|---|---|---|---|")
+        rated = None
         for name in arguments.engines:
             engine = ENGINES[name]()
-            engine.mixed, engine.slice_rows = False, 1 << 16
+            engine.mixed, engine.slice_rows, engine.profile = False, 1 << 16, ["--release"]
+            if engine.rated != rated:
+                rated = engine.rated
+                print(f"| engine | workers | {rated} |\n|---|---|{'---|' * len(rated.split(' | '))}")
             for workers in arguments.workers if engine.worker is not None else [1]:
                 with engine.start(workers):
                     for line in engine.rates(name, workers, arguments.rates):
@@ -593,7 +693,8 @@ def main() -> int:
                     )
                 if workers == max(arguments.workers) or engine.worker is None:
                     other += [(name, *fault) for fault in engine.faults(data, expected)]
-    print("\n| engine | fault | as it should be | outcome |\n|---|---|---|---|")
+    if other:
+        print("\n| engine | fault | as it should be | outcome |\n|---|---|---|---|")
     for name, fault, passed, outcome in other:
         right &= passed
         print(f"| {name} | {fault} | {'yes' if passed else 'NO'} | {outcome.splitlines()[0]} |")
