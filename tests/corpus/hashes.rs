@@ -266,43 +266,76 @@ fn hash_linear<T: Element>(
         let head = head.offset(offset);
         let bce = Bce::new().backend(backend)?;
         let head = head.bce(mode.configure(bce, &chunk.weights[..rows]).unwrap_or(bce));
-        let mut sums = [ColumnSum::default(); MOST_COLUMNS + 1];
-        let sums = &mut sums[..=columns];
-        let mut scratch = [0.0; gradient_scratch(MOST_COLUMNS + 1)];
         match what {
-            "linear_predict" => {
-                let mut out = [T::from_bits(0); CHUNK];
-                head.logits(&x, &mut out[..rows])?;
-                hash.values(&out);
-                head.predict(&x, &mut out[..rows])?;
-                hash.values(&out);
+            "linear_predict" => hash_predictions(&head, &x, hash)?,
+            "linear_gradient" | "linear_hessian_vector" => {
+                let direction =
+                    (what != "linear_gradient").then_some(&coefficients[MOST_COLUMNS - columns..]);
+                hash_column_sums(&head, (&x, scales), t, direction, hash)?;
             }
-            "linear_gradient" => {
-                head.start_gradient(scales, head.residual_scale()?, sums)?;
-                let mut loss = LossSum::new();
-                head.sum_gradient(&x, t, &mut loss, sums, &mut scratch)?;
-                hash.bytes(&loss.to_bytes());
-                hash_sums(sums, hash);
-            }
-            "linear_hessian_vector" => {
-                let direction = &coefficients[MOST_COLUMNS - columns..];
-                let scale = head.hessian_vector_scale(scales, direction)?;
-                head.start_gradient(scales, scale, sums)?;
-                head.hessian_vector(&x, t, direction, sums, &mut scratch)?;
-                hash_sums(sums, hash);
-            }
-            _ if columns < GRAM => {
-                let mut sums = [ColumnSum::default(); gram_length(GRAM)];
-                let sums = &mut sums[..gram_length(columns + 1)];
-                let mut scratch = [0.0; gram_scratch(GRAM)];
-                for factor in [Factor::Hessian, Factor::SquaredResidual] {
-                    head.start_gram(scales, head.factor_scale(factor)?, sums)?;
-                    head.gram(&x, t, factor, sums, &mut scratch)?;
-                    hash_sums(sums, hash);
-                }
-            }
+            _ if columns < GRAM => hash_gram(&head, (&x, scales), t, hash)?,
             _ => {}
         }
+    }
+    Ok(())
+}
+
+// Out of line, so that their arrays are not on the stack at the same time: 16 KiB of RAM are all there is.
+
+#[inline(never)]
+fn hash_predictions<T: Element>(
+    head: &Head<'_, T>,
+    x: &Features<'_, T>,
+    hash: &mut Hash,
+) -> Result<(), Error> {
+    let mut out = [T::from_bits(0); CHUNK];
+    let rows = x.row_count();
+    head.logits(x, &mut out[..rows])?;
+    hash.values(&out);
+    head.predict(x, &mut out[..rows])?;
+    hash.values(&out);
+    Ok(())
+}
+
+#[inline(never)]
+fn hash_column_sums<T: Element>(
+    head: &Head<'_, T>,
+    (x, scales): (&Features<'_, T>, &[ColumnScale]),
+    t: &[T],
+    direction: Option<&[T]>,
+    hash: &mut Hash,
+) -> Result<(), Error> {
+    let mut sums = [ColumnSum::default(); MOST_COLUMNS + 1];
+    let sums = &mut sums[..=scales.len()];
+    let mut scratch = [0.0; gradient_scratch(MOST_COLUMNS + 1)];
+    if let Some(direction) = direction {
+        let scale = head.hessian_vector_scale(scales, direction)?;
+        head.start_gradient(scales, scale, sums)?;
+        head.hessian_vector(x, t, direction, sums, &mut scratch)?;
+    } else {
+        head.start_gradient(scales, head.residual_scale()?, sums)?;
+        let mut loss = LossSum::new();
+        head.sum_gradient(x, t, &mut loss, sums, &mut scratch)?;
+        hash.bytes(&loss.to_bytes());
+    }
+    hash_sums(sums, hash);
+    Ok(())
+}
+
+#[inline(never)]
+fn hash_gram<T: Element>(
+    head: &Head<'_, T>,
+    (x, scales): (&Features<'_, T>, &[ColumnScale]),
+    t: &[T],
+    hash: &mut Hash,
+) -> Result<(), Error> {
+    let mut sums = [ColumnSum::default(); gram_length(GRAM)];
+    let sums = &mut sums[..gram_length(scales.len() + 1)];
+    let mut scratch = [0.0; gram_scratch(GRAM)];
+    for factor in [Factor::Hessian, Factor::SquaredResidual] {
+        head.start_gram(scales, head.factor_scale(factor)?, sums)?;
+        head.gram(x, t, factor, sums, &mut scratch)?;
+        hash_sums(sums, hash);
     }
     Ok(())
 }
