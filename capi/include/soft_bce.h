@@ -46,8 +46,8 @@
  *     that are only read may overlap each other. Overlap is found, and an error.
  *   - The pointers must be valid for what the call reads and writes. This is the one duty that
  *     the library cannot check.
- *   - Errors are looked for in this order: pointers (NULL_POINTER, MISALIGNED, LENGTH_OVERFLOW,
- *     OVERLAP), options, MALFORMED_LOSS_SUM, EMPTY, elements. A call that fails stores no result
+ *   - Errors are looked for in this order: pointers (NULL_POINTER, MISALIGNED, LENGTH_OVERFLOW of
+ *     each, then OVERLAP), options, MALFORMED_LOSS_SUM, EMPTY, elements. A call that fails stores no result
  *     (sum, mean, loss sum). After an error of pointers its output arrays are as they were; after
  *     any other every element of every output array is NaN, but soft_bce_gradient_in_place leaves
  *     its buffer as it was.

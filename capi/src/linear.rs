@@ -359,10 +359,14 @@ impl<T: Element, O: Options<Real = T>> Linear<T, O> {
         for (to, from) in spans.iter_mut().zip(all) {
             *to = from;
         }
+        // SAFETY: checked above, and nothing has been written.
+        let pointers = unsafe { slice(self.columns, columns) };
+        // Overlaps come last: all pointers and lengths are right by then.
+        for column in pointers {
+            Span::input(*column, rows)?;
+        }
         // Places that are left repeat the options, which are only read.
         check_apart(&spans)?;
-        // SAFETY: checked above; not written by the call.
-        let pointers = unsafe { slice(self.columns, columns) };
         for column in pointers {
             let column = Span::input(*column, rows)?;
             for span in own.into_iter().chain(memory.spans) {

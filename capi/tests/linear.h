@@ -382,9 +382,25 @@ static void NAME(test_linear_errors)(void)
     REFUSED(NAME(soft_bce_linear_logits)(&good, NAME(offset), NULL), SOFT_BCE_OVERLAP);
     model = NAME(rows_model)(NULL, 1);
     REFUSED(NAME(soft_bce_linear_logits)(&model, NAME(by_column)[7], NULL), SOFT_BCE_OVERLAP);
+    /* What is wrong with a column comes before overlaps, be it the length alone: groups of 4 bytes a row
+     * still fit, and cover the scratch. */
+    model.bad_column = &bad;
+    REFUSED(NAME(soft_bce_linear_logits)(&model, z, &bad), SOFT_BCE_OVERLAP);
     NAME(column)[7] = NULL;
+    REFUSED(NAME(soft_bce_linear_logits)(&model, z, &bad), SOFT_BCE_NULL_POINTER);
+    model.bad_column = NULL;
     REFUSED(NAME(soft_bce_linear_logits)(&model, z, NULL), SOFT_BCE_NULL_POINTER);
+    NAME(column)[7] = (const REAL *)((uintptr_t)(const void *)NAME(by_column)[7] + 1);
+    model.bad_column = &bad;
+    REFUSED(NAME(soft_bce_linear_logits)(&model, z, &bad), SOFT_BCE_MISALIGNED);
     NAME(column)[7] = NAME(by_column)[7];
+    model.bad_column = NULL;
+    model.offset = NULL;
+    model.groups = NAME(group);
+    model.row_count = sizeof(REAL) == 4 ? PTRDIFF_MAX / 4 + (size_t)1 : PTRDIFF_MAX / 4;
+    REFUSED(NAME(soft_bce_linear_scan)(&model, scales, NULL), SOFT_BCE_LENGTH_OVERFLOW);
+    REFUSED(NAME(soft_bce_linear_factor_scale)(&model, 0, &bound, NULL), SOFT_BCE_LENGTH_OVERFLOW);
+    model = NAME(rows_model)(NULL, 1);
     OK(NAME(soft_bce_linear_logits)(&model, z, NULL));
 
     /* Nothing: no rows, no columns. */
