@@ -865,14 +865,8 @@ macro_rules! operations {
             };
             // SAFETY: the caller's promise.
             unsafe {
-                call.run(|bce, [z, t], []| {
-                    let Some(mut state) = state else {
-                        return Err(Error::MalformedLossSum);
-                    };
-                    bce.accumulate(z, t, &mut state)?;
-                    Ok(LossSum {
-                        bytes: state.to_bytes(),
-                    })
+                call.run(|bce, [z, t], outputs| {
+                    add(state, outputs, |sum, []| bce.accumulate(z, t, sum))
                 })
             }
         }
@@ -904,14 +898,9 @@ macro_rules! operations {
             };
             // SAFETY: the caller's promise.
             unsafe {
-                call.run(|bce, [z, t], [gradient]| {
-                    let Some(mut state) = state else {
-                        Element::poison(gradient);
-                        return Err(Error::MalformedLossSum);
-                    };
-                    bce.accumulate_gradient(z, t, &mut state, gradient)?;
-                    Ok(LossSum {
-                        bytes: state.to_bytes(),
+                call.run(|bce, [z, t], outputs| {
+                    add(state, outputs, |sum, [gradient]| {
+                        bce.accumulate_gradient(z, t, sum, gradient)
                     })
                 })
             }
@@ -945,15 +934,9 @@ macro_rules! operations {
             };
             // SAFETY: the caller's promise.
             unsafe {
-                call.run(|bce, [z, t], [gradient, hessian]| {
-                    let Some(mut state) = state else {
-                        Element::poison(gradient);
-                        Element::poison(hessian);
-                        return Err(Error::MalformedLossSum);
-                    };
-                    bce.accumulate_gradient_hessian(z, t, &mut state, gradient, hessian)?;
-                    Ok(LossSum {
-                        bytes: state.to_bytes(),
+                call.run(|bce, [z, t], outputs| {
+                    add(state, outputs, |sum, [gradient, hessian]| {
+                        bce.accumulate_gradient_hessian(z, t, sum, gradient, hessian)
                     })
                 })
             }
@@ -1072,6 +1055,33 @@ macro_rules! operations {
             unsafe { elementwise::<$options>(p, n, z, bad_index, bce::logit) }
         }
     };
+}
+
+/// Adds to the sum of a call. One that is malformed is an error after those of lengths and options,
+/// which the operation alone finds, and before those of elements.
+fn add<T: Element, const OUTPUTS: usize>(
+    state: Option<bce::LossSum>,
+    mut outputs: [&mut [T]; OUTPUTS],
+    operation: impl FnOnce(&mut bce::LossSum, [&mut [T]; OUTPUTS]) -> Result<(), Error>,
+) -> Result<LossSum, Error> {
+    let is_malformed = state.is_none();
+    let mut sum = state.unwrap_or_default();
+    let outcome = operation(&mut sum, outputs.each_mut().map(|output| &mut **output));
+    match outcome {
+        Err(
+            Error::LengthMismatch { .. }
+            | Error::InvalidOption { .. }
+            | Error::UnsupportedOptions { .. }
+            | Error::InvalidRowWeight { .. }
+            | Error::InvalidPosWeight { .. },
+        ) => {}
+        _ if is_malformed => {
+            outputs.into_iter().for_each(Element::poison);
+            return Err(Error::MalformedLossSum);
+        }
+        _ => {}
+    }
+    outcome.map(|()| sum.into())
 }
 
 /// A call without options.
@@ -1247,35 +1257,45 @@ pub unsafe extern "C" fn soft_bce_loss_sum_merge(
     sum: *mut LossSum,
     other: *const LossSum,
 ) -> Status {
-    // SAFETY: the caller's promise. `other` is a copy, so that it may be `sum`.
-    status(
-        unsafe { LossSum::read(other) }
-            .and_then(|other| unsafe { LossSum::update(sum, |state| state.merge(&other)) }),
-    )
+    let apart = Span::output(sum, 1).and_then(|to| {
+        let from = Span::input(other, 1)?;
+        if sum.cast_const() == other {
+            return Ok(());
+        }
+        check_apart(&[to, from])
+    });
+    // SAFETY: the caller's promise. `other` is copied before `sum` is written.
+    status(apart.and_then(|()| unsafe {
+        let other = LossSum::read(other)?;
+        LossSum::update(sum, |state| state.merge(&other))
+    }))
 }
 
 /// Stores how many values have been added; stops at 2^64 - 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn soft_bce_loss_sum_count(sum: *const LossSum, count: *mut u64) -> Status {
     // SAFETY: the caller's promise.
-    status(unsafe { LossSum::read(sum) }.and_then(|state| {
-        check_apart(&[Span::input(sum, 1)?, Span::output(count, 1)?])?;
-        // SAFETY: not null, aligned; the rest is the caller's promise.
-        unsafe { count.write(state.count()) };
-        Ok(())
-    }))
+    status(unsafe { store(sum, count, |state| state.count()) })
 }
 
 /// Stores the sum, correctly rounded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn soft_bce_loss_sum_value(sum: *const LossSum, value: *mut f64) -> Status {
     // SAFETY: the caller's promise.
-    status(unsafe { LossSum::read(sum) }.and_then(|state| {
-        check_apart(&[Span::input(sum, 1)?, Span::output(value, 1)?])?;
-        // SAFETY: not null, aligned; the rest is the caller's promise.
-        unsafe { value.write(state.to_f64()) };
-        Ok(())
-    }))
+    status(unsafe { store(sum, value, |state| state.to_f64()) })
+}
+
+/// # Safety
+/// Pointers that pass the checks are valid.
+unsafe fn store<R>(
+    sum: *const LossSum,
+    result: *mut R,
+    of: impl FnOnce(&bce::LossSum) -> R,
+) -> Result<(), Status> {
+    check_apart(&[Span::input(sum, 1)?, Span::output(result, 1)?])?;
+    // SAFETY: checked above; the rest is the caller's promise.
+    unsafe { result.write(of(&LossSum::read(sum)?)) };
+    Ok(())
 }
 
 /// Says in English what a status means. Never null; static; any number is allowed.

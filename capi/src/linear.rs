@@ -1,6 +1,7 @@
 //! The linear head.
 
 use core::mem::MaybeUninit;
+use core::ops::Deref;
 
 use bce::linear::{
     ColumnScale, ColumnSum as State, Factor as RustFactor, Features, Head, gradient_gram_scratch,
@@ -254,10 +255,11 @@ impl<T, const SPANS: usize> Memory<T, SPANS> {
 impl<T: Element, O: Options<Real = T>> Linear<T, O> {
     /// # Safety
     /// The memory is valid for reads, if not null.
-    unsafe fn read(this: *const Self) -> Result<Self, Status> {
-        Span::input(this, 1)?;
+    unsafe fn read(this: *const Self) -> Result<Model<T, O>, Status> {
+        let place = Span::input(this, 1)?;
         // SAFETY: not null, aligned; the rest is the caller's promise.
-        Ok(unsafe { this.read() })
+        let linear = unsafe { this.read() };
+        Ok(Model { linear, place })
     }
 
     fn width(&self) -> Result<usize, Status> {
@@ -303,7 +305,23 @@ impl<T: Element, O: Options<Real = T>> Linear<T, O> {
             self.stride
         }
     }
+}
 
+/// What was read, and where.
+struct Model<T, O> {
+    linear: Linear<T, O>,
+    place: Span,
+}
+
+impl<T, O> Deref for Model<T, O> {
+    type Target = Linear<T, O>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.linear
+    }
+}
+
+impl<T: Element, O: Options<Real = T>> Model<T, O> {
     /// Checks all pointers, makes slices of them, and runs the operation.
     ///
     /// # Safety
@@ -333,10 +351,14 @@ impl<T: Element, O: Options<Real = T>> Linear<T, O> {
         // SAFETY: null or aligned, and the caller's promise.
         let options_of_call = unsafe { self.options.as_ref() };
         let none = [(core::ptr::null(), 0); 3];
-        let [(weights, _), (row_weights, _), (pos_weights, _)] =
+        let [(weights, _), row_weights, pos_weights] =
             options_of_call.map_or(none, Options::weights);
+        let refused = |(weights, n)| Span::input(weights, if_given(weights, n));
         let read = [
+            self.place,
             options,
+            refused(row_weights)?,
+            refused(pos_weights)?,
             Span::input(self.data, self.data_length()?)?,
             Span::input(self.columns, columns)?,
             Span::input(self.coefficients, coefficients)?,
@@ -354,7 +376,7 @@ impl<T: Element, O: Options<Real = T>> Linear<T, O> {
             place(self.bad_column)?,
         ];
         const { assert!(SPANS <= 4) };
-        let mut spans = [options; 17];
+        let mut spans = [options; 20];
         let all = read.into_iter().chain(own).chain(memory.spans);
         for (to, from) in spans.iter_mut().zip(all) {
             *to = from;
@@ -395,10 +417,10 @@ impl<T: Element, O: Options<Real = T>> Linear<T, O> {
             bce = bce.weights(unsafe { slice(weights, rows) });
         }
         // Refused whatever they are.
-        if !row_weights.is_null() {
+        if !row_weights.0.is_null() {
             bce = bce.row_weights(&[]);
         }
-        if !pos_weights.is_null() {
+        if !pos_weights.0.is_null() {
             bce = bce.pos_weights(&[]);
         }
         if let Some(options) = options_of_call {

@@ -545,6 +545,31 @@ static void NAME(test_errors)(void)
         FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
         FAILS(2, NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, a, b, NULL));
         REFUSED(NAME(soft_bce_loss_sum_add_slice)(&state, z, N), expected);
+        /* Before targets, after options and lengths. */
+        t[0] = 2;
+        FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
+        for (kind = 0; kind < 4; kind++) {
+            options.pos_weight = kind == 0 ? -1 : 0;
+            expected = SOFT_BCE_INVALID_OPTION;
+            if (kind == 1) {
+                options.flags = SOFT_BCE_EXCESS;
+                options.label_smoothing = (REAL)0.5;
+                expected = SOFT_BCE_UNSUPPORTED_OPTIONS;
+            } else if (kind == 2) {
+                options.flags = 0;
+                options.row_weights = w;
+                options.row_count = N - 1;
+                expected = SOFT_BCE_LENGTH_MISMATCH;
+            } else if (kind == 3) {
+                options.row_weights = z;
+                options.row_count = N;
+                z[0] = before[0] = -1;
+                expected = SOFT_BCE_INVALID_ROW_WEIGHT;
+            }
+            FAILS(0, NAME(soft_bce_accumulate)(z, t, N, &options, &state, NULL));
+            FAILS(1, NAME(soft_bce_accumulate_gradient)(z, t, N, &options, &state, a, NULL));
+            FAILS(2, NAME(soft_bce_accumulate_gradient_hessian)(z, t, N, &options, &state, a, b, NULL));
+        }
     }
 #undef FAILS
     for (i = 0; i < N; i++)

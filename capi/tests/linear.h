@@ -378,6 +378,15 @@ static void NAME(test_linear_errors)(void)
     POINTER(row_count, SIZE_MAX / 8, SOFT_BCE_LENGTH_OVERFLOW);
     POINTER(scratch, (double *)(void *)NAME(x), SOFT_BCE_OVERLAP);
     POINTER(bad_column, (size_t *)(void *)NAME(scratch), SOFT_BCE_OVERLAP);
+    /* The model itself, and weights that are refused, are memory of the call. */
+    POINTER(bad_column, &model.row_count, SOFT_BCE_OVERLAP);
+    POINTER(scratch, (double *)(void *)&model, SOFT_BCE_OVERLAP);
+    REFUSED(NAME(soft_bce_linear_scan)(&model, (int32_t *)(void *)&model, NULL), SOFT_BCE_OVERLAP);
+    options.row_weights = z;
+    options.row_count = ROWS;
+    REFUSED(NAME(soft_bce_linear_logits)(&good, z, NULL), SOFT_BCE_OVERLAP);
+    options.row_weights = NULL;
+    options.row_count = 0;
     REFUSED(NAME(soft_bce_linear_logits)(&good, NAME(x), NULL), SOFT_BCE_OVERLAP);
     REFUSED(NAME(soft_bce_linear_logits)(&good, NAME(offset), NULL), SOFT_BCE_OVERLAP);
     model = NAME(rows_model)(NULL, 1);

@@ -193,6 +193,10 @@ static void test_loss_sum(void)
     REFUSED(soft_bce_loss_sum_count(&whole, NULL), SOFT_BCE_NULL_POINTER);
     REFUSED(soft_bce_loss_sum_value(NULL, &value), SOFT_BCE_NULL_POINTER);
     REFUSED(soft_bce_loss_sum_value(&whole, NULL), SOFT_BCE_NULL_POINTER);
+    /* Pointers come before what they point at. */
+    REFUSED(soft_bce_loss_sum_merge(NULL, &copy), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_count(&copy, NULL), SOFT_BCE_NULL_POINTER);
+    REFUSED(soft_bce_loss_sum_value(&copy, NULL), SOFT_BCE_NULL_POINTER);
 
     /* A result inside the sum, and two sums that overlap in part. */
     {
@@ -203,6 +207,11 @@ static void test_loss_sum(void)
             char bytes[2 * SOFT_BCE_LOSS_SUM_BYTES];
         } both;
         OK(soft_bce_loss_sum_init(&both.sum));
+        REFUSED(soft_bce_loss_sum_value(&both.sum, &both.value), SOFT_BCE_OVERLAP);
+        REFUSED(soft_bce_loss_sum_count(&both.sum, &both.count), SOFT_BCE_OVERLAP);
+        REFUSED(soft_bce_loss_sum_merge(&both.sum, (soft_bce_loss_sum *)(void *)(both.bytes + 1)),
+                SOFT_BCE_OVERLAP);
+        memset(&both, 0, sizeof both);
         REFUSED(soft_bce_loss_sum_value(&both.sum, &both.value), SOFT_BCE_OVERLAP);
         REFUSED(soft_bce_loss_sum_count(&both.sum, &both.count), SOFT_BCE_OVERLAP);
     }

@@ -51,6 +51,8 @@ enum Fault {
     Misaligned(u8),
     Overlap(u8),
     Length(u8),
+    /// One of the loss sum's bytes.
+    Damage(u8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -307,6 +309,19 @@ fn status_of<T>(result: &Result<T, Error>) -> (Status, Option<usize>) {
     }
 }
 
+/// Whether this is looked for before a loss sum's bytes.
+fn is_before_states(status: Status) -> bool {
+    matches!(
+        status,
+        Status::SoftBceInvalidOption
+            | Status::SoftBceUnsupportedOptions
+            | Status::SoftBceBackendUnavailable
+            | Status::SoftBceLengthMismatch
+            | Status::SoftBceInvalidRowWeight
+            | Status::SoftBceInvalidPosWeight
+    )
+}
+
 const NO_INDEX: usize = usize::MAX - 1;
 const SEVEN: f64 = 7.0;
 
@@ -442,7 +457,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             output.get_mut().fill(F::from_f64(f64::NAN));
         }
     };
-    let (expected, index, number) = if let Some(status) = chosen.refused {
+    let (mut expected, mut index, mut number) = if let Some(status) = chosen.refused {
         poison(&mut expected_outputs);
         (status, None, None)
     } else {
@@ -465,6 +480,8 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
         }
         (status, index, result.ok())
     };
+
+    let mut expected_sum = expected_sum.to_bytes();
 
     // The C call.
     let weights = match options {
@@ -580,6 +597,15 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             ][usize::from(which % 3)];
             fault = Some(Status::SoftBceLengthOverflow);
         }
+        Some(Fault::Damage(which)) if operation == Operation::Accumulate || accumulates => {
+            // Of those that name the format.
+            sum.bytes[usize::from(which % 4)] ^= 1 + which / 4;
+            if !is_before_states(expected) {
+                poison(&mut expected_outputs);
+                (expected, index, number) = (Status::SoftBceMalformedLossSum, None, None);
+            }
+            expected_sum = sum.bytes;
+        }
         Some(_) => {}
     }
     let mut options_pointer: *const F::Options = &c_options;
@@ -622,7 +648,7 @@ fn check_bce<F: Interface>(input: &Input, operation: Operation) {
             (n as u64, bits_of(number))
         );
     } else {
-        assert_eq!(sum.bytes, expected_sum.to_bytes());
+        assert_eq!(sum.bytes, expected_sum);
     }
     let number = number.filter(|_| returns_number);
     assert_eq!(bits_of(result), bits_of(number.unwrap_or(SEVEN)));
@@ -812,6 +838,15 @@ fn check_sums(calls: &[SumCall]) {
                 };
                 let (status, _) = status_of(&model(which));
                 assert_eq!((counted, read), (status, status));
+                // Whatever the bytes.
+                let nowhere = unsafe {
+                    [
+                        capi::soft_bce_loss_sum_count(sum, ptr::null_mut()),
+                        capi::soft_bce_loss_sum_value(sum, ptr::null_mut()),
+                        capi::soft_bce_loss_sum_merge(ptr::null_mut(), sum),
+                    ]
+                };
+                assert_eq!(nowhere, [Status::SoftBceNullPointer; 3]);
                 let expected =
                     model(which).map_or((u64::MAX - 1, SEVEN), |sum| (sum.count(), sum.to_f64()));
                 assert_eq!((count, bits_of(value)), (expected.0, bits_of(expected.1)));

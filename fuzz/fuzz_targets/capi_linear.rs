@@ -685,6 +685,9 @@ pub(crate) fn check<F: Heads>(problem: &Problem) {
     let has_elements = rows > 0 && d > 0;
     let has_options = c_options.is_some();
     let is_weighted = !weights.is_null();
+    let refused = chosen.options.as_ref();
+    let refused = refused.and_then(|options| options.row_weights.as_deref());
+    let refused = refused.unwrap_or_default();
     let takes_direction = matches!(
         operation,
         Operation::HessianVector | Operation::HessianVectorScale
@@ -692,7 +695,7 @@ pub(crate) fn check<F: Heads>(problem: &Problem) {
     let mut fault = None;
     let mut no_model = false;
     match problem.fault {
-        None => {}
+        None | Some(Fault::Damage(_)) => {}
         Some(Fault::Null(which)) => {
             let planted = match which % 10 {
                 0 if !problem.columnar && has_elements => {
@@ -801,7 +804,7 @@ pub(crate) fn check<F: Heads>(problem: &Problem) {
             fault = planted.then_some(Status::SoftBceMisaligned);
         }
         Some(Fault::Overlap(which)) => {
-            let planted = match which % 5 {
+            let planted = match which % 7 {
                 0 if !scratch.is_empty() && problem.want[0] => {
                     index_pointer = scratch.as_mut_ptr().cast();
                     true
@@ -823,6 +826,14 @@ pub(crate) fn check<F: Heads>(problem: &Problem) {
                 }
                 4 if is_weighted && rows > 0 && operation == Operation::Predict => {
                     z = weights.cast_mut();
+                    true
+                }
+                5 => {
+                    model.bad_column = &raw mut model.row_count;
+                    true
+                }
+                6 if !refused.is_empty() => {
+                    model.bad_column = refused.as_ptr().cast_mut().cast();
                     true
                 }
                 _ => false,
