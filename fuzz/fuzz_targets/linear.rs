@@ -57,7 +57,7 @@ struct Problem {
     factor: Kind,
     groups: u8,
     offset: bool,
-    pos_weight: bool,
+    options: u8,
     columns: u8,
     /// Rows are made of these, chosen by `seed`, and repeated.
     numbers: Vec<Number>,
@@ -104,6 +104,25 @@ impl Number {
     }
 }
 
+impl Problem {
+    fn is_reshaped(&self) -> bool {
+        self.options & 1 != 0
+    }
+
+    fn has_teacher(&self) -> bool {
+        self.options & 2 != 0 && !self.is_reshaped()
+    }
+}
+
+/// Logits, few of them in [0, 1], and the hard labels.
+fn teacher(t: f64) -> f64 {
+    match t {
+        0.0 => f64::NEG_INFINITY,
+        1.0 => f64::INFINITY,
+        t => 16.0 * t - 8.0,
+    }
+}
+
 struct Random(u64);
 
 impl Random {
@@ -120,6 +139,7 @@ trait Element: Real + std::fmt::Debug {
     const EPSILON: f64;
     fn of(value: f64) -> Self;
     fn value(self) -> f64;
+    fn exact(bce: Bce<'_, Self>) -> Bce<'_, Self>;
 }
 impl Element for f32 {
     const EPSILON: f64 = f32::EPSILON as f64;
@@ -129,6 +149,9 @@ impl Element for f32 {
     fn value(self) -> f64 {
         self.into()
     }
+    fn exact(bce: Bce<'_, Self>) -> Bce<'_, Self> {
+        bce.exact()
+    }
 }
 impl Element for f64 {
     const EPSILON: f64 = f64::EPSILON;
@@ -137,6 +160,9 @@ impl Element for f64 {
     }
     fn value(self) -> f64 {
         self
+    }
+    fn exact(bce: Bce<'_, Self>) -> Bce<'_, Self> {
+        bce
     }
 }
 
@@ -197,7 +223,8 @@ impl<'a, T: Element> Data<'a, T> {
             for i in 0..usize::from(repeat) {
                 if data.t.len() < MOST_ROWS {
                     data.x.extend_from_slice(&row);
-                    data.t.push(T::of(t));
+                    data.t
+                        .push(T::of(if problem.has_teacher() { teacher(t) } else { t }));
                     data.weights.push(T::of(weight));
                     data.offset.push(T::of(offset));
                     data.given.push(T::of(given));
@@ -248,8 +275,23 @@ impl<'a, T: Element> Data<'a, T> {
         if self.problem.weighted {
             bce = bce.weights(&self.weights);
         }
-        if self.problem.pos_weight {
+        let problem = self.problem;
+        if problem.is_reshaped() {
             bce = bce.pos_weight(T::of(3.0)).label_smoothing(T::of(0.25));
+        }
+        if problem.has_teacher() {
+            bce = bce.logit_targets();
+        }
+        if !problem.is_reshaped() && problem.options & 4 != 0 {
+            bce = bce.excess();
+        }
+        let temperatures = [1.0, 0.5, 3.0, 0.3, 0.01, 1.5, 100.0, 0.125];
+        let temperature = temperatures[usize::from(problem.options >> 3) % 8];
+        if temperature != 1.0 {
+            bce = bce.temperature(T::of(temperature));
+        }
+        if problem.options == 64 && !problem.weighted {
+            bce = T::exact(bce);
         }
         bce
     }
@@ -397,6 +439,22 @@ impl<'a, T: Element> Data<'a, T> {
         result
     }
 
+    /// Only numbers are wrong: options, targets and weights are valid, and factors have the scale of
+    /// their bound.
+    fn assert_expected(&self, error: Error) {
+        let is_product = self.problem.operation == Operation::HessianVector;
+        assert!(
+            match error {
+                Error::InvalidLogit { .. }
+                | Error::InvalidOffset { .. }
+                | Error::InvalidCoefficient { .. } => true,
+                Error::FactorOutOfScale { .. } => is_product,
+                _ => false,
+            },
+            "{error:?}"
+        );
+    }
+
     /// The formula, in plain f64: a sum that is off by more than its bound and that of this arithmetic
     /// lacks something, or has something twice.
     fn assert_values(&self, sums: &Sums) {
@@ -538,7 +596,11 @@ fn check<T: Element>(problem: &Problem) {
             }
             data.assert_values(&found);
         }
-        (expected, found) => assert_eq!(found.is_err(), expected.is_err()),
+        (Err(expected), Err(found)) => {
+            data.assert_expected(expected);
+            data.assert_expected(found);
+        }
+        (expected, found) => panic!("{expected:?}, {found:?}"),
     }
 }
 
