@@ -510,6 +510,11 @@ pub trait Isa: Copy {
     fn prefetch<T>(self, of: &[T], ahead: usize) {
         let _ = (of, ahead);
     }
+    /// The same, to the second-level cache: for what is read when the first one's contents are done with.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn prefetch_later<T>(self, of: &[T], ahead: usize) {
+        let _ = (of, ahead);
+    }
     /// Orders earlier `stream`s before whatever follows.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fence(self) {}

@@ -191,6 +191,11 @@ macro_rules! isa {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(of.as_ptr().wrapping_add(ahead).cast()) }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn prefetch_later<T>(self, of: &[T], ahead: usize) {
+                // SAFETY: as above.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(of.as_ptr().wrapping_add(ahead).cast()) }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn fence(self) {
                 // SAFETY: SSE is part of every machine with AVX.
                 unsafe { _mm_sfence() }

@@ -1,8 +1,10 @@
 //! Sums of products over the rows of a block, a column each, rounded to the columns' grids.
 
+use core::slice::Chunks;
+
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::linear::features::Features;
-use crate::linear::logits::greatest;
+use crate::linear::logits::{LINE, greatest, request};
 use crate::linear::sums::{ColumnScale, ColumnSum, power};
 
 /// Additions to an accumulator before its pattern is taken: one more could leave the binade.
@@ -36,15 +38,18 @@ pub(crate) struct AddProducts<'a, 'b, T> {
     pub(crate) factors: &'b [f64],
     pub(crate) groups: &'b [u32],
     pub(crate) sums: &'b mut [ColumnSum],
+    /// Rows until the same one of the next block, which is asked for meanwhile.
+    pub(crate) ahead: usize,
 }
 
 impl<T: Float> Job for AddProducts<'_, '_, T> {
     type Output = bool;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<I: Isa>(self, _: I) -> bool {
+    fn run<I: Isa>(self, isa: I) -> bool {
+        let ahead = (isa, self.x.distance(self.ahead));
         self.columns
-            .add_by_group::<I, T>(self.x, self.factors, self.groups, self.sums)
+            .add_by_group(ahead, self.x, self.factors, self.groups, self.sums)
     }
 }
 
@@ -82,7 +87,12 @@ impl<'a> Columns<'a> {
 
     /// Adds the products of the rows with their factors. Whether a feature is beyond its scale.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, factors: &[f64]) -> bool {
+    fn add<I: Isa, T: Float>(
+        &mut self,
+        ahead: (I, usize),
+        x: Features<'_, T>,
+        factors: &[f64],
+    ) -> bool {
         let mut beyond = <I::F64>::splat(0.0);
         if x.is_columnar() {
             self.by_columns::<I, T>(x, factors, &mut beyond);
@@ -90,7 +100,7 @@ impl<'a> Columns<'a> {
             let mut start = 0;
             for factors in factors.chunks(RUN) {
                 let x = x.part(start..start + factors.len());
-                self.by_rows::<I, T>(x, factors, &mut beyond);
+                self.by_rows(ahead, x, factors, &mut beyond);
                 start += factors.len();
             }
         }
@@ -106,6 +116,7 @@ impl<'a> Columns<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_by_group<I: Isa, T: Float>(
         &mut self,
+        ahead: (I, usize),
         x: Features<'_, T>,
         factors: &[f64],
         groups: &[u32],
@@ -122,7 +133,7 @@ impl<'a> Columns<'a> {
                 None => factors.len(),
             };
             let factors = factors.get(start..start + run).unwrap_or(&[]);
-            beyond |= self.add::<I, T>(x.part(start..start + run), factors);
+            beyond |= self.add(ahead, x.part(start..start + run), factors);
             if let Some(&group) = groups.first() {
                 let first = group as usize * width;
                 self.fold(sums.get_mut(first..first + width).unwrap_or(&mut []));
@@ -146,31 +157,39 @@ impl<'a> Columns<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn by_rows<I: Isa, T: Float>(
         &mut self,
+        ahead: (I, usize),
         x: Features<'_, T>,
         factors: &[f64],
         beyond: &mut I::F64,
     ) {
         let width = <T::Lane<I>>::WIDTH;
         let columns = x.column_count();
+        // Sixteen registers do not hold four vectors' accumulators, maxima and what they are made of.
+        let few = width == 8 && <T::Lane<I>>::HALVES == 2;
         let mut column = 0;
-        while column + STRIP * width <= columns {
-            self.strip::<T::Lane<I>, STRIP, 1, true>(x, column, factors, beyond);
+        while !few && column + STRIP * width <= columns {
+            self.strip::<I, T::Lane<I>, STRIP, 1, true>(ahead, x, column, factors, beyond);
             column += STRIP * width;
         }
+        while few && column + 2 * width <= columns {
+            self.strip::<I, T::Lane<I>, 2, 1, true>(ahead, x, column, factors, beyond);
+            column += 2 * width;
+        }
         while column + width <= columns {
-            self.strip::<T::Lane<I>, 1, STRIP, true>(x, column, factors, beyond);
+            self.strip::<I, T::Lane<I>, 1, STRIP, true>(ahead, x, column, factors, beyond);
             column += width;
         }
         if column < columns {
-            self.strip::<T::Lane<I>, 1, STRIP, false>(x, column, factors, beyond);
+            self.strip::<I, T::Lane<I>, 1, STRIP, false>(ahead, x, column, factors, beyond);
         }
     }
 
     /// `N` vectors of columns from `column` on, each in `STREAMS` accumulators that take turns, so that no
     /// addition waits for the one before. One vector that is not full unless `FULL`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn strip<L: Lane, const N: usize, const STREAMS: usize, const FULL: bool>(
+    fn strip<I: Isa, L: Lane, const N: usize, const STREAMS: usize, const FULL: bool>(
         &mut self,
+        (isa, ahead): (I, usize),
         x: Features<'_, L::Real>,
         column: usize,
         factors: &[f64],
@@ -191,32 +210,35 @@ impl<'a> Columns<'a> {
                 *start = load_at(centers, vector * L::WIDTH + half * <L::Wide>::WIDTH);
             }
         }
+        let ask = |x: &[L::Real]| {
+            if column.is_multiple_of(LINE / size_of::<L::Real>()) {
+                request(isa, x, ahead, N * L::WIDTH);
+            }
+        };
         let mut streams = [starts; STREAMS];
-        for factors in factors.chunks(STREAMS) {
+        let (groups, rest) = factors.as_chunks::<STREAMS>();
+        for factors in groups {
             for (&factor, sums) in factors.iter().zip(&mut streams) {
-                let Some(x) = rows.next().and_then(|row| row.get(..length)) else {
-                    break; // never; and the loads below are known to be whole
-                };
-                let factor = <L::Wide>::splat(factor);
-                for (vector, (sums, largest)) in sums.iter_mut().zip(&mut largest).enumerate() {
-                    let x = x.get(vector * L::WIDTH..).unwrap_or(&[]);
-                    let halves = L::load_widened(x);
-                    sums[0] = halves.0.fma(factor, sums[0]);
-                    if L::HALVES == 2 {
-                        sums[1] = halves.1.fma(factor, sums[1]);
-                    }
-                    *largest = largest.max_bits(L::load(x).abs());
-                }
+                add_row(ask, &mut rows, length, factor, sums, &mut largest);
             }
         }
+        for &factor in rest {
+            add_row(
+                ask,
+                &mut rows,
+                length,
+                factor,
+                &mut streams[0],
+                &mut largest,
+            );
+        }
         // The first stream takes the others' units.
-        let [sums, others @ ..] = streams.as_mut_slice() else {
-            return; // never
-        };
-        for other in others {
-            let units = sums.as_flattened_mut().iter_mut().zip(other.as_flattened());
-            for ((sum, other), start) in units.zip(starts.as_flattened()) {
-                *sum = sum.add_bits(other.sub_bits(*start));
+        let mut sums = streams[0];
+        for other in streams.iter().skip(1) {
+            for ((sums, other), starts) in sums.iter_mut().zip(other).zip(&starts) {
+                for ((sum, other), start) in sums.iter_mut().zip(other).zip(starts) {
+                    *sum = sum.add_bits(other.sub_bits(*start));
+                }
             }
         }
         let bound = <L::Wide>::splat(self.bound);
@@ -275,6 +297,34 @@ impl<'a> Columns<'a> {
         if let Some(total) = self.totals.get_mut(column) {
             *total = f64::from_bits(total.to_bits().wrapping_add(units));
         }
+    }
+}
+
+/// The next row's products with its factor, to a strip's accumulators.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn add_row<L: Lane, const N: usize>(
+    ask: impl Fn(&[L::Real]),
+    rows: &mut Chunks<'_, L::Real>,
+    length: usize,
+    factor: f64,
+    sums: &mut [[L::Wide; 2]; N],
+    largest: &mut [L; N],
+) {
+    // Always; and the loads below are known to be whole.
+    let Some(x) = rows.next().and_then(|row| row.get(..length)) else {
+        return;
+    };
+    ask(x);
+    let factor = <L::Wide>::splat(factor);
+    for (vector, (sums, largest)) in sums.iter_mut().zip(largest).enumerate() {
+        // One load, although widening from memory is less to do: loads are what there are too many of.
+        let x: L = load_at(x, vector * L::WIDTH);
+        let halves = x.widen();
+        sums[0] = halves.0.fma(factor, sums[0]);
+        if L::HALVES == 2 {
+            sums[1] = halves.1.fma(factor, sums[1]);
+        }
+        *largest = largest.max_bits(x.abs());
     }
 }
 

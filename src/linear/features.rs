@@ -175,6 +175,15 @@ impl<'a, T: Float> Features<'a, T> {
         data.get(from..end).unwrap_or(&[]).chunks(stride.max(1))
     }
 
+    /// Elements from a row's first, or a column's element, to that of the row so many rows later.
+    #[inline]
+    pub(crate) fn distance(&self, rows: usize) -> usize {
+        match self.layout {
+            Layout::Rows { stride, .. } => rows.wrapping_mul(stride),
+            Layout::Columns(_) => rows,
+        }
+    }
+
     /// All rows as one slice, if nothing lies between them.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn packed(&self) -> &'a [T] {

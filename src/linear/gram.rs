@@ -6,6 +6,7 @@
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane};
 use crate::linear::columns::{CENTER_PER_BOUND, odd};
 use crate::linear::features::Features;
+use crate::linear::logits::request;
 use crate::linear::sums::{ColumnSum, power};
 
 /// Rows that are widened at a time, which is also how many products an accumulator takes.
@@ -38,14 +39,17 @@ pub(crate) struct AddGram<'a, 'b, T> {
     pub(crate) gram: &'b mut Gram<'a>,
     pub(crate) x: Features<'b, T>,
     pub(crate) weights: &'b [f64],
+    /// As in `AddProducts`.
+    pub(crate) ahead: usize,
 }
 
 impl<T: Float> Job for AddGram<'_, '_, T> {
     type Output = bool;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<I: Isa>(self, _: I) -> bool {
-        self.gram.add::<I, T>(self.x, self.weights)
+    fn run<I: Isa>(self, isa: I) -> bool {
+        let ahead = (isa, self.x.distance(self.ahead));
+        self.gram.add(ahead, self.x, self.weights)
     }
 }
 
@@ -108,11 +112,17 @@ impl<'a> Gram<'a> {
 
     /// Adds the products of the rows with their weights. Whether a feature is beyond its scale.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn add<I: Isa, T: Float>(&mut self, x: Features<'_, T>, weights: &[f64]) -> bool {
+    fn add<I: Isa, T: Float>(
+        &mut self,
+        ahead: (I, usize),
+        x: Features<'_, T>,
+        weights: &[f64],
+    ) -> bool {
         let mut beyond = <I::F64>::splat(0.0);
         let mut start = 0;
         for weights in weights.chunks(ROWS) {
-            self.widen::<I, T>(x.part(start..start + weights.len()), weights, &mut beyond);
+            let part = x.part(start..start + weights.len());
+            self.widen(ahead, part, weights, &mut beyond);
             if <I::F64>::WIDTH == 8 {
                 self.tiles::<I::F64, 8, 2>(weights.len());
             } else {
@@ -127,6 +137,7 @@ impl<'a> Gram<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn widen<I: Isa, T: Float>(
         &mut self,
+        (isa, ahead): (I, usize),
         x: Features<'_, T>,
         weights: &[f64],
         beyond: &mut I::F64,
@@ -154,7 +165,9 @@ impl<'a> Gram<'a> {
             let rows = rows.zip(to_y.as_chunks_mut::<PANEL>().0);
             for ((row, &weight), (to_x, to_y)) in weights.iter().enumerate().zip(rows) {
                 if !x.is_columnar() {
-                    let chunks = x.of_row(row, first, count).chunks(<T::Lane<I>>::WIDTH);
+                    let of_row = x.of_row(row, first, count);
+                    request(isa, of_row, ahead, count);
+                    let chunks = of_row.chunks(<T::Lane<I>>::WIDTH);
                     for (to, from) in to_x.chunks_mut(<T::Lane<I>>::WIDTH).zip(chunks) {
                         let (low, high) = <T::Lane<I>>::load_widened(from);
                         low.store(to);

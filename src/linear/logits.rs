@@ -4,7 +4,7 @@
 //! sums k and k + 8 are added, k and k + 4, k and k + 2, k and k + 1; then the constant and the offset. The
 //! sign of a zero on the way does not matter: a constant that is not −0 makes it +0.
 
-use core::slice::{Chunks, ChunksExact};
+use core::slice::{Chunks, Iter};
 
 use crate::lane::{Float, Isa, Job, Lane, Rows};
 use crate::linear::features::Features;
@@ -13,7 +13,7 @@ use crate::linear::features::Features;
 const SUMS: usize = 16;
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Vectors of rows side by side, in columns: every visit to a column takes an address and its checks.
 const STRIP: usize = 8;
@@ -93,31 +93,64 @@ impl<L: Lane> Rows<L> for Products<'_, L> {
     }
 }
 
-/// The same where rows of whole lanes follow each other.
-struct Whole<'a, L: Lane> {
-    rows: ChunksExact<'a, L::Real>,
-    coefficients: L,
+/// The same where rows of `N` whole lanes, `C` elements, follow each other: their bounds need no look.
+struct Whole<'a, L: Lane, const N: usize, const C: usize> {
+    rows: Iter<'a, [L::Real; C]>,
+    coefficients: [L; N],
 }
 
-impl<L: Lane> Rows<L> for Whole<'_, L> {
+impl<'a, L: Lane, const N: usize, const C: usize> Whole<'a, L, N, C> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(rows: &'a [[L::Real; C]], coefficients: &[L::Real]) -> Self {
+        let mut lanes = [L::splat(L::Real::ZERO); N];
+        for (lane, coefficients) in lanes.iter_mut().zip(coefficients.chunks(L::WIDTH)) {
+            *lane = L::load(coefficients);
+        }
+        Self {
+            rows: rows.iter(),
+            coefficients: lanes,
+        }
+    }
+}
+
+impl<L: Lane, const N: usize, const C: usize> Rows<L> for Whole<'_, L, N, C> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn next_row(&mut self) -> L {
-        let row = self.rows.next().map_or(L::splat(L::Real::ZERO), L::load);
-        row.fma(self.coefficients, L::splat(L::Real::ZERO))
+        let mut sums = L::splat(L::Real::ZERO);
+        if let Some(row) = self.rows.next() {
+            for (x, b) in row.chunks_exact(L::WIDTH).zip(self.coefficients) {
+                sums = L::load(x).fma(b, sums);
+            }
+        }
+        sums
     }
+}
+
+/// Whether the rows are packed ones of `N` whole lanes; then their dot products have been taken.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn by_whole_rows<I: Isa, T: Float, const N: usize, const C: usize>(
+    packed: &[T],
+    coefficients: &[T],
+    z: &mut [T],
+) -> bool {
+    let width = <T::Lane<I>>::WIDTH;
+    let (rows, _) = packed.as_chunks::<C>();
+    if coefficients.len() != C || rows.is_empty() {
+        return false;
+    }
+    for (z, rows) in z.chunks_mut(width).zip(rows.chunks(width)) {
+        let rows = Whole::<T::RowLane<I>, N, C>::new(rows, coefficients);
+        <T::RowLane<I>>::sum_rows(rows).store(z);
+    }
+    true
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn by_rows<I: Isa, T: Float>(x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
-    // Rows whose bounds need no look: half the time of the logits at sixteen columns.
     let packed = x.packed();
-    if coefficients.len() == SUMS && !packed.is_empty() {
-        let coefficients = <T::RowLane<I>>::load(coefficients);
-        let width = <T::Lane<I>>::WIDTH;
-        for (z, rows) in z.chunks_mut(width).zip(packed.chunks(width * SUMS)) {
-            let rows = rows.chunks_exact(SUMS);
-            <T::RowLane<I>>::sum_rows(Whole { rows, coefficients }).store(z);
-        }
+    if by_whole_rows::<I, T, 1, SUMS>(packed, coefficients, z)
+        || by_whole_rows::<I, T, 4, { 4 * SUMS }>(packed, coefficients, z)
+    {
         return;
     }
     let mut start = 0;
@@ -137,56 +170,81 @@ fn by_rows<I: Isa, T: Float>(x: Features<'_, T>, coefficients: &[T], z: &mut [T]
     }
 }
 
-/// As the rows' tree: in the order 0, 8, 4, 12, … each sum is complete when it is added to its neighbour.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn by_columns<I: Isa, T: Float>(isa: I, x: Features<'_, T>, coefficients: &[T], z: &mut [T]) {
-    const LEVELS: usize = SUMS.ilog2() as usize;
     let width = <T::Lane<I>>::WIDTH;
-    let zeros = [<T::Lane<I>>::splat(T::ZERO); STRIP];
     let ahead = z.len();
     let mut start = 0;
     for z in z.chunks_mut(STRIP * width) {
-        let mut waiting = [zeros; LEVELS];
-        let mut whole = zeros;
-        for leaf in 0..SUMS {
-            let mut sums = zeros;
-            let first = leaf.reverse_bits() >> (usize::BITS as usize - LEVELS);
-            let mut column = first;
-            while let Some(&b) = coefficients.get(column) {
-                let of_column = x.of_column(column, start, z.len());
-                // The next block's: no CPU follows as many streams as there are columns.
-                for line in (0..z.len()).step_by(LINE / size_of::<T>()) {
-                    isa.prefetch(of_column, ahead + line);
-                }
-                let b = <T::Lane<I>>::splat(b);
-                if let Some(whole) = of_column.get(..STRIP * width) {
-                    for (sum, x) in sums.iter_mut().zip(whole.chunks_exact(width)) {
-                        *sum = <T::Lane<I>>::load(x).fma(b, *sum);
-                    }
-                } else {
-                    for (sum, x) in sums.iter_mut().zip(of_column.chunks(width)) {
-                        *sum = <T::Lane<I>>::load(x).fma(b, *sum);
-                    }
-                }
-                column += SUMS;
+        if z.len() == STRIP * width {
+            strip_of_rows::<I, T, STRIP>(isa, x, (start, ahead), coefficients, z);
+        } else {
+            let mut start = start;
+            for z in z.chunks_mut(width) {
+                strip_of_rows::<I, T, 1>(isa, x, (start, ahead), coefficients, z);
+                start += z.len();
             }
-            let mut level = leaf;
-            for waiting in &mut waiting {
-                if level & 1 == 0 {
-                    *waiting = sums;
-                    break;
-                }
-                for (sum, waiting) in sums.iter_mut().zip(*waiting) {
-                    *sum = waiting + *sum;
-                }
-                level >>= 1;
-            }
-            whole = sums;
-        }
-        for (sum, z) in whole.into_iter().zip(z.chunks_mut(width)) {
-            sum.store(z);
         }
         start += z.len();
+    }
+}
+
+/// `N` vectors of rows; one that may not be full. As the rows' tree: in the order 0, 8, 4, 12, … each sum is
+/// complete when it is added to its neighbour.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn strip_of_rows<I: Isa, T: Float, const N: usize>(
+    isa: I,
+    x: Features<'_, T>,
+    (start, ahead): (usize, usize),
+    coefficients: &[T],
+    z: &mut [T],
+) {
+    const LEVELS: usize = SUMS.ilog2() as usize;
+    let width = <T::Lane<I>>::WIDTH;
+    let zeros = [<T::Lane<I>>::splat(T::ZERO); N];
+    let mut waiting = [zeros; LEVELS];
+    let mut whole = zeros;
+    for leaf in 0..SUMS {
+        let mut sums = zeros;
+        let first = leaf.reverse_bits() >> (usize::BITS as usize - LEVELS);
+        let mut column = first;
+        while let Some(&b) = coefficients.get(column) {
+            let of_column = x.of_column(column, start, z.len());
+            // The next block's: no CPU follows as many streams as there are columns.
+            request(isa, of_column, ahead, z.len());
+            let b = <T::Lane<I>>::splat(b);
+            if N == 1 {
+                sums[0] = <T::Lane<I>>::load(of_column).fma(b, sums[0]);
+            } else if let Some(of_column) = of_column.get(..N * width) {
+                for (sum, x) in sums.iter_mut().zip(of_column.chunks_exact(width)) {
+                    *sum = <T::Lane<I>>::load(x).fma(b, *sum);
+                }
+            }
+            column += SUMS;
+        }
+        let mut level = leaf;
+        for waiting in &mut waiting {
+            if level & 1 == 0 {
+                *waiting = sums;
+                break;
+            }
+            for (sum, waiting) in sums.iter_mut().zip(*waiting) {
+                *sum = waiting + *sum;
+            }
+            level >>= 1;
+        }
+        whole = sums;
+    }
+    for (sum, z) in whole.into_iter().zip(z.chunks_mut(width)) {
+        sum.store(z);
+    }
+}
+
+/// Asks for so many elements after those `ahead` of `of`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn request<I: Isa, T>(isa: I, of: &[T], ahead: usize, count: usize) {
+    for line in (0..count).step_by(LINE / size_of::<T>()) {
+        isa.prefetch_later(of, ahead + line);
     }
 }
 

@@ -18,9 +18,12 @@ use crate::linear::sums::{ColumnScale, ColumnSum, power};
 use crate::span_sum::SpanSum;
 use crate::walk::Outputs;
 
-/// What a block should not exceed by much, so that it stays in the first-level cache. Columns are read in
-/// longer runs, from the second level: what counts there is the number of visits to each.
+/// What a block should not exceed by much, so that it stays in the first-level cache.
 const BLOCK_BYTES: usize = 16 << 10;
+
+/// The same for columns, which are read in longer runs, from the second level: what counts is the number of
+/// visits to each.
+const COLUMNS_BYTES: usize = 1 << 20;
 
 /// Rows whose units an i64 holds: each adds up to 2^45.
 const ROWS_PENDING: usize = 1 << 17;
@@ -320,7 +323,7 @@ impl<T: Float> Job for &mut Pass<'_, T> {
         let most = z.as_mut().len();
         let bytes = (x.column_count() * size_of::<T>()).max(1);
         let (block_bytes, least) = if x.is_columnar() {
-            (4 * BLOCK_BYTES, 128)
+            (COLUMNS_BYTES, 128)
         } else {
             (BLOCK_BYTES, 32)
         };
@@ -360,11 +363,13 @@ impl<T: Float> Job for &mut Pass<'_, T> {
                                 _ => &[],
                             },
                             sums: self.sums,
+                            ahead: rows,
                         }),
                         Step::Gram(_) => isa.run(AddGram {
                             gram: &mut gram,
                             x: part,
                             weights: block.factors,
+                            ahead: rows,
                         }),
                     };
                     if beyond {
