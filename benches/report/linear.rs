@@ -4,7 +4,7 @@
 //! median over the rounds counts. One thread and `f32` unless a row says otherwise. Peers:
 //!
 //! * "plain f64": the same walk, written with AVX-512 intrinsics, whose column sums are plain `f64`
-//!   accumulators: no grid, no check of the features.
+//!   accumulators: no grid, no check of the features. It too asks for the next block during the sums.
 //! * OpenBLAS: `sgemv` for the logits and `sgemv` for the gradient, over blocks of 4,096 rows or the whole
 //!   matrix, and `dsyrk` for the Gram matrix. Its library's path in OPENBLAS_SO (the wheel
 //!   scipy-openblas64 has one); without it these rows are left out, and said to be.
@@ -36,6 +36,9 @@ struct Options {
     /// Only cases whose names contain this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Asks for pages of 2 MiB, as NumPy does, for the row-major matrix.
+    #[arg(long)]
+    huge_pages: bool,
 }
 
 type Case<'a> = (String, Box<dyn FnMut() + 'a>);
@@ -86,10 +89,22 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(bytes: usize, columns: usize) -> Self {
+    fn new(bytes: usize, columns: usize, huge_pages: bool) -> Self {
         let rows = bytes / 4 / columns;
         let mut seed = 1;
-        let x = (0..rows * columns).map(|_| random(&mut seed)).collect();
+        let mut x: Vec<f32> = Vec::with_capacity(rows * columns);
+        #[cfg(target_os = "linux")]
+        if huge_pages {
+            const PAGE: usize = 4096;
+            let start = x.as_ptr().cast::<u8>();
+            let before = start.align_offset(PAGE);
+            let length = (rows * columns * 4 - before) / PAGE * PAGE;
+            let start = start.wrapping_add(before).cast_mut().cast();
+            // SAFETY: whole pages of the allocation, whose contents stay as they are.
+            let status = unsafe { libc::madvise(start, length, libc::MADV_HUGEPAGE) };
+            assert_eq!(status, 0, "no huge pages");
+        }
+        x.extend((0..rows * columns).map(|_| random(&mut seed)));
         let t = (0..rows).map(|_| random(&mut seed).abs()).collect();
         let size = (columns as f32).sqrt().recip();
         let coefficients = (0..columns).map(|_| random(&mut seed) * size).collect();
@@ -231,12 +246,17 @@ mod peers {
     /// `N` vectors of eight columns of a block, added up as they come.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
     fn strip<const N: usize>(x: &[f32], columns: usize, at: usize, r: &[f32], sums: &mut [f64]) {
+        let block = x.as_ptr().wrapping_add(x.len());
         let mut strip = [_mm512_setzero_pd(); N];
         for (sum, from) in strip.iter_mut().zip(sums[at..].chunks_exact(8)) {
             // SAFETY: eight elements are there, here and below.
             *sum = unsafe { _mm512_loadu_pd(from.as_ptr()) };
         }
-        for (row, &r) in x.chunks_exact(columns).zip(r) {
+        for (index, (row, &r)) in x.chunks_exact(columns).zip(r).enumerate() {
+            for line in (0..8 * N).step_by(16) {
+                let next = block.wrapping_add(index * columns + at + line);
+                _mm_prefetch::<_MM_HINT_T1>(next.cast());
+            }
             let r = _mm512_set1_pd(f64::from(r));
             for (sum, x) in strip.iter_mut().zip(row[at..at + 8 * N].chunks_exact(8)) {
                 let x = _mm512_cvtps_pd(unsafe { _mm256_loadu_ps(x.as_ptr()) });
@@ -265,6 +285,10 @@ mod peers {
             while at + 64 <= columns {
                 strip::<8>(x, columns, at, r, sums);
                 at += 64;
+            }
+            while at + 16 <= columns {
+                strip::<2>(x, columns, at, r, sums);
+                at += 16;
             }
             while at + 8 <= columns {
                 strip::<1>(x, columns, at, r, sums);
@@ -366,7 +390,7 @@ impl Blas {
 }
 
 fn gradients(options: &Options, blas: Option<&Blas>, columns: usize) {
-    let problem = &Problem::new(options.mib << 20, columns);
+    let problem = &Problem::new(options.mib << 20, columns, options.huge_pages);
     let transposed: Vec<Vec<f32>> = (0..columns)
         .map(|j| {
             problem
@@ -476,7 +500,7 @@ fn two_threads(options: &Options, problem: &Problem) {
 }
 
 fn grams(options: &Options, blas: Option<&Blas>, columns: usize) {
-    let problem = &Problem::new(16 << 20, columns);
+    let problem = &Problem::new(16 << 20, columns, options.huge_pages);
     let mut cases: Vec<Case<'_>> = Vec::new();
     if let Some(blas) = blas {
         let y: Vec<f64> = problem.x.iter().map(|&x| f64::from(x)).collect();
