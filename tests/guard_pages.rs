@@ -53,10 +53,11 @@ impl Guarded {
 
     /// `length` elements right behind the first trap, or right before the last.
     fn slice<T: Element>(&mut self, length: usize, at_end: bool) -> &mut [T] {
-        let room = self.pages * self.page - length * size_of::<T>();
+        let room = (self.pages * self.page).checked_sub(length * size_of::<T>());
+        let room = room.expect("more pages");
         let start = self.page + if at_end { room } else { 0 };
-        // SAFETY: inside the accessible pages (`room` would have overflowed), a multiple of the
-        // element's size from a page's start, zeroed or written as floats; borrowed from `self`.
+        // SAFETY: inside the accessible pages, a multiple of the element's size from a page's start, zeroed or
+        // written as floats; borrowed from `self`.
         unsafe {
             std::slice::from_raw_parts_mut(self.mapping.wrapping_byte_add(start).cast(), length)
         }
@@ -338,7 +339,7 @@ fn check_linear<T: Element>() {
     };
     const ROWS: usize = 40;
     let (z, t) = (logits::<T>(), units::<T>(7919));
-    let mut places: [Guarded; 7] = std::array::from_fn(|_| Guarded::of_pages(16));
+    let mut places: [Guarded; 7] = std::array::from_fn(|_| Guarded::of_pages(20));
     let mut of_columns: Vec<Guarded> = (0..ROWS).map(|_| Guarded::new()).collect();
     let mut calls = 0;
     for (rows, columns) in (0..=ROWS).flat_map(|n| [(n, ROWS - n), (ROWS - n / 3, n)]) {

@@ -1187,6 +1187,15 @@ fn the_largest_products_fit() {
                 let r = if t[0] == 0.0 { 1.0 } else { -1.0 };
                 assert_eq!(sums[0].to_f64(), r * x[0] * rows as f64);
                 assert_eq!(sums[1].to_f64(), r * rows as f64);
+                let given = vec![r; rows];
+                let mut gram = [ColumnSum::default(); gram_length(2)];
+                head.start_gram(&[scale], ColumnScale::ONE, &mut gram)
+                    .unwrap();
+                let mut scratch = vec![0.0; gram_scratch(2)];
+                head.gram(&view, &[], Factor::Given(&given), &mut gram, &mut scratch)
+                    .unwrap();
+                let found = gram.map(|sum| sum.to_f64() / (r * rows as f64));
+                assert_eq!(found, [x[0] * x[0], x[0], 1.0]);
             }
         }
     }

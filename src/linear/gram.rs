@@ -10,7 +10,7 @@ use crate::linear::logits::request;
 use crate::linear::sums::{ColumnSum, power};
 
 /// Rows that are widened at a time, which is also how many products an accumulator takes.
-const ROWS: usize = if FIRMWARE { 4 } else { 32 };
+const ROWS: usize = if FIRMWARE { 4 } else { 64 };
 
 /// Columns of a panel, a multiple of every tile's sides. A panel's rows follow each other: at a distance of
 /// all columns they would share a few lines of the first-level cache.

@@ -325,7 +325,7 @@ impl<T: Float> Job for &mut Pass<'_, T> {
         let (block_bytes, least) = if x.is_columnar() {
             (COLUMNS_BYTES, 128)
         } else {
-            (BLOCK_BYTES, 32)
+            (BLOCK_BYTES, if self.gram.is_empty() { 32 } else { 64 })
         };
         let mut height = (block_bytes / bytes / 16 * 16).clamp(most.min(least), most);
         // The error of a row, whose predecessors are looked at once more, without it.
