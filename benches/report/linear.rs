@@ -391,20 +391,27 @@ impl Blas {
 
 fn gradients(options: &Options, blas: Option<&Blas>, columns: usize) {
     let problem = &Problem::new(options.mib << 20, columns, options.huge_pages);
-    let transposed: Vec<Vec<f32>> = (0..columns)
-        .map(|j| {
-            problem
-                .x
-                .iter()
-                .skip(j)
-                .step_by(columns)
-                .copied()
-                .take(problem.rows)
-                .collect()
-        })
-        .collect();
-    let slices: Vec<&[f32]> = transposed.iter().map(Vec::as_slice).collect();
-    let by_columns = Features::columns(&slices, problem.rows).unwrap();
+    // Columns that begin a page later than the one before ends, as arrays of their own do, and columns without a
+    // gap: of 2^k rows, these share few sets of the caches.
+    let transpose = |gap: usize| {
+        let mut transposed = vec![0.0; columns * (problem.rows + gap)];
+        let by_column = transposed.chunks_exact_mut(problem.rows + gap);
+        for (j, column) in by_column.enumerate() {
+            let of_column = problem.x.iter().skip(j).step_by(columns);
+            for (to, from) in column.iter_mut().zip(of_column) {
+                *to = *from;
+            }
+        }
+        transposed
+    };
+    let transposed = [1024, 0].map(|gap| (problem.rows + gap, transpose(gap)));
+    let slices = transposed.each_ref().map(|(distance, data)| {
+        let slices = data.chunks_exact(*distance).map(|all| &all[..problem.rows]);
+        slices.collect::<Vec<_>>()
+    });
+    let by_columns = slices
+        .each_ref()
+        .map(|slices| Features::columns(slices, problem.rows).unwrap());
     let mut cases: Vec<Case<'_>> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     if peers::exist() {
@@ -433,7 +440,9 @@ fn gradients(options: &Options, blas: Option<&Blas>, columns: usize) {
     if Backend::Avx2.is_available() {
         cases.push(problem.ours("rows", Backend::Avx2, problem.features()));
     }
-    cases.push(problem.ours("columns", Backend::detect(), by_columns));
+    for (layout, x) in ["columns", "columns without a gap"].iter().zip(by_columns) {
+        cases.push(problem.ours(layout, Backend::detect(), x));
+    }
     if let Some(blas) = blas {
         for (name, block) in [("blocks of 4,096", 4096), ("whole", problem.rows)] {
             let mut gradient = vec![0.0; columns];
