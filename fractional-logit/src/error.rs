@@ -97,7 +97,7 @@ pub enum Error {
         /// The column whose coefficient moved most; none if it was the constant.
         column: Option<usize>,
     },
-    /// A logit, or a sum, is beyond the range of `f64`.
+    /// A logit, or a sum, is beyond the range of `f64`: with offsets beyond 745 all curvature at the start.
     OutOfRange,
     /// A state does not belong to the task, or bytes are none of a state or task.
     Malformed {

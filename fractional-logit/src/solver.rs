@@ -300,7 +300,6 @@ impl Solver {
     /// Refuses levels that have no coefficient.
     fn scan_levels(&mut self, state: &State) -> Result<(), Error> {
         let of_rows = self.scanned_rows();
-        let average = of_rows.weight / of_rows.used as f64;
         for level in 0..self.task.levels {
             let counts = scan::COUNTS + level as usize * scan::LEVEL_COUNTS;
             let [rows, above, below] = [0, 1, 2].map(|of| state.counts[counts + of]);
@@ -324,7 +323,9 @@ impl Solver {
             let sums = scan::SUMS + level as usize * scan::LEVEL_SUMS;
             let [weight, targets] = [0, 1].map(|of| state.sums[sums + of].to_f64());
             self.level_shares.push(weight / of_rows.weight);
-            // With one row more, of the mean: the start of a few rows is not extreme.
+            // With one row more, of the mean and of the level's weights: the start of a few rows is not extreme, and
+            // that of tiny weights is near its end.
+            let average = weight / rows as f64;
             let mean = (targets + average * of_rows.mean) / (weight + average);
             self.level_means.push(mean);
         }
@@ -742,7 +743,24 @@ impl Solver {
         }
         let factors = match factors {
             Ok(factors) => factors,
-            Err(singular) if first => return Err(self.collinear(&singular)),
+            Err(singular) if first => {
+                let row = singular.row;
+                let of_constant = row == 0 && self.model.intercept;
+                // A column of zeros has no gradient.
+                let is_flat = hessian.inner.get(row, row).high == 0.0
+                    && (of_constant || self.penalised_gradient(state)[row].high != 0.0);
+                return Err(if is_flat {
+                    Error::OutOfRange
+                } else if of_constant {
+                    // The first level, which it stands for, weighs next to nothing.
+                    Error::NoConvergence {
+                        steps: 0,
+                        column: None,
+                    }
+                } else {
+                    self.collinear(&singular)
+                });
+            }
             Err(_) => {
                 self.ask_for_direction(true);
                 return Ok(());

@@ -9,6 +9,7 @@ const ROWS: usize = 900;
 const LEVELS: u32 = 12;
 
 /// In columns: a small one, and one that is far from 0, like years.
+#[derive(Clone)]
 struct Rows {
     columns: Vec<Vec<f64>>,
     levels: Vec<u32>,
@@ -167,7 +168,9 @@ fn a_category_alone_has_a_closed_form() {
         let level = row * 7919 % LEVELS;
         levels.push(level as u32);
         targets.push(((row * 31 + level * level) % 1009) as f64 / 1008.0 / (1 + level % 50) as f64);
-        weights.push((1 + row % 3) as f64);
+        // Those of some levels are below the units of the sums.
+        let tiny = 2.0_f64.powi(if level % 7 == 3 { -60 } else { 0 });
+        weights.push((1 + row % 3) as f64 * tiny);
     }
     let features = Features::rows(&[], levels.len(), 0).unwrap();
     let data = Data::new(features, &targets)
@@ -204,6 +207,50 @@ fn a_category_alone_has_a_closed_form() {
                 (errors[level] - right).abs() <= 1e-12 * right,
                 "level {level}"
             );
+        }
+    }
+}
+
+/// What a column has in common in all rows of a level is the level's: nothing else changes, however large it is. Where
+/// only levels of tiny weight tell the slope, robust errors, of squares of weights, are not that exact.
+#[test]
+fn what_is_the_same_in_a_level_changes_nothing_else() {
+    let fit = |rows: &Rows| {
+        let columns = slices(&rows.columns);
+        let features = Features::columns(&columns, ROWS).unwrap();
+        let data = Data::new(features, &rows.targets)
+            .weights(&rows.weights)
+            .levels(&rows.levels);
+        let fit = Model::new().levels(LEVELS).fit(&data).unwrap();
+        let mut numbers = vec![fit.coefficients()[1], fit.mean_loss(), fit.pearson()];
+        numbers.extend(ERRORS.map(|of| fit.standard_errors(of).unwrap()[1]));
+        numbers
+    };
+    for is_tiny in [false, true] {
+        let mut rows = rows();
+        rows.columns.truncate(1);
+        for (row, x) in rows.columns[0].iter_mut().enumerate() {
+            *x = (*x * 1024.0).round() / 1024.0;
+            if is_tiny && rows.levels[row] % 3 == 1 {
+                rows.weights[row] *= 2.0_f64.powi(-44);
+            } else if is_tiny {
+                *x = 0.0;
+            }
+        }
+        let right = fit(&rows);
+        let (sizes, checked): (&[f64], usize) = match is_tiny {
+            true => (&[4.0, 1024.0], 5),
+            false => (&[4.0, 1024.0, 1_048_576.0], right.len()),
+        };
+        for size in sizes {
+            let mut moved = rows.clone();
+            for (x, level) in moved.columns[0].iter_mut().zip(&rows.levels) {
+                *x += size * f64::from(*level * 5 % 7);
+            }
+            for (ours, right) in fit(&moved).iter().zip(&right).take(checked) {
+                let difference = (ours - right).abs() / right.abs();
+                assert!(difference <= 1e-11, "{ours:e} instead of {right:e}");
+            }
         }
     }
 }
@@ -333,4 +380,38 @@ fn refuses_what_has_no_fit() {
         panic!("separated");
     };
     assert_eq!(columns[0], 0);
+}
+
+/// Where nothing is curved at the start there is no step, and nothing is collinear.
+#[test]
+fn refuses_a_start_without_curvature() {
+    let (x, targets, levels) = ([1.0, 2.0, 4.0, 3.0], [0.2, 0.4, 0.3, 0.6], [0, 1, 0, 1]);
+    let fit = |model: Model, columns, offset, weights: &[f64; 4]| {
+        let features = Features::rows(&x[..4 * columns], 4, columns).unwrap();
+        let offset = [offset; 4];
+        let data = Data::new(features, &targets)
+            .offset(&offset)
+            .weights(weights);
+        let has_levels = model == Model::new().levels(2);
+        model.fit(&if has_levels {
+            data.levels(&levels)
+        } else {
+            data
+        })
+    };
+    for (offset, weight) in [(1000.0, 1.0), (-1000.0, 1.0), (0.0, 5e-324)] {
+        for columns in [0, 1] {
+            for levels in [0, 2] {
+                let found = fit(Model::new().levels(levels), columns, offset, &[weight; 4]);
+                assert_eq!(found.unwrap_err(), Error::OutOfRange);
+            }
+        }
+    }
+    let found = fit(Model::new().intercept(false), 1, 1000.0, &[1.0; 4]);
+    assert_eq!(found.unwrap_err(), Error::OutOfRange);
+    // The reference of all others weighs nothing beside them; another level may.
+    let found = fit(Model::new().levels(2), 0, 0.0, &[1e-30, 1.0, 1e-30, 1.0]);
+    let (steps, column) = (0, None);
+    assert_eq!(found.unwrap_err(), Error::NoConvergence { steps, column });
+    assert!(fit(Model::new().levels(2), 0, 0.0, &[1.0, 1e-30, 1.0, 1e-30]).is_ok());
 }
