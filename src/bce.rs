@@ -428,7 +428,7 @@ impl<'a, T: Real> Bce<'a, T> {
             loss,
             ..Outputs::default()
         };
-        self.write(LOSS, z, t, outputs)
+        self.write::<true>(LOSS, z, t, outputs)
     }
 
     /// The sum of the losses, correctly rounded to `f64`. 0 for empty slices.
@@ -500,7 +500,7 @@ impl<'a, T: Real> Bce<'a, T> {
             gradient,
             ..Outputs::default()
         };
-        self.write(GRADIENT, z, t, outputs)
+        self.write::<false>(GRADIENT, z, t, outputs)
     }
 
     /// Replaces every logit by the gradient there. Checks all targets and
@@ -519,7 +519,7 @@ impl<'a, T: Real> Bce<'a, T> {
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
     pub fn gradient_in_place(&self, z: &mut [T], t: &[T]) -> Result<(), Error> {
-        self.write(Wanted::NOTHING, z, t, Outputs::default())?;
+        self.write::<false>(Wanted::NOTHING, z, t, Outputs::default())?;
         let options = self.options()?;
         let length = z.len();
         let mut start = 0;
@@ -545,7 +545,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 ..Outputs::default()
             };
             let sum = &mut SpanSum::default();
-            self.run_part(length, GRADIENT, options, inputs, outputs, sum)?;
+            self.run_for::<false>(length, GRADIENT, options, inputs, outputs, sum)?;
         }
         Ok(())
     }
@@ -624,7 +624,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        self.write(GRADIENT_HESSIAN, z, t, outputs)
+        self.write::<false>(GRADIENT_HESSIAN, z, t, outputs)
     }
 
     /// Writes the [loss](Self::loss) and the [gradient](Self::gradient) of every element in one pass.
@@ -651,7 +651,7 @@ impl<'a, T: Real> Bce<'a, T> {
             gradient,
             ..Outputs::default()
         };
-        self.write(LOSS.and(GRADIENT), z, t, outputs)
+        self.write::<true>(LOSS.and(GRADIENT), z, t, outputs)
     }
 
     /// Writes the [loss](Self::loss), the [gradient](Self::gradient) and the Hessian's diagonal of
@@ -681,7 +681,7 @@ impl<'a, T: Real> Bce<'a, T> {
             hessian,
             ..Outputs::default()
         };
-        self.write(LOSS.and(GRADIENT_HESSIAN), z, t, outputs)
+        self.write::<true>(LOSS.and(GRADIENT_HESSIAN), z, t, outputs)
     }
 
     /// The [sum](Self::sum), the [gradient](Self::gradient) and the Hessian's
@@ -908,17 +908,17 @@ impl<'a, T: Real> Bce<'a, T> {
         }
     }
 
-    /// What computes, and its numbers for `T::general`.
-    fn function(&self, options: Option<SmoothedWeighted<T>>) -> (Run<T>, General) {
+    /// What computes, `plain` if no option says otherwise, and its numbers for `T::general`.
+    fn function(&self, plain: Run<T>, options: Option<SmoothedWeighted<T>>) -> (Run<T>, General) {
         let Some(general) = self.general else {
             // With options that change the formulas there is neither `exact` nor `excess`.
             let run = self.exact.or(self.excess).or(self.smoothed_weighted);
-            return (run.unwrap_or(T::cross_entropy), General::PLAIN);
+            return (run.unwrap_or(plain), General::PLAIN);
         };
         // |s - t|^0 is 1 everywhere.
         let none = self.kind == Kind::Focal && self.exponent == T::ZERO;
         if none && self.temperature == T::ONE {
-            let run = self.smoothed_weighted.unwrap_or(T::cross_entropy);
+            let run = self.smoothed_weighted.unwrap_or(plain);
             return (run, General::PLAIN);
         }
         let mut numbers = General {
@@ -956,8 +956,9 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(())
     }
 
+    /// With losses or without.
     #[inline(never)]
-    fn write(
+    fn write<const LOSSES: bool>(
         &self,
         wanted: Wanted,
         z: &[T],
@@ -969,7 +970,7 @@ impl<'a, T: Real> Bce<'a, T> {
         {
             return Ok(());
         }
-        self.call(wanted, z, t, outputs, &mut SpanSum::default())
+        self.call::<LOSSES>(wanted, z, t, outputs, &mut SpanSum::default())
     }
 
     /// A short call that needs no more than that; its sum.
@@ -1000,7 +1001,7 @@ impl<'a, T: Real> Bce<'a, T> {
             return Ok(sum);
         }
         let mut total = SpanSum::default();
-        self.call(wanted, z, t, outputs, &mut total)?;
+        self.call::<true>(wanted, z, t, outputs, &mut total)?;
         Ok(total.into_f64())
     }
 
@@ -1013,7 +1014,7 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
     ) -> Result<(), Error> {
         let mut total = SpanSum::default();
-        self.call(wanted, z, t, outputs, &mut total)?;
+        self.call::<true>(wanted, z, t, outputs, &mut total)?;
         sum.merge(&total.into_state(z.len()));
         Ok(())
     }
@@ -1035,7 +1036,7 @@ impl<'a, T: Real> Bce<'a, T> {
             };
             divide(self.divisor(total), inputs, outputs, |inputs, outputs| {
                 let mut sum = SpanSum::default();
-                self.run(wanted, options, inputs, outputs, &mut sum)?;
+                self.run_for::<true>(z.len(), wanted, options, inputs, outputs, &mut sum)?;
                 Ok(sum.into_double())
             })
         })
@@ -1049,7 +1050,7 @@ impl<'a, T: Real> Bce<'a, T> {
         }
     }
 
-    fn call(
+    fn call<const LOSSES: bool>(
         &self,
         wanted: Wanted,
         z: &[T],
@@ -1058,7 +1059,7 @@ impl<'a, T: Real> Bce<'a, T> {
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
         self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
-            self.run(wanted, options, inputs, outputs.reborrow(), sum)
+            self.run_for::<LOSSES>(z.len(), wanted, options, inputs, outputs.reborrow(), sum)
         })
     }
 
@@ -1147,20 +1148,27 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(sum)
     }
 
-    /// The call, its lengths and options checked.
-    pub(crate) fn run(
+    /// A part of a call of `length` elements, whose options are checked.
+    pub(crate) fn run_part(
         &self,
+        length: usize,
         wanted: Wanted,
         options: Option<SmoothedWeighted<T>>,
         inputs: Inputs<'_, T>,
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        self.run_part(inputs.z.len(), wanted, options, inputs, outputs, sum)
+        if wanted.losses() {
+            self.run_for::<true>(length, wanted, options, inputs, outputs, sum)
+        } else {
+            self.run_for::<false>(length, wanted, options, inputs, outputs, sum)
+        }
     }
 
-    /// `run` of some of `length` elements.
-    pub(crate) fn run_part(
+    /// The same where it is known whether there are losses in what is wanted: a program that never wants
+    /// any, or always, does not contain the other loops. Inlined, since that saves stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run_for<const LOSSES: bool>(
         &self,
         length: usize,
         wanted: Wanted,
@@ -1174,7 +1182,12 @@ impl<'a, T: Real> Bce<'a, T> {
         {
             return clamped(self, length, wanted, options, inputs, outputs, sum);
         }
-        let (run, general) = self.function(options);
+        let plain = if LOSSES {
+            T::cross_entropy
+        } else {
+            T::derivatives
+        };
+        let (run, general) = self.function(plain, options);
         let call = Call {
             backend: self.backend_or_fastest(),
             options,
@@ -1367,7 +1380,7 @@ impl<T: Real> Bce<'_, T> {
 
     /// Writes σ(z), of z over the temperature if there is one, where gradients are wanted.
     pub(crate) fn predict(&self, wanted: Wanted, z: &[T], p: &mut [T]) -> Result<(), Error> {
-        let (mut run, mut general): (Run<T>, _) = (T::cross_entropy, General::PLAIN);
+        let (mut run, mut general): (Run<T>, _) = (T::derivatives, General::PLAIN);
         if let Some(of_temperature) = self.general
             && self.temperature != T::ONE
         {

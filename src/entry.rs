@@ -42,13 +42,25 @@ pub struct Call<'a, T> {
 }
 
 impl<T: Float> Call<'_, T> {
-    fn apply<P: Pointwise<T>>(mut self, function: P) -> Result<(), Error> {
+    fn apply<P: Pointwise<T>>(self, function: P) -> Result<(), Error> {
+        if self.slices.wanted.losses() {
+            self.apply_for::<P, true>(function)
+        } else {
+            self.apply_for::<P, false>(function)
+        }
+    }
+
+    /// The results are the same with and without `LOSSES`; slower with it where none are wanted, and without
+    /// it where some are.
+    fn apply_for<P: Pointwise<T>, const LOSSES: bool>(mut self, function: P) -> Result<(), Error> {
         let slices = &mut self.slices;
         let end = slices.inputs.z.len();
+        let in_spans = P::MAIN_LOOP && end >= MAIN_LOOP && (LOSSES || !slices.wanted.losses());
         if slices.wanted == Wanted::NOTHING {
             self.backend.run(Check(slices))?
-        } else if P::MAIN_LOOP && end >= MAIN_LOOP {
-            run::<T, P, _>(self.backend, MainLoop { function, slices })?
+        } else if in_spans {
+            let main_loop = MainLoop::<_, _, LOSSES> { function, slices };
+            run::<T, P, _>(self.backend, main_loop)?
         } else {
             let remainder = Remainder {
                 function,
@@ -89,6 +101,8 @@ pub trait Entries: Sized + 'static {
     const SHAPER: &'static Shaper<Self>;
     /// Loss, gradient and Hessian of cross-entropy, where no option changes the formulas.
     fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
+    /// The same where no losses are wanted: faster there.
+    fn derivatives(call: Call<'_, Self>) -> Result<(), Error>;
     /// The same with what the options make of them.
     fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error>;
     /// `cross_entropy` of few elements without options, lengths not yet checked: the sum, or NaN
@@ -163,7 +177,10 @@ macro_rules! entries {
                 first_invalid: shape::first_invalid,
             };
             fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error> {
-                call.apply(Plain)
+                call.apply_for::<_, true>(Plain)
+            }
+            fn derivatives(call: Call<'_, Self>) -> Result<(), Error> {
+                call.apply_for::<_, false>(Plain)
             }
             fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error> {
                 match call.options {
@@ -226,9 +243,9 @@ macro_rules! entries {
             }
             fn excess(call: Call<'_, Self>) -> Result<(), Error> {
                 if call.slices.wanted.losses() {
-                    call.apply(Excess)
+                    call.apply_for::<_, true>(Excess)
                 } else {
-                    Self::cross_entropy(call)
+                    Self::derivatives(call)
                 }
             }
             fn general(call: Call<'_, Self>) -> Result<(), Error> {
@@ -236,7 +253,7 @@ macro_rules! entries {
                 call.apply(general)
             }
             fn logit(call: Call<'_, Self>) -> Result<(), Error> {
-                call.apply(Logit)
+                call.apply_for::<_, true>(Logit)
             }
             fn add(
                 backend: Backend,

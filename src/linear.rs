@@ -139,8 +139,9 @@ impl<T: Real> LogitFunction<T> for Loss<'_, T> {
         let t = self.bce.targets(self.t.get(rows).unwrap_or(&[]));
         let inputs = Inputs::new(z, t, weights);
         let options = self.bce.options()?;
-        let result = self.bce.run(wanted, options, inputs, outputs, sum);
-        result.map_err(|error| error.shifted(start))
+        self.bce
+            .run_part(z.len(), wanted, options, inputs, outputs, sum)
+            .map_err(|error| error.shifted(start))
     }
 }
 

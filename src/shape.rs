@@ -8,14 +8,23 @@ use crate::span_sum::{AddValues, SpanSum};
 use crate::walk::{Inputs, Outputs, Slices};
 
 /// Elements of a piece: few enough for the stack, and to stay in the first-level cache with all that is
-/// read and written beside them; twice as many where only rows or only classes have to be spread, half
-/// as many of twice the size.
+/// read and written beside them; twice as many where only rows or only classes have to be spread, and not of
+/// twice the size.
 const PIECE: usize = if FIRMWARE { 16 } else { 512 };
 const LONG_PIECE: usize = 2 * PIECE;
-/// Pieces are multiples of this, and so of the widest group.
-const GRANULE: usize = if FIRMWARE { PIECE / 4 } else { 64 };
+/// For rows and for classes of elements of twice the size: what 16 KiB of stack have room for.
+const SHORT_ROWS: usize = if FIRMWARE { PIECE / 2 } else { 128 };
+const SHORT_CLASSES: usize = if FIRMWARE { PIECE / 2 } else { 192 };
+/// Pieces are multiples of so many elements, and so of the widest group.
+const fn granule<T>() -> usize {
+    if FIRMWARE {
+        PIECE / 4
+    } else {
+        256 / size_of::<T>()
+    }
+}
 // The shortest buffer, half full of classes, has room for a piece: else none would ever be taken.
-const _: () = assert!(GRANULE <= PIECE / 4);
+const _: () = assert!(granule::<f32>() <= SHORT_CLASSES / 2);
 
 /// What is given for rows and classes of `length` logits.
 #[derive(Clone, Copy)]
@@ -227,7 +236,7 @@ impl<'a, T: Float> Shape<'a, T> {
             (false, false) if single => self.pieces::<0, LONG_PIECE>(backend, slices, run),
             (false, false) => self.pieces::<0, PIECE>(backend, slices, run),
             (true, false) if single => self.pieces::<PIECE, PIECE>(backend, slices, run),
-            (true, false) => self.pieces::<{ PIECE / 2 }, { PIECE / 2 }>(backend, slices, run),
+            (true, false) => self.pieces::<SHORT_ROWS, SHORT_CLASSES>(backend, slices, run),
         }
     }
 
@@ -251,13 +260,14 @@ impl<'a, T: Float> Shape<'a, T> {
         let classes = self.pos_weights.unwrap_or(&[]);
         // Few classes stand in the buffer again and again, and a piece begins at any of them.
         let few = classes.len() <= CLASSES / 2;
-        let mut most = match ROWS.max(CLASSES) {
-            0 => inputs.z.len(),
-            buffered => buffered,
+        let mut most = match (ROWS, CLASSES) {
+            (0, 0) => inputs.z.len(),
+            (0, buffered) | (buffered, 0) => buffered,
+            (rows, classes) => rows.min(classes),
         };
         if !classes.is_empty() && few {
             Self::repeat_classes(classes, 0, &mut class_buffer);
-            most = (CLASSES + 1 - classes.len()) / GRANULE * GRANULE;
+            most = most.min((CLASSES + 1 - classes.len()) / granule::<T>() * granule::<T>());
         }
         while !inputs.z.is_empty() {
             let start = inputs.start;

@@ -24,7 +24,7 @@ use crate::walk::{Inputs, Outputs, Sign, Slices, Targets};
 /// # Ok::<(), soft_bce::Error>(())
 /// ```
 pub fn sigmoid<T: Real>(z: &[T], out: &mut [T]) -> Result<(), Error> {
-    of_logit(Curve::Sigmoid, T::cross_entropy, z, out)
+    of_logit(Curve::Sigmoid, T::derivatives, z, out)
 }
 
 /// ln σ(z) = −softplus(−z).

@@ -758,7 +758,9 @@ impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
 }
 
 /// One call, in spans. After an error the outputs are half done: see `Outputs::poison`.
-pub(crate) struct MainLoop<'a, 'b, T, P> {
+///
+/// Without `LOSSES` it makes none, whatever is wanted: a program contains what it asks for.
+pub(crate) struct MainLoop<'a, 'b, T, P, const LOSSES: bool> {
     pub(crate) function: P,
     pub(crate) slices: &'b mut Slices<'a, T>,
 }
@@ -787,7 +789,7 @@ impl<'a, T: Float> Buffers<'a, T> {
     }
 }
 
-impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
+impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSES> {
     /// A span's e^-|z|; returns the largest pattern of -|z|.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponentials<I: Isa>(
@@ -863,7 +865,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// e^-|z| of a group, from the buffers where losses are wanted. Else it is made here:
     /// the few operations of a gradient leave the divider idle beside them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn exp<L: Lane<Real = T>, const LOSSES: bool>(
+    fn exp<L: Lane<Real = T>>(
         z: L,
         at: usize,
         buffers: &mut Buffers<'_, T>,
@@ -886,7 +888,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
 
     /// What follows from the exponentials.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn results<I: Isa, const LOSSES: bool>(
+    fn results<I: Isa>(
         &mut self,
         isa: I,
         (start, length): (usize, usize),
@@ -896,7 +898,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         let mut seen = Extremes::nothing();
         for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
             let place = (start + at, start + length);
-            let group = self.group::<I, LOSSES>(isa, place, at, buffers, &mut seen, stream);
+            let group = self.group::<I>(isa, place, at, buffers, &mut seen, stream);
             if group.is_none() {
                 break;
             }
@@ -906,7 +908,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
 
     /// One group of `results`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn group<I: Isa, const LOSSES: bool>(
+    fn group<I: Isa>(
         &mut self,
         isa: I,
         place: (usize, usize),
@@ -924,7 +926,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
         }
         let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, place.0, 0)?;
         let z = <T::GroupLane<I>>::load(z);
-        let exp = Self::exp::<_, LOSSES>(z, at, buffers, seen)?;
+        let exp = Self::exp(z, at, buffers, seen)?;
         let losses: &mut [T] = if LOSSES {
             elements_mut::<T::GroupLane<I>, true>(buffers.e, at, 0)?
         } else {
@@ -944,7 +946,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// `results` where no option concerns loads or stores, and losses that are to be summed
     /// are in the window: nothing but the branches that choose what is computed.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plain_results<I: Isa, const LOSSES: bool, const WINDOWED: bool>(
+    fn plain_results<I: Isa, const WINDOWED: bool>(
         &mut self,
         isa: I,
         (start, length): (usize, usize),
@@ -1056,7 +1058,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
     /// and the span has to be done again.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn span<I: Isa, const LOSSES: bool>(
+    fn span<I: Isa>(
         &mut self,
         isa: I,
         span: (usize, usize),
@@ -1090,17 +1092,17 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                 && P::IN_WINDOW
                 && Window::<T::GroupLane<I>>::holds(minus_a);
             seen = if P::IN_WINDOW && windowed {
-                self.plain_results::<I, true, true>(isa, span, buffers, window)
+                self.plain_results::<I, true>(isa, span, buffers, window)
             } else if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, true, false>(isa, span, buffers, window)
+                self.plain_results::<I, false>(isa, span, buffers, window)
             } else {
-                self.results::<I, true>(isa, span, buffers, stream)
+                self.results(isa, span, buffers, stream)
             };
         } else {
             seen = if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, false, false>(isa, span, buffers, window)
+                self.plain_results::<I, false>(isa, span, buffers, window)
             } else {
-                self.results::<I, false>(isa, span, buffers, stream)
+                self.results(isa, span, buffers, stream)
             };
             if exceeds_fast_limit(seen.minus_a) {
                 if stream {
@@ -1129,7 +1131,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     /// Everything, from the first span to the rest behind the last one. The first
     /// `head` elements are those in front of the address that `stream` needs.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn spans<I: Isa, const LOSSES: bool>(
+    fn spans<I: Isa>(
         &mut self,
         isa: I,
         mut buffers: Buffers<'_, T>,
@@ -1165,13 +1167,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
                     start,
                     end: start + length,
                 })?;
-            } else if self.span::<I, LOSSES>(
-                isa,
-                (start, length),
-                &mut buffers,
-                &mut window,
-                stream,
-            )? {
+            } else if self.span(isa, (start, length), &mut buffers, &mut window, stream)? {
                 cautious = true;
                 continue;
             }
@@ -1182,7 +1178,7 @@ impl<T: Float, P: Pointwise<T>> MainLoop<'_, '_, T, P> {
     }
 }
 
-impl<T: Float, P: Pointwise<T>> Job for MainLoop<'_, '_, T, P> {
+impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, P, LOSSES> {
     type Output = Result<(), Error>;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1199,19 +1195,19 @@ impl<T: Float, P: Pointwise<T>> Job for MainLoop<'_, '_, T, P> {
         let head = self.stream_head::<I>();
         let stream = head.is_some();
         let head = head.unwrap_or(0);
-        let result = if self.slices.wanted.losses() {
+        let result = if LOSSES {
             if P::OF_EXP {
                 let mut room = T::EXP_SPAN;
                 let buffers = Buffers::new(room.as_mut(), self.slices.inputs.z);
-                self.spans::<I, true>(isa, buffers, head, stream)
+                self.spans(isa, buffers, head, stream)
             } else {
                 let mut losses = T::SPAN;
                 let (e, low) = (losses.as_mut(), &mut [] as _);
-                self.spans::<I, true>(isa, Buffers { e, low }, head, stream)
+                self.spans(isa, Buffers { e, low }, head, stream)
             }
         } else {
             let (e, low) = (&mut [] as _, &mut [] as _);
-            self.spans::<I, false>(isa, Buffers { e, low }, head, stream)
+            self.spans(isa, Buffers { e, low }, head, stream)
         };
         if stream {
             // Also after an error, which has the outputs overwritten.
