@@ -62,6 +62,38 @@ pub mod machine {
         }
     }
 
+    /// What an overflow of the stack ends in: there is no RAM below it. The handler begins it anew, since what
+    /// used it would fault again.
+    #[unsafe(naked)]
+    #[unsafe(no_mangle)]
+    extern "C" fn HardFault() -> ! {
+        core::arch::naked_asm!(
+            "mov r0, sp",
+            "ldr r1, =_stack_start",
+            "mov sp, r1",
+            "bl {}",
+            sym hard_fault
+        )
+    }
+
+    extern "C" fn hard_fault(sp: usize) -> ! {
+        unsafe extern "C" {
+            /// The least address of the stack: memory.x.
+            static _stack_end: u8;
+        }
+        let cause = if sp < (&raw const _stack_end).addr() {
+            "the stack overflowed"
+        } else {
+            "hard fault"
+        };
+        if let Ok(mut out) = hio::hstderr() {
+            let _ = core::fmt::write(&mut out, format_args!("{cause}: sp = {sp:#x}\n"));
+        }
+        loop {
+            debug::exit(debug::EXIT_FAILURE);
+        }
+    }
+
     #[panic_handler]
     fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         hprintln!("{}", info);

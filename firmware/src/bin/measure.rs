@@ -18,8 +18,8 @@ mod measure {
     pub const INSTRUCTIONS: u32 = 40;
 
     unsafe extern "C" {
-        /// The end of the data, from cortex-m-rt: the stack grows down to here.
-        static mut __sheap: u32;
+        /// The stack grows down to here: memory.x.
+        static mut _stack_end: u32;
     }
 
     /// Bytes of stack below this function's own, and ticks.
@@ -35,10 +35,10 @@ mod measure {
         let (bottom, top): (usize, usize);
         // SAFETY: copies the stack pointer.
         unsafe { asm!("mov {}, sp", out(reg) top, options(nomem, nostack)) };
-        bottom = (&raw mut __sheap).addr();
+        bottom = (&raw mut _stack_end).addr();
         let words = (bottom..top).step_by(4);
         for word in words.clone() {
-            // SAFETY: between the data and the stack there is nothing.
+            // SAFETY: this part of the stack is not in use.
             unsafe { core::ptr::with_exposed_provenance_mut::<u32>(word).write_volatile(PAINT) };
         }
         let start = SYST::get_current();
