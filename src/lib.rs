@@ -27,7 +27,7 @@
 //!
 //! Rust 1.89; no `std`, no allocation. Feature `linear` adds the module of that name, feature `rayon` (which needs `std`) the
 //! `par_*` methods; neither is a default. Runs on x86-64 (AVX2 and AVX-512 are detected), AArch64, wasm32, RISC-V and Cortex-M; what was run where is in `docs/platforms.md`. Every call
-//! runs within 256 KiB of stack in an unoptimised build, 17 KiB in an optimised one (`linear` 20). Unoptimised it is some 300
+//! runs within 256 KiB of stack in an unoptimised build, 16 KiB in an optimised one (`linear` 20). Unoptimised it is some 300
 //! times slower: `[profile.dev.package.soft-bce] opt-level = 2` in the workspace that builds it mends that.
 //!
 //! # Accuracy
