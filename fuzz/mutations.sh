@@ -57,7 +57,7 @@ faults=(
     'c-scratch|10|capi|capi/src/linear.rs|s/\.saturating_add\(of_states\)//'
     'mixed-scales|10|linear|src/linear.rs|s/sum\.factor_exponent\(\) == factor\n\s*&& //'
     'head-bound|9|linear|src/bce.rs|s/let gradient = largest \/ temperature;/let gradient = largest;/'
-    'head-temperature|11|linear|src/linear.rs|s/let result = self\.bce\.run\(/let result = self.bce.temperature(T::ONE).run(/'
+    'head-temperature|11|linear|src/linear.rs|s/(let options = self\.bce\.options\(\)\?;\s*self\.bce)(\s*\.run_part\(z\.len\(\))/$1.temperature(T::ONE)$2/'
     'head-teacher|12|linear|src/linear.rs|s/let t = self\.bce\.targets\(/let t = crate::walk::Targets::Each(/'
     'excess-flag|4|capi|capi/src/lib.rs|s/self\.flags & SOFT_BCE_EXCESS != 0/false/'
 )
