@@ -289,8 +289,8 @@ impl<L: Lane> Window<L> {
         high.reduce_exact_sum() + (lower - high).reduce_exact_sum()
     }
 
-    /// The sum of at most sixteen pairs of vectors of losses up to `SHORT_SUM_LIMIT`, correctly rounded: every
-    /// partial sum is exact but the last.
+    /// The sum of at most a span of losses up to `SHORT_SUM_LIMIT`, of which an accumulator has taken at most 32,
+    /// correctly rounded: every partial sum is exact but the last.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn short_sum(self) -> f64 {
         if L::Real::FRACTION_BITS < 52 {

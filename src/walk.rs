@@ -567,8 +567,9 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
     }
 }
 
-/// Calls of at most so many elements are `Short`, if they can be.
-pub(crate) const SHORT: usize = 1024;
+/// Calls of at most so many elements are `Short`, if they can be: what the second-level cache holds.
+pub(crate) const SHORT: usize = 16 * SHORT_BLOCK;
+const SHORT_BLOCK: usize = 1024;
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn load<L: Lane, const PART: bool>(from: &[L::Real]) -> L {
@@ -608,13 +609,22 @@ fn short<L: Lane, const ONE: bool>(
     let mut sum = 0.0;
     let mut window = Window::<L>::short();
     let mut seen = Extremes::<L::Single>::nothing();
+    // Begun a step ahead, since the chain of operations is long: .75 to .95 of the time.
+    let mut next = ExpNeg::of::<false>(load::<L, ONE>(z));
     let mut at = 0;
     while at < end {
+        let exp = next;
+        if !ONE
+            && let Some(z) = z.get(at + L::WIDTH..)
+            && !z.is_empty()
+        {
+            next = ExpNeg::of::<false>(load::<L, ONE>(z));
+        }
         let z = load::<L, ONE>(z.get(at..)?);
         let t = load::<L, ONE>(t.get(at..)?);
         seen.see_logits(z);
         seen.target = t.max_bits_into(seen.target);
-        let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
+        let point = Plain.finish::<L, false>(z, t, exp, wanted);
         if wanted.has(Wanted::SUM) {
             let zero = L::splat(L::Real::ZERO);
             let losses = L::select(L::first(end - at), point.loss, zero);
@@ -686,18 +696,37 @@ impl<const LOSS: bool, const SUM: bool, const GRADIENT: bool> ShortJob
             None
         } else if z.len() <= <T::Lane<I>>::WIDTH {
             short::<T::Lane<I>, true>(wanted, z, t, outputs)
-        } else if z.len() <= SHORT {
+        } else if z.len() > SHORT {
+            None
+        } else if !LOSS && !SUM {
+            let [_, gradient, _] = outputs;
+            gradients::<I, T>(z, t, gradient)
+        } else {
             isa.run(Vectors {
                 wanted,
                 z,
                 t,
                 outputs,
             })
-        } else {
-            None
         };
         sum.unwrap_or(f64::NAN)
     }
+}
+
+/// Gradients have a loop of their own, small enough for it: 64 take .75 of the time, and 16,384 .90 to .97 of
+/// that of the main loop.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f64> {
+    if t.len() != z.len() || gradient.len() != z.len() {
+        return None;
+    }
+    // In blocks, so that not much is lost where one has to be done the longer way.
+    let blocks = gradient.chunks_mut(SHORT_BLOCK);
+    for (gradient, (z, t)) in blocks.zip(z.chunks(SHORT_BLOCK).zip(t.chunks(SHORT_BLOCK))) {
+        let outputs: [&mut [T]; 3] = [&mut [], gradient, &mut []];
+        short::<T::FullLane<I>, false>(Wanted::GRADIENT, z, t, outputs)?;
+    }
+    Some(0.0)
 }
 
 /// Any results of more than a vector.
@@ -715,8 +744,8 @@ impl<T: Float> Job for Vectors<'_, '_, T> {
     fn run<I: Isa>(self, _: I) -> Option<f64> {
         // Beyond, groups of four vectors are faster, and losses might not add up exactly.
         let wide = size_of::<T::Lane<I>>() == 64 && !self.wanted.has(Wanted::SUM);
-        let most = if wide { 32 } else { 16 };
-        if !I::FAST || self.z.len() > most * <T::FullLane<I>>::WIDTH {
+        let spans = if wide { 2 } else { 1 };
+        if !I::FAST || self.z.len() > spans << T::SPAN_LOG2 {
             None
         } else {
             short::<T::FullLane<I>, false>(self.wanted, self.z, self.t, self.outputs)

@@ -322,6 +322,42 @@ fn short_sums_are_exact_at_their_limits() {
     compare_short_sums::<f64>();
 }
 
+/// Gradients are done in blocks, up to a number of elements; a logit that is far out or a wrong target in any
+/// sends all of them the longer way.
+fn compare_blocks<T: Element>() {
+    let mut random = Random::new(6);
+    for n in [
+        1023, 1024, 1025, 2048, 2049, 3001, 16_383, 16_384, 16_385, 17_409,
+    ] {
+        let pair = |_| (random.unit() * 20.0 - 10.0, random.unit());
+        let pairs: Vec<(f64, f64)> = (0..n).map(pair).collect();
+        for (z, t) in [(0.5, 0.25), (-700.0, 0.0), (0.5, 1.5)] {
+            for place in [n / 2, n - 1] {
+                let mut pairs = pairs.clone();
+                pairs[place] = (z, t);
+                let of_f64 = |(z, t)| (T::from_f64(z), T::from_f64(t));
+                let (z, t): (Vec<T>, Vec<T>) = pairs.into_iter().map(of_f64).unzip();
+                let on = |backend| {
+                    let bce = Bce::<T>::new().backend(backend).unwrap();
+                    call(Operation::Gradient, &bce, &z, &t)
+                };
+                let expected = on(Backend::Scalar);
+                for backend in Backend::available() {
+                    if let Some(difference) = difference(&on(backend), &expected) {
+                        panic!("{n}, {place}, {}: {difference}", backend.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_gradients_have_the_bits_of_scalar() {
+    compare_blocks::<f32>();
+    compare_blocks::<f64>();
+}
+
 /// A backend that the machine has but the tests would not run must not pass in silence.
 #[test]
 fn the_backends_of_this_machine_are_all_run() {
