@@ -598,7 +598,8 @@ struct Coefficients<L> {
     total: L,
     /// u without the factor `below_one`: the pos_weight, if that is what it bears and less than 1.
     near: L,
-    below_one: L,
+    /// Nothing if it is 1 for all elements: the same bits, two operations less.
+    below_one: Option<L>,
 }
 
 impl<L: Lane> Coefficients<L> {
@@ -623,15 +624,19 @@ impl<L: Lane> Coefficients<L> {
             Some(each) => {
                 let above = each.greater(one);
                 let above_one = L::select(above, each, one);
-                (each, above_one, L::select(above, one, each))
+                let below_one = z.select_negative(L::select(above, one, each), one);
+                (each, above_one, Some(below_one))
             }
-            None if pos_weight > L::Real::ONE => (splat(pos_weight), splat(pos_weight), one),
-            None => (splat(pos_weight), one, splat(pos_weight)),
+            None if pos_weight >= L::Real::ONE => (splat(pos_weight), splat(pos_weight), None),
+            None => {
+                let below_one = z.select_negative(splat(pos_weight), one);
+                (splat(pos_weight), one, Some(below_one))
+            }
         };
         Self {
             total: pos_weight.fma(positive, negative),
             near: z.select_negative(above_one * positive, negative),
-            below_one: z.select_negative(below_one, one),
+            below_one,
         }
     }
 }
@@ -678,7 +683,10 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
         let mut point = Point::zero();
         if wanted.losses() {
             // |z| before the factor that could make the product subnormal.
-            let linear = near * -minus_a * below_one;
+            let mut linear = near * -minus_a;
+            if let Some(below_one) = below_one {
+                linear = linear * below_one;
+            }
             let loss = total.fma(terms.log1p::<FULL>(logistic).rounded(), linear);
             // Whether the factor is 0 is for the inputs to say.
             let factor = if self.smoothing > T::ZERO {
@@ -690,7 +698,11 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
             point.loss = nan_like::<L, FULL>(z, loss);
         }
         if wanted.derivatives() {
-            let gradient = total.neg_fma(terms.q::<FULL>(logistic), near * below_one);
+            let near = match below_one {
+                Some(below_one) => near * below_one,
+                None => near,
+            };
+            let gradient = total.neg_fma(terms.q::<FULL>(logistic), near);
             // Not -0.
             let gradient = gradient.xor_bits(z.and_bits(sign_bit)) + splat(T::ZERO);
             point.gradient = nan_like::<L, FULL>(z, gradient);
