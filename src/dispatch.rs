@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::lane::portable::Portable;
 use crate::lane::scalar::Scalar;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-use crate::lane::x86::{Avx2, Avx512};
+use crate::lane::x86::{Avx2, Avx512, OneElement};
 use crate::lane::{Float, Isa, Job, ShortJob};
 
 /// An implementation of the kernel. All give the same bits; they differ in speed.
@@ -192,7 +192,7 @@ impl Backend {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run_single<T: Float, J: Job<Output = T>>(job: J) -> T {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        if let Some(isa) = Avx2::detected() {
+        if let Some(isa) = OneElement::detected() {
             return isa.run_bare(job);
         }
         #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]

@@ -1,7 +1,7 @@
 //! One element at a time: the definition that every other backend must equal.
 
 use super::pair::Pair;
-use super::{FIRMWARE, Isa, Job, Lane, Rows};
+use super::{FIRMWARE, Float, Isa, Job, Lane, Rows};
 
 /// The scalar backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -141,13 +141,23 @@ pub(crate) fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
     libm::fma(a, b, c)
 }
 
-/// One macro, because the two element types differ in names alone.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn select_negative<T: Float>(of: T, negative: T, nonnegative: T) -> T {
+    if of.pattern() >= T::SIGN_BIT.pattern() {
+        negative
+    } else {
+        nonnegative
+    }
+}
+
+/// One macro, because the element types differ in names alone: `$lane` is the number itself or a
+/// type around it.
 macro_rules! scalar_lane {
-    ($real:ident, $bits:ident, $fma:ident, $fma_cancelling:ident, $fraction:literal) => {
-        impl Lane for $real {
+    ($lane:ty, $real:ident, $bits:ident, $wide:ty, $isa:expr, $fma:ident, $fma_cancelling:ident, $select_negative:ident, $fraction:literal) => {
+        impl Lane for $lane {
             type Real = $real;
             type Mask = bool;
-            type Wide = f64;
+            type Wide = $wide;
             type Single = Self;
             const WIDTH: usize = 1;
 
@@ -161,7 +171,7 @@ macro_rules! scalar_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
-                value
+                value.into()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn of_single(single: Self) -> Self {
@@ -169,12 +179,12 @@ macro_rules! scalar_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn load(from: &[$real]) -> Self {
-                from.first().copied().unwrap_or(0.0)
+                from.first().copied().unwrap_or(0.0).into()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
                 if let Some(first) = to.first_mut() {
-                    *first = self;
+                    *first = self.into();
                 }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
@@ -191,7 +201,7 @@ macro_rules! scalar_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
-                $real::from_bits(self.to_bits() & ($bits::MAX >> 1))
+                <$lane>::from_bits(self.to_bits() & ($bits::MAX >> 1))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
@@ -215,47 +225,43 @@ macro_rules! scalar_lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn select_negative(self, negative: Self, nonnegative: Self) -> Self {
-                if self.to_bits() >> ($bits::BITS - 1) == 1 {
-                    negative
-                } else {
-                    nonnegative
-                }
+                $select_negative(self, negative, nonnegative)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn add_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits().wrapping_add(other.to_bits()))
+                <$lane>::from_bits(self.to_bits().wrapping_add(other.to_bits()))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn sub_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits().wrapping_sub(other.to_bits()))
+                <$lane>::from_bits(self.to_bits().wrapping_sub(other.to_bits()))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn low_bits_to_exponent(self) -> Self {
-                $real::from_bits(self.to_bits() << $fraction)
+                <$lane>::from_bits(self.to_bits() << $fraction)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
-                $real::from_bits(self.to_bits() >> $fraction)
+                <$lane>::from_bits(self.to_bits() >> $fraction)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn and_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits() & other.to_bits())
+                <$lane>::from_bits(self.to_bits() & other.to_bits())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits() | other.to_bits())
+                <$lane>::from_bits(self.to_bits() | other.to_bits())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn xor_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits() ^ other.to_bits())
+                <$lane>::from_bits(self.to_bits() ^ other.to_bits())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits().max(other.to_bits()))
+                <$lane>::from_bits(self.to_bits().max(other.to_bits()))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits(self, other: Self) -> Self {
-                $real::from_bits(self.to_bits().min(other.to_bits()))
+                <$lane>::from_bits(self.to_bits().min(other.to_bits()))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn reduce_max_bits(self) -> u64 {
@@ -266,24 +272,24 @@ macro_rules! scalar_lane {
                 u64::from(self.to_bits())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn widen(self) -> (f64, f64) {
-                (f64::from(self), 0.0)
+            fn widen(self) -> ($wide, $wide) {
+                (f64::from($real::from(self)).into(), 0.0.into())
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn narrow(low: f64, _high: f64) -> Self {
-                low as $real
+            fn narrow(low: $wide, _high: $wide) -> Self {
+                (f64::from(low) as $real).into()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn low_words(low: f64, _high: f64) -> Self {
-                $real::from_bits(low.to_bits() as u32 as $bits)
+            fn low_words(low: $wide, _high: $wide) -> Self {
+                <$lane>::from_bits(low.to_bits() as u32 as $bits)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn run_outlined<J: Job>(self, job: J) -> J::Output {
-                Scalar.run(job)
+                $isa.run(job)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
-            fn reduce_exact_sum(self) -> Self {
-                self
+            fn reduce_exact_sum(self) -> $real {
+                self.into()
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn sum_rows<R: Rows<Self>>(mut rows: R) -> Self {
@@ -293,5 +299,28 @@ macro_rules! scalar_lane {
     };
 }
 
-scalar_lane!(f32, u32, fma_f32, fma_cancelling_f32, 23);
-scalar_lane!(f64, u64, fma_f64, fma_f64, 52);
+scalar_lane!(
+    f32,
+    f32,
+    u32,
+    f64,
+    Scalar,
+    fma_f32,
+    fma_cancelling_f32,
+    select_negative,
+    23
+);
+scalar_lane!(
+    f64,
+    f64,
+    u64,
+    f64,
+    Scalar,
+    fma_f64,
+    fma_f64,
+    select_negative,
+    52
+);
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(super) use scalar_lane;

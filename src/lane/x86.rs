@@ -19,6 +19,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::pair::Pair;
+use super::scalar::scalar_lane;
 use super::{Aligned, Float, Isa, Job, Lane, Rows, ShortJob};
 
 /// Proof that AVX2 and FMA may be used.
@@ -28,6 +29,11 @@ pub(crate) struct Avx2(());
 /// Proof that AVX-512 F, DQ and VL (and AVX2, FMA) may be used.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
+
+/// The same as `Avx2`, with lanes of one element: constants are operands in memory as they are,
+/// where vectors need an instruction that spreads each.
+#[derive(Clone, Copy)]
+pub(crate) struct OneElement(());
 
 /// What the CPU has and the operating system keeps across context switches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +106,14 @@ impl Avx2 {
     }
 }
 
+impl OneElement {
+    /// Where `Avx2::detected` is something.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn detected() -> Option<Self> {
+        Avx2::detected().map(|Avx2(())| Self(()))
+    }
+}
+
 impl Avx512 {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn detect() -> Option<Self> {
@@ -124,7 +138,7 @@ cfg_if::cfg_if! {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ident, $double:ident, $row_single:ty, $row_double:ty, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ty, $double:ty, $row_single:ty, $row_double:ty, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
@@ -214,6 +228,15 @@ isa!(
     32
 );
 isa!(
+    OneElement,
+    "avx2,fma",
+    One<f32>,
+    One<f64>,
+    Pair<Pair<Pair<Pair<One<f32>>>>>,
+    Pair<Pair<Pair<Pair<One<f64>>>>>,
+    1
+);
+isa!(
     Avx512,
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
@@ -221,6 +244,103 @@ isa!(
     F32x16,
     Pair<F64x8>,
     64
+);
+
+/// A lane of one element.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct One<T>(T);
+
+impl<T> From<T> for One<T> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+impl<T: Neg<Output = T>> Neg for One<T> {
+    type Output = Self;
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+macro_rules! one_operator {
+    ($trait:ident, $method:ident) => {
+        impl<T: $trait<Output = T>> $trait for One<T> {
+            type Output = Self;
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn $method(self, other: Self) -> Self {
+                Self($trait::$method(self.0, other.0))
+            }
+        }
+    };
+}
+one_operator!(Add, add);
+one_operator!(Sub, sub);
+one_operator!(Mul, mul);
+one_operator!(Div, div);
+
+macro_rules! one {
+    ($real:ident, $bits:ident, $set:ident, $get:ident, $fma:ident, $blend:ident, $fraction:literal) => {
+        impl From<One<$real>> for $real {
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn from(one: One<$real>) -> Self {
+                one.0
+            }
+        }
+        const _: () = {
+            type Lane1 = One<$real>;
+            impl Lane1 {
+                #[cfg_attr(not(debug_assertions), inline(always))]
+                fn to_bits(self) -> $bits {
+                    self.0.to_bits()
+                }
+                #[cfg_attr(not(debug_assertions), inline(always))]
+                fn from_bits(bits: $bits) -> Self {
+                    Self($real::from_bits(bits))
+                }
+            }
+            // SAFETY of both: see the head of this file.
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn fma(a: Lane1, b: Lane1, c: Lane1) -> Lane1 {
+                One(unsafe { $get($fma($set(a.0), $set(b.0), $set(c.0))) })
+            }
+            // Not `if`, which would be a branch.
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn select_negative(of: Lane1, negative: Lane1, nonnegative: Lane1) -> Lane1 {
+                One(unsafe { $get($blend($set(nonnegative.0), $set(negative.0), $set(of.0))) })
+            }
+            scalar_lane!(
+                Lane1,
+                $real,
+                $bits,
+                One<f64>,
+                OneElement(()),
+                fma,
+                fma,
+                select_negative,
+                $fraction
+            );
+        };
+    };
+}
+one!(
+    f32,
+    u32,
+    _mm_set_ss,
+    _mm_cvtss_f32,
+    _mm_fmadd_ss,
+    _mm_blendv_ps,
+    23
+);
+one!(
+    f64,
+    u64,
+    _mm_set_sd,
+    _mm_cvtsd_f64,
+    _mm_fmadd_sd,
+    _mm_blendv_pd,
+    52
 );
 
 /// The four lanes differ in the names of the intrinsics alone; those that one
