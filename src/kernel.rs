@@ -287,9 +287,9 @@ impl<L: Lane> Sum<L> {
         if !L::Real::COMPENSATED {
             return sum;
         }
-        // What the addition lost (Knuth's two-sum), exactly.
-        let back = sum - linear;
-        let lost = (linear - (sum - back)) + (self.high - back);
+        // What the addition of two numbers that are not negative lost (Dekker's two-sum), exactly.
+        let (most, least) = (linear.max_or(self.high), linear.min_or(self.high));
+        let lost = least - (sum - most);
         let rounded = sum + (self.low + lost);
         if FULL {
             // What an infinite sum lost is NaN.
@@ -329,7 +329,8 @@ fn log1p<L: Lane>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
     }
     // Where e^2 would be subnormal, and cost an assist, it is far below e's last place.
     let squared = e.max_or(splat(L::Real::LEAST_SQUARED));
-    let half = squared * splat(L::Real::HALF);
+    // One less in the exponent.
+    let half = squared.sub_bits(splat(L::Real::MIN_POSITIVE));
     let high = half.neg_fma(e, e);
     let rest = half.neg_fma_cancelling(squared, e - high);
     let quotient = e * logistic.c;
@@ -397,14 +398,11 @@ impl<L: Lane> Logistic<L> {
         }
     }
 
-    /// from + low - q, where `low` counts only if `COMPENSATED`.
+    /// from + low + q with the sign of `sign`, if `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn subtract_q(self, from: L, low: L) -> L {
-        if !L::Real::COMPENSATED {
-            return from - self.c;
-        }
-        let from = from + self.c.neg_fma(self.w, low);
-        self.e.neg_fma(self.c, from)
+    fn add_q(self, sign: L, from: L, low: L) -> L {
+        let c = self.c.xor_bits(sign);
+        self.e.fma(c, from + c.fma(self.w, low))
     }
 }
 
@@ -485,11 +483,16 @@ impl<L: Lane> ExpTerms<L> {
         unless_tiny::<L, FULL>(self.minus_a, self.e, logistic.q())
     }
 
-    /// from + low - e/(1 + e).
+    /// from + low + e/(1 + e) with the sign of `sign`, a zero or a sign bit; `low` counts only if
+    /// `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn subtract_q<const FULL: bool>(self, logistic: Logistic<L>, from: L, low: L) -> L {
-        let tiny = from - self.e;
-        unless_tiny::<L, FULL>(self.minus_a, tiny, logistic.subtract_q(from, low))
+    fn add_q<const FULL: bool>(self, logistic: Logistic<L>, sign: L, from: L, low: L) -> L {
+        if !L::Real::COMPENSATED {
+            return from + self.q::<FULL>(logistic).xor_bits(sign);
+        }
+        let tiny = from + self.e.xor_bits(sign);
+        let ordinary = logistic.add_q(sign, from, low);
+        unless_tiny::<L, FULL>(self.minus_a, tiny, ordinary)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -549,11 +552,12 @@ impl<T: Float> Pointwise<T> for Plain {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L> {
-        let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
+        let zero = splat::<L>(T::ZERO);
         let minus_a = z.or_bits(splat(T::SIGN_BIT));
         let terms = ExpTerms::new::<FULL>(minus_a, exp);
-        // What the loss is proportional to far out, and the gradient but for its sign.
-        let near = z.select_negative(t, one - t);
+        // What the gradient is near far out, and the loss proportional to but for its sign.
+        let limit_of_s = z.step();
+        let near = limit_of_s - t;
         let mut point = Point::zero();
         // The division first: what the loss needs has the time that it takes.
         let logistic = terms.logistic_if(wanted);
@@ -565,12 +569,10 @@ impl<T: Float> Pointwise<T> for Plain {
         }
         if wanted.derivatives() {
             // What the rounding of `near` lost.
-            let near_low = z.select_negative(zero, (one - near) - t);
-            let gradient = terms
-                .subtract_q::<FULL>(logistic, near, near_low)
-                .xor_bits(z.and_bits(splat(T::SIGN_BIT)));
-            // Not -0.
-            let gradient = gradient + zero;
+            let near_low = (limit_of_s - near) - t;
+            // That of -z.
+            let sign = z.xor_bits(minus_a);
+            let gradient = terms.add_q::<FULL>(logistic, sign, near, near_low);
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {
                 point.hessian = nan_like::<L, FULL>(z, terms.hessian::<FULL>(logistic));

@@ -73,6 +73,8 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>, Wide = I::F64>;
     /// As many of them side by side as hide the latency.
     type GroupLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
+    /// The same for what follows from e^-|z|, which needs more registers: a divisor of its width.
+    type FinishLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// The same for the full kernel, which is longer.
     type FullLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// Sixteen elements: the partial sums of a row of a matrix.
@@ -163,6 +165,7 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
 impl Float for f32 {
     type Lane<I: Isa> = I::F32;
     type GroupLane<I: Isa> = I::GroupF32;
+    type FinishLane<I: Isa> = I::GroupF32;
     type FullLane<I: Isa> = I::FullF32;
     type RowLane<I: Isa> = I::RowF32;
     type Span = Aligned<[Self; SPAN_BYTES / size_of::<Self>()]>;
@@ -243,6 +246,7 @@ impl Float for f32 {
 impl Float for f64 {
     type Lane<I: Isa> = I::F64;
     type GroupLane<I: Isa> = I::GroupF64;
+    type FinishLane<I: Isa> = I::FinishF64;
     type FullLane<I: Isa> = I::FullF64;
     type RowLane<I: Isa> = I::RowF64;
     type Span = Aligned<[Self; SPAN_BYTES / size_of::<Self>()]>;
@@ -342,6 +346,19 @@ pub trait Lane:
     fn max_bits_into(self, so_far: Self::Single) -> Self::Single;
     /// The smaller ones.
     fn min_bits_into(self, so_far: Self::Single) -> Self::Single;
+    /// The larger patterns, but maybe for their lower halves: cheaper on AVX2.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn max_upper_into(self, so_far: Self::Single) -> Self::Single {
+        self.max_bits_into(so_far)
+    }
+    /// Whether a pattern that went into `max_upper_into` is above that of `limit`, a splat. May be
+    /// true where one is the same but for its lower half.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn may_exceed(self, limit: Self) -> bool {
+        self.exceeds_bits(limit)
+    }
+    /// The bits that are set in `so_far` or in any of this lane's registers.
+    fn or_bits_into(self, so_far: Self::Single) -> Self::Single;
     fn splat(value: Self::Real) -> Self;
     /// The elements of one register, and zeros behind them.
     fn of_single(single: Self::Single) -> Self;
@@ -400,6 +417,11 @@ pub trait Lane:
     }
     /// self > other ? self : other; other where either is NaN.
     fn max_or(self, other: Self) -> Self;
+    /// self < other ? self : other; other where either is NaN.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn min_or(self, other: Self) -> Self {
+        Self::select(other.greater(self), self, other)
+    }
 
     /// False where either is NaN.
     fn greater(self, other: Self) -> Self::Mask;
@@ -409,6 +431,12 @@ pub trait Lane:
     fn first(count: usize) -> Self::Mask;
     /// By the sign bit of `self`, zeros and NaN included.
     fn select_negative(self, negative: Self, nonnegative: Self) -> Self;
+
+    /// 0 where the sign bit is set, else 1.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn step(self) -> Self {
+        self.select_negative(Self::splat(Self::Real::ZERO), Self::splat(Self::Real::ONE))
+    }
 
     // Bit patterns as unsigned integers, wrapping.
     fn add_bits(self, other: Self) -> Self;
@@ -485,6 +513,7 @@ pub trait Isa: Copy {
     type GroupF32: Lane<Real = f32, Single = Self::F32>;
     type FullF32: Lane<Real = f32, Single = Self::F32>;
     type GroupF64: Lane<Real = f64, Single = Self::F64>;
+    type FinishF64: Lane<Real = f64, Single = Self::F64>;
     type FullF64: Lane<Real = f64, Single = Self::F64>;
     type RowF32: Lane<Real = f32, Single = Self::F32>;
     type RowF64: Lane<Real = f64, Single = Self::F64>;

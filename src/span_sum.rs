@@ -245,7 +245,7 @@ impl<L: Lane> Window<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn holds(minus_a: L::Single) -> bool {
         Self::ADDITIONS <= L::Real::WINDOW_ADDITIONS
-            && !minus_a.exceeds_bits(-L::Single::splat(L::Real::WINDOW_LIMIT))
+            && !minus_a.may_exceed(-L::Single::splat(L::Real::WINDOW_LIMIT))
     }
 
     /// Adds losses as `widen` returns them.

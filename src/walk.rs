@@ -213,8 +213,8 @@ impl<T: Float> Slices<'_, T> {
     }
 }
 
-/// The largest bit patterns of -|z|, where it was not looked at before, of targets and
-/// of weights.
+/// The largest bit patterns, or what tells of those that are too large, of -|z|, where it was not looked
+/// at before, of targets and of weights.
 struct Extremes<L> {
     minus_a: L,
     target: L,
@@ -235,7 +235,18 @@ impl<L: Lane> Extremes<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn see_logits<G: Lane<Real = L::Real, Single = L>>(&mut self, z: G) {
         let minus_a = z.or_bits(G::splat(L::Real::SIGN_BIT));
-        self.minus_a = minus_a.max_bits_into(self.minus_a);
+        self.minus_a = minus_a.max_upper_into(self.minus_a);
+    }
+
+    /// What is above 1 has an overflow, or a sign.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn see_targets<M: Lane<Real = L::Real, Single = L>>(&mut self, t: M) {
+        if L::Real::FRACTION_BITS < 52 {
+            self.target = t.max_bits_into(self.target);
+        } else {
+            let beyond = M::splat(M::Real::ONE).sub_bits(t);
+            self.target = t.or_bits(beyond).or_bits_into(self.target);
+        }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -247,21 +258,30 @@ impl<L: Lane> Extremes<L> {
             let zero = M::splat(M::Real::ZERO);
             target = M::select(weight.equal(zero), zero, target);
         }
-        self.target = target.max_bits_into(self.target);
+        self.see_targets(target);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn targets_are_suspect(&self) -> bool {
+        let most = if L::Real::FRACTION_BITS < 52 {
+            L::Real::ONE
+        } else {
+            L::Real::of_pattern(u64::MAX >> 1)
+        };
+        self.target.exceeds_bits(L::splat(most))
     }
 
     /// Whether some target or weight may be invalid; -0 gives false alarms.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn are_suspect(&self) -> bool {
-        let (one, max) = (L::splat(L::Real::ONE), L::splat(L::Real::MAX));
-        self.target.exceeds_bits(one) || self.weight.exceeds_bits(max)
+        self.targets_are_suspect() || self.weight.exceeds_bits(L::splat(L::Real::MAX))
     }
 }
 
 /// Whether the largest pattern of -|z| is beyond the fast kernel: NaN or too large.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
-    minus_a.exceeds_bits(-L::splat(L::Real::FAST_LIMIT))
+    minus_a.may_exceed(-L::splat(L::Real::FAST_LIMIT))
 }
 
 /// The largest patterns of -|z|. Asked for before the fast kernel is, since that would
@@ -553,7 +573,7 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
             if I::FAST && P::FAST_REMAINDER && !exceeds_fast_limit(minus_a) {
                 let windowed = P::IN_WINDOW
                     && self.slices.inputs.weights.is_none()
-                    && Window::<T::GroupLane<I>>::holds(minus_a);
+                    && Window::<T::FinishLane<I>>::holds(minus_a);
                 self.block::<I, T::Lane<I>, false>(isa, block, windowed)?;
             } else if I::FAST || !P::RARE && P::IN_WINDOW {
                 // Without a fast form, lanes side by side for what most programs ask for.
@@ -623,7 +643,7 @@ fn short<L: Lane, const ONE: bool>(
         let z = load::<L, ONE>(z.get(at..)?);
         let t = load::<L, ONE>(t.get(at..)?);
         seen.see_logits(z);
-        seen.target = t.max_bits_into(seen.target);
+        seen.see_targets(t);
         let point = Plain.finish::<L, false>(z, t, exp, wanted);
         if wanted.has(Wanted::SUM) {
             let zero = L::splat(L::Real::ZERO);
@@ -656,9 +676,7 @@ fn short<L: Lane, const ONE: bool>(
         (true, false) => L::Real::SHORT_SUM_LIMIT,
     };
     // Also what the fast kernel made of logits beyond its limit is dropped here.
-    if seen.minus_a.exceeds_bits(-L::Single::splat(limit))
-        || seen.target.exceeds_bits(L::Single::splat(L::Real::ONE))
-    {
+    if seen.minus_a.may_exceed(-L::Single::splat(limit)) || seen.targets_are_suspect() {
         return None;
     }
     Some(if wanted.has(Wanted::SUM) && !ONE {
@@ -855,12 +873,11 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     fn run_of_same_kind<I: Isa>(&self, start: usize, length: usize) -> (bool, usize) {
         let z = self.slices.inputs.z.get(start..start + length);
         let z = z.unwrap_or(&[]);
-        let zero = <T::GroupLane<I>>::splat(T::ZERO);
-        let (mut seen, sign_bit) = (zero, <T::GroupLane<I>>::splat(T::SIGN_BIT));
+        let mut seen = Extremes::<T::Lane<I>>::nothing();
         for z in z.chunks_exact(<T::GroupLane<I>>::WIDTH) {
-            seen = seen.max_bits(<T::GroupLane<I>>::load(z).or_bits(sign_bit));
+            seen.see_logits(<T::GroupLane<I>>::load(z));
         }
-        if !exceeds_fast_limit(seen.max_bits_into(<T::Lane<I>>::splat(T::ZERO))) {
+        if !exceeds_fast_limit(seen.minus_a) {
             return (false, length);
         }
         // A loop: closures would not be inlined into vector code.
@@ -891,25 +908,31 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         Some((I::STREAM_ALIGNMENT - misaligned) % I::STREAM_ALIGNMENT / size_of::<T>())
     }
 
-    /// e^-|z| of a group, from the buffers where losses are wanted. Else it is made here:
-    /// the few operations of a gradient leave the divider idle beside them.
+    /// Whether a span's e^-|z| are buffered. For derivatives alone, whose few operations leave the
+    /// divider idle beside them, only where 16 registers hold too little of both.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn exp<L: Lane<Real = T>>(
+    fn buffered<I: Isa>() -> bool {
+        P::OF_EXP && (LOSSES || T::COMPENSATED && size_of::<T::Lane<I>>() < 64)
+    }
+
+    /// e^-|z| of a group, from the buffers or made here.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn exp<I: Isa, L: Lane<Real = T, Single = T::Lane<I>>>(
         z: L,
         at: usize,
         buffers: &mut Buffers<'_, T>,
         seen: &mut Extremes<L::Single>,
     ) -> Option<ExpNeg<L>> {
         let mut exp = ExpNeg::nothing();
-        if !LOSSES {
-            seen.see_logits(z);
-            if P::OF_EXP {
-                exp = ExpNeg::of::<false>(z);
-            }
-        } else if P::OF_EXP {
+        if Self::buffered::<I>() {
             exp.e = L::load(elements::<L, true>(buffers.e, at, 0)?);
             if T::COMPENSATED {
                 exp.low = L::load(elements::<L, true>(buffers.low, at, 0)?);
+            }
+        } else if !LOSSES {
+            seen.see_logits(z);
+            if P::OF_EXP {
+                exp = ExpNeg::of::<false>(z);
             }
         }
         Some(exp)
@@ -925,7 +948,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
         let mut seen = Extremes::nothing();
-        for at in (0..length).step_by(<T::GroupLane<I>>::WIDTH) {
+        for at in (0..length).step_by(<T::FinishLane<I>>::WIDTH) {
             let place = (start + at, start + length);
             let group = self.group::<I>(isa, place, at, buffers, &mut seen, stream);
             if group.is_none() {
@@ -947,21 +970,22 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         stream: bool,
     ) -> Option<()> {
         if let Some(t) = self.slices.inputs.t.each() {
-            prefetch::<I, T::GroupLane<I>>(isa, elements::<T::GroupLane<I>, true>(t, place.0, 0)?);
+            let t = elements::<T::FinishLane<I>, true>(t, place.0, 0)?;
+            prefetch::<I, T::FinishLane<I>>(isa, t);
         }
         if let Some(weights) = self.slices.inputs.weights {
-            let weights = elements::<T::GroupLane<I>, true>(weights, place.0, 0)?;
-            prefetch::<I, T::GroupLane<I>>(isa, weights);
+            let weights = elements::<T::FinishLane<I>, true>(weights, place.0, 0)?;
+            prefetch::<I, T::FinishLane<I>>(isa, weights);
         }
-        let z = elements::<T::GroupLane<I>, true>(self.slices.inputs.z, place.0, 0)?;
-        let z = <T::GroupLane<I>>::load(z);
-        let exp = Self::exp(z, at, buffers, seen)?;
+        let z = elements::<T::FinishLane<I>, true>(self.slices.inputs.z, place.0, 0)?;
+        let z = <T::FinishLane<I>>::load(z);
+        let exp = Self::exp::<I, _>(z, at, buffers, seen)?;
         let losses: &mut [T] = if LOSSES {
-            elements_mut::<T::GroupLane<I>, true>(buffers.e, at, 0)?
+            elements_mut::<T::FinishLane<I>, true>(buffers.e, at, 0)?
         } else {
             &mut []
         };
-        finish::<T::GroupLane<I>, P, false, true, LOSSES>(
+        finish::<T::FinishLane<I>, P, false, true, LOSSES>(
             self.function,
             self.slices,
             place,
@@ -980,9 +1004,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         isa: I,
         (start, length): (usize, usize),
         buffers: &mut Buffers<'_, T>,
-        window: &mut Window<T::GroupLane<I>>,
+        window: &mut Window<T::FinishLane<I>>,
     ) -> Extremes<T::Lane<I>> {
-        let width = <T::GroupLane<I>>::WIDTH;
+        let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = self.slices.wanted;
         if !LOSSES {
             wanted = wanted.derivatives_alone();
@@ -1003,12 +1027,13 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let mut t = t.unwrap_or(&[]).chunks_exact(width);
         let mut e = buffers.e.chunks_exact_mut(width);
         let mut low = buffers.low.chunks_exact(width);
+        let buffered = Self::buffered::<I>();
         // The long chain of a derivative is begun a group ahead, where registers allow.
-        let ahead = !LOSSES && P::OF_EXP && !T::COMPENSATED;
+        let ahead = !LOSSES && !buffered && P::OF_EXP;
         let mut z_ahead = z.chunks_exact(width);
         let mut next = ExpNeg::nothing();
         if ahead && let Some(z) = z_ahead.next() {
-            next = ExpNeg::of::<false>(<T::GroupLane<I>>::load(z));
+            next = ExpNeg::of::<false>(<T::FinishLane<I>>::load(z));
         }
         // The group before, whose losses are taken from the buffer: widened there they cost
         // one operation less than in a register. It pays with 512 bits: .87 of c573f7e instead
@@ -1018,43 +1043,39 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let mut seen = Extremes::nothing();
         for z in z.chunks_exact(width) {
             if reloads && !before.is_empty() {
-                window.add(<T::GroupLane<I>>::load_widened(before));
+                window.add(<T::FinishLane<I>>::load_widened(before));
             }
-            let z = <T::GroupLane<I>>::load(z);
+            let z = <T::FinishLane<I>>::load(z);
             let t = if let Targets::All(t) = targets {
-                <T::GroupLane<I>>::splat(t)
+                <T::FinishLane<I>>::splat(t)
             } else {
                 let Some(t) = t.next() else { break };
-                prefetch::<I, T::GroupLane<I>>(isa, t);
-                let t = <T::GroupLane<I>>::load(t);
-                seen.target = t.max_bits_into(seen.target);
+                prefetch::<I, T::FinishLane<I>>(isa, t);
+                let t = <T::FinishLane<I>>::load(t);
+                seen.see_targets(t);
                 t
             };
             let mut exp = next;
             let mut buffer: &mut [T] = &mut [];
-            if !LOSSES {
-                seen.see_logits(z);
-                if ahead {
-                    if let Some(z) = z_ahead.next() {
-                        next = ExpNeg::of::<false>(<T::GroupLane<I>>::load(z));
-                    }
-                } else if P::OF_EXP {
-                    exp = ExpNeg::of::<false>(z);
-                }
-            } else {
+            if LOSSES || buffered {
                 let Some(e) = e.next() else { break };
                 buffer = e;
+            } else {
+                seen.see_logits(z);
+                if ahead && let Some(z) = z_ahead.next() {
+                    next = ExpNeg::of::<false>(<T::FinishLane<I>>::load(z));
+                }
             }
-            if LOSSES && P::OF_EXP {
-                exp.e = <T::GroupLane<I>>::load(buffer);
+            if buffered {
+                exp.e = <T::FinishLane<I>>::load(buffer);
                 if T::COMPENSATED {
                     let Some(low) = low.next() else { break };
-                    exp.low = <T::GroupLane<I>>::load(low);
+                    exp.low = <T::FinishLane<I>>::load(low);
                 }
             }
             let point = self
                 .function
-                .finish::<T::GroupLane<I>, false>(z, t, exp, wanted);
+                .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
             let point = sign.of(point);
             if LOSSES {
                 if reloads {
@@ -1079,7 +1100,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             }
         }
         if reloads {
-            window.add(<T::GroupLane<I>>::load_widened(before));
+            window.add(<T::FinishLane<I>>::load_widened(before));
         }
         seen
     }
@@ -1092,7 +1113,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         isa: I,
         span: (usize, usize),
         buffers: &mut Buffers<'_, T>,
-        window: &mut Window<T::GroupLane<I>>,
+        window: &mut Window<T::FinishLane<I>>,
         stream: bool,
     ) -> Result<bool, Error> {
         let Slices {
@@ -1111,15 +1132,18 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
         let seen;
         let mut windowed = false;
-        if LOSSES {
+        if LOSSES || Self::buffered::<I>() {
             let minus_a = self.exponentials(isa, span, buffers);
             if exceeds_fast_limit(minus_a) {
                 return Ok(true);
             }
-            windowed = plain
+            windowed = LOSSES
+                && plain
                 && wanted.has(Wanted::SUM)
                 && P::IN_WINDOW
-                && Window::<T::GroupLane<I>>::holds(minus_a);
+                && Window::<T::FinishLane<I>>::holds(minus_a);
+        }
+        if LOSSES {
             seen = if P::IN_WINDOW && windowed {
                 self.plain_results::<I, true>(isa, span, buffers, window)
             } else if P::PLAIN_LOOPS && plain {
@@ -1224,16 +1248,14 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
         let head = self.stream_head::<I>();
         let stream = head.is_some();
         let head = head.unwrap_or(0);
-        let result = if LOSSES {
-            if P::OF_EXP {
-                let mut room = T::EXP_SPAN;
-                let buffers = Buffers::new(room.as_mut(), self.slices.inputs.z);
-                self.spans(isa, buffers, head, stream)
-            } else {
-                let mut losses = T::SPAN;
-                let (e, low) = (losses.as_mut(), &mut [] as _);
-                self.spans(isa, Buffers { e, low }, head, stream)
-            }
+        let result = if Self::buffered::<I>() {
+            let mut room = T::EXP_SPAN;
+            let buffers = Buffers::new(room.as_mut(), self.slices.inputs.z);
+            self.spans(isa, buffers, head, stream)
+        } else if LOSSES {
+            let mut losses = T::SPAN;
+            let (e, low) = (losses.as_mut(), &mut [] as _);
+            self.spans(isa, Buffers { e, low }, head, stream)
         } else {
             let (e, low) = (&mut [] as _, &mut [] as _);
             self.spans(isa, Buffers { e, low }, head, stream)

@@ -104,7 +104,9 @@ fn the_first_bad_target_is_named_and_no_result_survives() {
                 1.0 + f64::EPSILON,
                 -f64::from_bits(1),
                 INFINITY,
+                -INFINITY,
                 -1.0,
+                -2.0,
                 2.0,
             ] {
                 let z = vec![0.25; length];

@@ -66,6 +66,14 @@ impl<L: Lane> Lane for Pair<L> {
     fn min_bits_into(self, so_far: L::Single) -> L::Single {
         self.1.min_bits_into(self.0.min_bits_into(so_far))
     }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn max_upper_into(self, so_far: L::Single) -> L::Single {
+        self.1.max_upper_into(self.0.max_upper_into(so_far))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn or_bits_into(self, so_far: L::Single) -> L::Single {
+        self.1.or_bits_into(self.0.or_bits_into(so_far))
+    }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: L::Real) -> Self {
@@ -137,6 +145,10 @@ impl<L: Lane> Lane for Pair<L> {
         Self(self.0.max_or(other.0), self.1.max_or(other.1))
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn min_or(self, other: Self) -> Self {
+        Self(self.0.min_or(other.0), self.1.min_or(other.1))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn greater(self, other: Self) -> Self::Mask {
         (self.0.greater(other.0), self.1.greater(other.1))
     }
@@ -161,6 +173,10 @@ impl<L: Lane> Lane for Pair<L> {
             self.0.select_negative(negative.0, nonnegative.0),
             self.1.select_negative(negative.1, nonnegative.1),
         )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn step(self) -> Self {
+        Self(self.0.step(), self.1.step())
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_bits(self, other: Self) -> Self {

@@ -17,6 +17,7 @@ impl Isa for Portable {
     type GroupF32 = Doubled;
     type FullF32 = Doubled;
     type GroupF64 = Pair<f64x4>;
+    type FinishF64 = Pair<f64x4>;
     type FullF64 = Pair<f64x4>;
     type RowF32 = Pair<Doubled>;
     type RowF64 = Pair<Pair<f64x4>>;
@@ -50,6 +51,10 @@ macro_rules! portable_lane {
             type Single = Self;
             const WIDTH: usize = $width;
 
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn or_bits_into(self, so_far: Self) -> Self {
+                so_far.or_bits(self)
+            }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)

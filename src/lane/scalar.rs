@@ -13,6 +13,7 @@ impl Isa for Scalar {
     type GroupF32 = f32;
     type FullF32 = FullF32;
     type GroupF64 = f64;
+    type FinishF64 = f64;
     type FullF64 = f64;
     type RowF32 = Pair<Pair<Pair<Pair<f32>>>>;
     type RowF64 = Pair<Pair<Pair<Pair<f64>>>>;
@@ -161,6 +162,10 @@ macro_rules! scalar_lane {
             type Single = Self;
             const WIDTH: usize = 1;
 
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn or_bits_into(self, so_far: Self) -> Self {
+                so_far.or_bits(self)
+            }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)

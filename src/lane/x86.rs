@@ -138,13 +138,14 @@ cfg_if::cfg_if! {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ty, $double:ty, $row_single:ty, $row_double:ty, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ty, $double:ty, $finish_double:ty, $row_single:ty, $row_double:ty, $alignment:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
             type GroupF32 = Group<$single>;
             type FullF32 = Full<$single>;
             type GroupF64 = Group<$double>;
+            type FinishF64 = $finish_double;
             type FullF64 = Full<$double>;
             type RowF32 = $row_single;
             type RowF64 = $row_double;
@@ -223,6 +224,7 @@ isa!(
     "avx2,fma",
     F32x8,
     F64x4,
+    Group<F64x4>,
     Pair<F32x8>,
     Pair<Pair<F64x4>>,
     32
@@ -231,6 +233,7 @@ isa!(
     OneElement,
     "avx2,fma",
     One<f32>,
+    One<f64>,
     One<f64>,
     Pair<Pair<Pair<Pair<One<f32>>>>>,
     Pair<Pair<Pair<Pair<One<f64>>>>>,
@@ -241,6 +244,7 @@ isa!(
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
     F64x8,
+    Full<F64x8>,
     F32x16,
     Pair<F64x8>,
     64
@@ -351,13 +355,13 @@ macro_rules! lane {
      loadu: $loadu:ident, storeu: $storeu:ident, stream: $stream:ident,
      load_first: $load_first:ident, first_element: $first_element:ident, store_first: $store_first:ident, first: $first:ident,
      add: $add:ident, sub: $sub:ident, mul: $mul:ident, div: $div:ident,
-     fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident,
+     fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident, min: $min:ident,
      and: $and:ident, or: $or:ident, xor: $xor:ident,
      greater: $greater:ident, equal: $equal:ident, select: $select:ident,
      select_negative: $select_negative:ident,
      add_int: $add_int:ident, sub_int: $sub_int:ident, shl: $shl:ident, shr: $shr:ident,
      max_int: $max_int:ident, min_int: $min_int:ident, reduce_max: $reduce_max:ident, reduce_min: $reduce_min:ident, exceeds: $exceeds:ident, reduce_add: $reduce_add:ident, scale: $scale:ident, abreast: $abreast:ident,
-     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, low_words: $low_words:ident, sum_rows: $sum_rows:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident) => {
+     widen: $widen:ident, load_widened: $load_widened:ident, narrow: $narrow:ident, low_words: $low_words:ident, sum_rows: $sum_rows:ident, isa: $isa:ident, fraction: $fraction:literal, unsigned: $unsigned:ident, own: { $($own:item)* }) => {
         #[derive(Clone, Copy)]
         #[repr(transparent)]
         pub(crate) struct $lane($vector);
@@ -383,6 +387,7 @@ macro_rules! lane {
             type Single = Self;
             const WIDTH: usize = $width;
 
+            $($own)*
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_bits_into(self, so_far: Self) -> Self {
                 so_far.max_bits(self)
@@ -390,6 +395,10 @@ macro_rules! lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn min_bits_into(self, so_far: Self) -> Self {
                 so_far.min_bits(self)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn or_bits_into(self, so_far: Self) -> Self {
+                so_far.or_bits(self)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn splat(value: $real) -> Self {
@@ -469,6 +478,10 @@ macro_rules! lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn max_or(self, other: Self) -> Self {
                 Self(unsafe { $max(self.0, other.0) })
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn min_or(self, other: Self) -> Self {
+                Self(unsafe { $min(self.0, other.0) })
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn greater(self, other: Self) -> $mask {
@@ -597,14 +610,15 @@ lane! {
     loadu: _mm256_loadu_ps, storeu: _mm256_storeu_ps, stream: _mm256_stream_ps,
     load_first: load_first_ps256, first_element: _mm256_cvtss_f32, store_first: store_first_ps256, first: first_ps256,
     add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps,
-    fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps,
+    fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps, min: _mm256_min_ps,
     and: _mm256_and_ps, or: _mm256_or_ps, xor: _mm256_xor_ps,
     greater: greater_ps256, equal: equal_ps256, select: select_ps256,
     select_negative: select_negative_ps256,
     add_int: _mm256_add_epi32, sub_int: _mm256_sub_epi32, shl: _mm256_slli_epi32, shr: _mm256_srli_epi32,
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
-    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32
+    widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32,
+    own: {}
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -612,14 +626,24 @@ lane! {
     loadu: _mm256_loadu_pd, storeu: _mm256_storeu_pd, stream: _mm256_stream_pd,
     load_first: load_first_pd256, first_element: _mm256_cvtsd_f64, store_first: store_first_pd256, first: first_pd256,
     add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd,
-    fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd,
+    fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd, min: _mm256_min_pd,
     and: _mm256_and_pd, or: _mm256_or_pd, xor: _mm256_xor_pd,
     greater: greater_pd256, equal: equal_pd256, select: select_pd256,
     select_negative: select_negative_pd256,
     add_int: _mm256_add_epi64, sub_int: _mm256_sub_epi64, shl: _mm256_slli_epi64, shr: _mm256_srli_epi64,
     max_int: max_epu64_256, min_int: min_epu64_256,
     reduce_max: reduce_max_epu64_256, reduce_min: reduce_min_epu64_256, exceeds: exceeds_epu64_256, reduce_add: reduce_add_pd256, scale: scale_by_exponent_field, abreast: abreast_pd256,
-    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, low_words: low_words_pd256, sum_rows: sum_rows_pd256, isa: Avx2, fraction: 52, unsigned: u64
+    widen: widen_pd256, load_widened: load_widened_pd256, narrow: narrow_pd256, low_words: low_words_pd256, sum_rows: sum_rows_pd256, isa: Avx2, fraction: 52, unsigned: u64,
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn max_upper_into(self, so_far: Self) -> Self {
+            Self(unsafe { max_epu32_pd256(self.0, so_far.0) })
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn may_exceed(self, limit: Self) -> bool {
+            unsafe { upper_reaches_pd256(self.0, limit.0) }
+        }
+    }
 }
 lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
@@ -627,14 +651,20 @@ lane! {
     loadu: _mm512_loadu_ps, storeu: _mm512_storeu_ps, stream: _mm512_stream_ps,
     load_first: load_first_ps512, first_element: _mm512_cvtss_f32, store_first: store_first_ps512, first: first_16,
     add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps,
-    fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps,
+    fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps, min: _mm512_min_ps,
     and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
     greater: greater_ps512, equal: equal_ps512, select: select_ps512,
     select_negative: select_negative_ps512,
     add_int: _mm512_add_epi32, sub_int: _mm512_sub_epi32, shl: _mm512_slli_epi32, shr: _mm512_srli_epi32,
     max_int: _mm512_max_epu32, min_int: _mm512_min_epu32,
     reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scale_by_exponent_field, abreast: abreast_ps512,
-    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, low_words: low_words_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32
+    widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, low_words: low_words_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32,
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn step(self) -> Self {
+            Self(unsafe { step_ps512(self.0) })
+        }
+    }
 }
 lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
@@ -642,26 +672,34 @@ lane! {
     loadu: _mm512_loadu_pd, storeu: _mm512_storeu_pd, stream: _mm512_stream_pd,
     load_first: load_first_pd512, first_element: _mm512_cvtsd_f64, store_first: store_first_pd512, first: first_8,
     add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd,
-    fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd,
+    fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd, min: _mm512_min_pd,
     and: _mm512_and_pd, or: _mm512_or_pd, xor: _mm512_xor_pd,
     greater: greater_pd512, equal: equal_pd512, select: select_pd512,
     select_negative: select_negative_pd512,
     add_int: _mm512_add_epi64, sub_int: _mm512_sub_epi64, shl: _mm512_slli_epi64, shr: _mm512_srli_epi64,
     max_int: _mm512_max_epu64, min_int: _mm512_min_epu64,
-    reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scalef_pd512, abreast: abreast_pd512,
-    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, low_words: low_words_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64
+    reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scale_by_exponent_field, abreast: abreast_pd512,
+    widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, low_words: low_words_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64,
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn max_upper_into(self, so_far: Self) -> Self {
+            Self(unsafe { max_epu32_pd512(self.0, so_far.0) })
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn may_exceed(self, limit: Self) -> bool {
+            unsafe { upper_reaches_pd512(self.0, limit.0) }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn step(self) -> Self {
+            Self(unsafe { step_pd512(self.0) })
+        }
+    }
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn scale_by_exponent_field<L: Lane>(p: L, rounded: L, _exponent: L) -> L {
     p.add_bits(rounded.low_bits_to_exponent())
 }
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn scalef_pd512(p: F64x8, _rounded: F64x8, exponent: F64x8) -> F64x8 {
-    // SAFETY: see the head of this file.
-    F64x8(unsafe { _mm512_scalef_pd(p.0, exponent.0) })
-}
-
 // SAFETY, for all functions below: the caller has the instruction set, and for
 // loads and stores `from` or `to` is valid for `count` < `WIDTH` elements.
 
@@ -804,6 +842,57 @@ unsafe fn exceeds_epu32_256(a: __m256i, limit: __m256i) -> bool {
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu64_256(a: __m256i, limit: __m256i) -> bool {
     unsafe { _mm256_movemask_pd(greater_epu64_256(a, limit)) != 0 }
+}
+// Maxima of 64-bit integers take four operations on AVX2, and the FMA's place on Zen 4.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn max_epu32_pd256(a: __m256d, b: __m256d) -> __m256d {
+    unsafe {
+        let max = _mm256_max_epu32(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
+        _mm256_castsi256_pd(max)
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn max_epu32_pd512(a: __m512d, b: __m512d) -> __m512d {
+    unsafe {
+        let max = _mm512_max_epu32(_mm512_castpd_si512(a), _mm512_castpd_si512(b));
+        _mm512_castsi512_pd(max)
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn upper_reaches_pd256(a: __m256d, limit: __m256d) -> bool {
+    unsafe {
+        let (a, limit) = (_mm256_castpd_si256(a), _mm256_castpd_si256(limit));
+        let reached = _mm256_cmpeq_epi32(_mm256_max_epu32(a, limit), a);
+        _mm256_movemask_ps(_mm256_castsi256_ps(reached)) & 0b1010_1010 != 0
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn upper_reaches_pd512(a: __m512d, limit: __m512d) -> bool {
+    unsafe {
+        let (a, limit) = (_mm512_castpd_si512(a), _mm512_castpd_si512(limit));
+        _mm512_cmpge_epu32_mask(a, limit) & 0b1010_1010_1010_1010 != 0
+    }
+}
+// Without a mask, whose making takes the FMA's place on Zen 4.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn step_ps512(sign: __m512) -> __m512 {
+    unsafe {
+        let one = _mm512_or_ps(
+            _mm512_and_ps(sign, _mm512_set1_ps(-0.0)),
+            _mm512_set1_ps(1.0),
+        );
+        _mm512_max_ps(one, _mm512_setzero_ps())
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn step_pd512(sign: __m512d) -> __m512d {
+    unsafe {
+        let one = _mm512_or_pd(
+            _mm512_and_pd(sign, _mm512_set1_pd(-0.0)),
+            _mm512_set1_pd(1.0),
+        );
+        _mm512_max_pd(one, _mm512_setzero_pd())
+    }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn exceeds_epu32_512(a: __m512i, limit: __m512i) -> bool {
