@@ -899,14 +899,16 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         (first == Some(true), same)
     }
 
-    /// Elements before the first output's address is aligned for streaming, or
-    /// nothing where the outputs are too small to leave the caches.
+    /// Elements before the first output's address is aligned for streaming, or nothing where the
+    /// outputs are too small to leave the caches, or ordinary stores are faster: beside sums, and of
+    /// `f32` losses, .76 to .95 of the time (Zen 4).
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn stream_head<I: Isa>(&self) -> Option<usize> {
         let outputs = &self.slices.outputs;
         let outputs = [&*outputs.loss, &*outputs.gradient, &*outputs.hessian];
         let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
-        if bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
+        let ordinary = self.slices.wanted.has(Wanted::SUM) || LOSSES && !T::COMPENSATED;
+        if ordinary || bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
             return None;
         }
         let first = outputs.iter().find(|output| !output.is_empty())?;
