@@ -8,7 +8,7 @@ use crate::kernel::{SmoothedWeighted, Wanted};
 use crate::lane::Float;
 use crate::shape::Shape;
 use crate::span_sum::SpanSum;
-use crate::sum::{Double, LossSum};
+use crate::sum::{Double, LossSum, ldexp};
 use crate::walk::{Inputs, Outputs, SHORT, Slices, Targets};
 
 pub(crate) const LOSS: Wanted = Wanted::LOSS;
@@ -1327,7 +1327,7 @@ pub(crate) fn divide<T: Float>(
     loop {
         let exponent = if scaled { 2 * half } else { 0 };
         let inputs = Inputs {
-            weight_scale: scaled.then(|| T::of_f64(libm::scalbn(1.0, half))),
+            weight_scale: scaled.then(|| T::of_f64(ldexp(1.0, half))),
             ..inputs
         };
         outputs.divisor = Some(T::of_f64(total.scaled(exponent)));

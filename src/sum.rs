@@ -513,7 +513,7 @@ impl Double {
 
     /// The number times 2^k, rounded.
     pub(crate) fn scaled(self, k: i32) -> f64 {
-        libm::scalbn(self.high, self.exponent + k)
+        ldexp(self.high, self.exponent + k)
     }
 
     /// self / divisor 2^k, within 0.5001 ULP; 1 ULP where it is subnormal. The divisor is finite
@@ -524,17 +524,25 @@ impl Double {
         }
         let fraction = |of: Self| {
             let (high, exponent) = libm::frexp(of.high);
-            (
-                high,
-                libm::scalbn(of.low, -exponent),
-                exponent + of.exponent,
-            )
+            (high, ldexp(of.low, -exponent), exponent + of.exponent)
         };
         let ((a, a_low, a_exponent), (b, b_low, b_exponent)) = (fraction(self), fraction(divisor));
         let quotient = a / b;
         let rest = libm::fma(-quotient, b, a) + libm::fma(-quotient, b_low, a_low);
-        libm::scalbn(quotient + rest / b, a_exponent - b_exponent + k)
+        ldexp(quotient + rest / b, a_exponent - b_exponent + k)
     }
+}
+
+/// x 2^k, rounded once, whatever k. Every product here is needed: compilers may do those of
+/// `libm::scalbn` before its branches, and an underflow or overflow that is not is then flagged.
+pub(crate) fn ldexp(x: f64, k: i32) -> f64 {
+    let power = |k: i32| f64::from_bits(((k + 1023) as u64) << 52);
+    // What is subnormal after 2^-969 is 0 at last, so that nothing is rounded twice.
+    let step = |k: i32| if k < -1022 { -969 } else { k.min(1023) };
+    let first = step(k);
+    let second = step(k - first);
+    let third = (k - first - second).clamp(-1022, 1023);
+    x * power(first) * power(second) * power(third)
 }
 
 impl Default for LossSum {
@@ -584,4 +592,32 @@ fn propagate(limbs: &mut [u64], carry: bool) -> bool {
     let (value, overflow) = (*top as i64).overflowing_add(if carry { 1 } else { -1 });
     *top = value as u64;
     overflow
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sum::ldexp;
+
+    #[test]
+    fn as_libm() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..400_000_u64 {
+            bits = bits.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(round);
+            let x = match round % 8 {
+                0 => f64::from_bits(bits >> 12),
+                1 => [0.0, -0.0, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE]
+                    [(bits >> 40) as usize % 5],
+                _ => f64::from_bits(bits),
+            };
+            let k = (bits >> 20) as i32 % 2300;
+            let near = -1074 - libm::frexp(x).1 + k % 60;
+            for k in [k, near.clamp(-2300, 2300), -1022, -1023, 1023, 1024] {
+                let (found, wanted) = (ldexp(x, k), libm::scalbn(x, k));
+                assert!(
+                    found.to_bits() == wanted.to_bits() || x.is_nan(),
+                    "{x:e} {k}"
+                );
+            }
+        }
+    }
 }
