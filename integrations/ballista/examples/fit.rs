@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::Float64Type;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::Expr;
-use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use datafusion::prelude::{SessionConfig, SessionContext, col};
 use fractional_logit::{Covariance, Fit, Model, State, Step};
 use soft_bce_datafusion::call_of;
 
@@ -58,7 +58,7 @@ impl Arguments {
     }
 
     /// In passes that are queries.
-    async fn fit(&self, rows: &DataFrame, weight: Expr) -> Result<Fit, Box<dyn Error>> {
+    async fn fit(&self, rows: &DataFrame, weight: Option<Expr>) -> Result<Fit, Box<dyn Error>> {
         let features: Vec<Expr> = self.features.iter().map(col).collect();
         let mut solver = Model::new().solver(features.len())?;
         loop {
@@ -128,7 +128,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     print("sums", &sums(&context, &select).await?);
     let rows = context.table("rows").await?;
-    for (what, weight) in [("weighted", col(weight)), ("unweighted", lit(1.0))] {
+    for (what, weight) in [("weighted", Some(col(weight))), ("unweighted", None)] {
         let fit = arguments.fit(&rows, weight).await?;
         print(&format!("{what} coefficients"), fit.coefficients());
         let covariance = fit.covariance(Covariance::Hc0).ok_or("no covariance")?;

@@ -12,6 +12,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::datatypes::Float64Type;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
 use fractional_logit::{Covariance, Model, State, Step};
 use soft_bce_datafusion::call_of;
@@ -177,11 +178,11 @@ async fn query(context: &SessionContext, sql: &str) -> Result<Vec<u64>> {
 }
 
 /// The bits of the coefficients and covariances of a fit whose passes are queries.
-async fn fit(context: &SessionContext) -> Result<Vec<u64>> {
+async fn fit(context: &SessionContext, weight: Option<Expr>) -> Result<Vec<u64>> {
     let rows = context.table("predictions").await?;
     let mut solver = Model::new().solver(1).expect("a column");
     loop {
-        let call = call_of(solver.task(), col("t"), col("w"), vec![col("x")])?;
+        let call = call_of(solver.task(), col("t"), weight.clone(), vec![col("x")])?;
         let batches = rows
             .clone()
             .aggregate(vec![], vec![call])?
@@ -219,8 +220,12 @@ async fn any_number_of_executors_files_and_partitions() -> Result<()> {
     let context = alone(data[0].0.path()).await?;
     let wanted = query(&context, SUMS).await?;
     let groups = query(&context, GROUPS).await?;
-    let of_fit = fit(&context).await?;
-    assert_eq!((wanted.len(), groups.len(), of_fit.len()), (5, 10, 6));
+    let (plain, weighted) = (
+        fit(&context, None).await?,
+        fit(&context, Some(col("w"))).await?,
+    );
+    assert_eq!((wanted.len(), groups.len(), plain.len()), (5, 10, 6));
+    assert_ne!(plain, weighted);
     let mut of_sum = vec![wanted[4]];
     for executors in [1, 2] {
         let cluster = Cluster::start(executors).await;
@@ -230,7 +235,8 @@ async fn any_number_of_executors_files_and_partitions() -> Result<()> {
             let found = query(&context, SUMS).await?;
             assert_eq!(found[..4], wanted[..4], "{what}");
             assert_eq!(query(&context, GROUPS).await?, groups, "{what}");
-            assert_eq!(fit(&context).await?, of_fit, "{what}");
+            assert_eq!(fit(&context, None).await?, plain, "{what}");
+            assert_eq!(fit(&context, Some(col("w"))).await?, weighted, "{what}");
             of_sum.push(found[4]);
         }
         // Each has had some of the work.

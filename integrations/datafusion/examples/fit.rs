@@ -33,7 +33,12 @@ async fn fit(rows: &DataFrame) -> Result<(Fit, usize, usize), Box<dyn Error>> {
     let mut solver = Model::new().solver(COLUMNS.len())?;
     let (mut passes, mut largest) = (0, 0);
     loop {
-        let call = call_of(solver.task(), col("t"), col("w"), COLUMNS.map(col).to_vec())?;
+        let call = call_of(
+            solver.task(),
+            col("t"),
+            Some(col("w")),
+            COLUMNS.map(col).to_vec(),
+        )?;
         let batches = rows
             .clone()
             .aggregate(vec![], vec![call])?

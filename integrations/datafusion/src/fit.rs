@@ -1,7 +1,8 @@
 //! The state of a fit as an aggregate: what the rows contribute to a pass of `fractional_logit`.
 
-use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::{fmt, iter};
 
 use datafusion_common::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray};
 use datafusion_common::arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type};
@@ -19,7 +20,7 @@ use crate::rows::{Floating, Rows, coerced};
 const NAME: &str = "fractional_logit_state";
 
 /// `fractional_logit_state(task, target, weight, x1, …, xk)`: the [`State`] that the rows contribute to
-/// a [`Task`], both as bytes.
+/// a [`Task`], both as bytes. `NULL` in the place of the weight: none is given.
 ///
 /// A [`Solver`](fractional_logit::Solver) says what to ask next, and takes the state:
 ///
@@ -27,7 +28,7 @@ const NAME: &str = "fractional_logit_state";
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use datafusion::arrow::array::AsArray;
-/// use datafusion::prelude::{SessionContext, col, lit};
+/// use datafusion::prelude::{SessionContext, col};
 /// use fractional_logit::{Model, State, Step};
 /// use soft_bce_datafusion::{call_of, fractional_logit_state};
 ///
@@ -36,7 +37,7 @@ const NAME: &str = "fractional_logit_state";
 /// let rows = context.sql(rows).await?;
 /// let mut solver = Model::new().solver(1)?;
 /// let fit = loop {
-///     let call = call_of(solver.task(), col("t"), lit(1.0), vec![col("x")])?;
+///     let call = call_of(solver.task(), col("t"), None, vec![col("x")])?;
 ///     let batches = rows.clone().aggregate(vec![], vec![call])?.collect().await?;
 ///     let states = batches[0].column(0).as_binary::<i32>();
 ///     if let Step::Done(fit) = solver.step(&State::from_bytes(states.value(0))?)? {
@@ -58,8 +59,14 @@ pub fn fractional_logit_state() -> AggregateUDF {
 ///
 /// # Errors
 /// Where the task has no bytes: none is known of.
-pub fn call_of(task: &Task, target: Expr, weight: Expr, features: Vec<Expr>) -> Result<Expr> {
+pub fn call_of(
+    task: &Task,
+    target: Expr,
+    weight: Option<Expr>,
+    features: Vec<Expr>,
+) -> Result<Expr> {
     let bytes = ScalarValue::Binary(Some(task.to_bytes().map_err(external)?));
+    let weight = weight.unwrap_or_else(|| lit(ScalarValue::Null));
     let mut arguments = vec![lit(bytes), target, weight];
     arguments.extend(features);
     Ok(fractional_logit_state().call(arguments))
@@ -95,7 +102,14 @@ impl AggregateUDFImpl for FitState {
         }
         // A constant becomes a column before it comes here: as a dictionary it is there once.
         let mut types = vec![Dictionary(Box::new(DataType::Int32), Box::new(Binary))];
-        types.extend(coerced(NAME, 2..=usize::MAX, rows)?);
+        if rows[1].is_null() {
+            let mut others = rows.to_vec();
+            others.remove(1);
+            types.extend(coerced(NAME, 1..=usize::MAX, &others)?);
+            types.insert(2, Null);
+        } else {
+            types.extend(coerced(NAME, 2..=usize::MAX, rows)?);
+        }
         Ok(types)
     }
 
@@ -190,21 +204,32 @@ fn only(
 
 impl<A: Floating> Accumulator for Pass<A> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let [tasks, values @ ..] = values else {
+        let [tasks, target, weight, features @ ..] = values else {
             return Ok(()); // never: the arguments are checked
         };
+        let weighted = !weight.data_type().is_null();
+        let weight = weighted.then_some(weight);
+        let columns = iter::once(target).chain(weight).chain(features);
+        let columns: Vec<ArrayRef> = columns.map(Arc::clone).collect();
         let known = tasks.logical_nulls();
         let known = known.map(|known| BooleanArray::new(known.into_inner(), None));
-        let rows = Rows::<A>::select(values, known.as_ref());
-        let ([target, weight, features @ ..], 1..) = (&*rows.columns, rows.len()) else {
+        let rows = Rows::<A>::select(&columns, known.as_ref());
+        let ([target, others @ ..], 1..) = (&*rows.columns, rows.len()) else {
             return Ok(());
         };
+        let (weight, features) = others.split_at(weighted.into());
         let numbers = (0..rows.len()).map(|index| rows.row(index));
         let task = self.task(only(tasks.as_dictionary(), numbers)?)?;
         let features: Vec<&[A::Native]> = features.iter().map(|column| &**column).collect();
         let state = Features::columns(&features, rows.len())
             .map_err(Error::from)
-            .and_then(|features| task.evaluate(&Data::new(features, target).weights(weight)))
+            .and_then(|features| {
+                let data = Data::new(features, target);
+                task.evaluate(&match weight {
+                    [weight] => data.weights(weight),
+                    _ => data,
+                })
+            })
             .map_err(|error| match error {
                 Error::Value {
                     of,

@@ -36,7 +36,8 @@
 //!   otherwise. `exact_sum` refuses the types that have values which that would round. Aggregates are
 //!   `DOUBLE`.
 //! * **NULL**: a row with a NULL argument is NULL to `bce_loss` and the other functions of rows, and none
-//!   to aggregates. The aggregate of no row is NULL, and so is `bce_mean` where the total weight is 0.
+//!   to aggregates. The aggregate of no row is NULL, and so is `bce_mean` where the total weight is 0. A
+//!   weight that is the word `NULL`, not a column, means no weights to `fractional_logit_state`.
 //! * **Windows**: frames that start at the partition's first row. DataFusion refuses others, since no row
 //!   can be taken back.
 //! * **DISTINCT**: refused, but where DataFusion rewrites it as a GROUP BY.

@@ -9,7 +9,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use datafusion::prelude::{SessionConfig, SessionContext, col};
 use fractional_logit::{Covariance, Data, Error, Features, Fit, Model, Place, State, Step, Value};
 use soft_bce_datafusion::call_of;
 
@@ -121,11 +121,7 @@ async fn pass(
     weight: &str,
     columns: usize,
 ) -> Result<State> {
-    let weight = if weight.is_empty() {
-        lit(1.0)
-    } else {
-        col(weight)
-    };
+    let weight = (!weight.is_empty()).then(|| col(weight));
     let features = (0..columns).map(|j| col(format!("x{j}"))).collect();
     let call = call_of(solver.task(), col("t"), weight, features)?;
     let batches = rows
@@ -200,16 +196,25 @@ async fn the_bits_of_one_machine() -> Result<()> {
 async fn many_rows() -> Result<()> {
     let rows = rows(50_000, 10);
     let wanted = bits(&rows.fit::<f64>(&rows.of(None), true));
+    let known = (0..50_000).filter(|&i| rows.valid[i] || i % 12 == 1);
+    let known: Vec<usize> = known.collect();
+    let (plain, single) = (
+        rows.fit::<f64>(&known, false),
+        rows.fit::<f32>(&known, false),
+    );
     for (partitions, batch) in [(1, 50_000), (3, 4096), (4, 999)] {
         let frame = rows
             .table(partitions, batch, partitions, false)?
             .table("data")
             .await?;
-        assert_eq!(
-            bits(&fit(&frame, "w", 10).await),
-            wanted,
-            "{partitions} partitions"
-        );
+        let what = format!("{partitions} partitions");
+        assert_eq!(bits(&fit(&frame, "w", 10).await), wanted, "{what}");
+        assert_eq!(bits(&fit(&frame, "", 10).await), bits(&plain), "{what}");
+        let frame = rows
+            .table(partitions, batch, partitions, true)?
+            .table("data")
+            .await?;
+        assert_eq!(bits(&fit(&frame, "", 10).await), bits(&single), "{what}");
     }
     Ok(())
 }
@@ -326,6 +331,9 @@ async fn what_is_refused() -> Result<()> {
         (format!("X'{hex}', t, -w, x0, x1"), "weight"),
         (format!("X'{hex}', t, w, x0, x1 / 0"), "feature 1"),
         (format!("X'{hex}', t"), "takes a task"),
+        (format!("X'{hex}', t, NULL"), "columns"),
+        (format!("X'{hex}', t, NULL, x0, x1 / 0"), "feature 1"),
+        (format!("X'{hex}', 'a', NULL, x0"), "takes numbers"),
         (format!("X'{hex}', 'a', w, x0, x1"), "takes numbers"),
         (
             "t, t, w, x0, x1".to_string(),
