@@ -87,8 +87,6 @@ class Local:
     mixed = False
     #: Of the slices of Polars.
     slice_rows = 997
-    #: Of a program that cargo builds: "--release" takes minutes longer, and is of use for rates alone.
-    profile: Sequence[str] = ()
     #: What rates() gives.
     rated = "own X'g | loss | step | fit | largest state"
 
@@ -341,7 +339,7 @@ class DataFusion(Local):
 
     def cargo(self, *command: str) -> list[str]:
         manifest = Path(__file__).parents[2] / "integrations" / "ballista" / "Cargo.toml"
-        return ["cargo", *command, "--quiet", "--locked", *self.profile, f"--manifest-path={manifest}"]
+        return ["cargo", *command, "--release", "--quiet", "--locked", f"--manifest-path={manifest}"]
 
     def run(self, parts: list[pa.Table], *options: str) -> list[tuple[str, list[float]]]:
         """What the program prints."""
@@ -643,7 +641,7 @@ def main() -> int:
         rated = None
         for name in arguments.engines:
             engine = ENGINES[name]()
-            engine.mixed, engine.slice_rows, engine.profile = False, 1 << 16, ["--release"]
+            engine.mixed, engine.slice_rows = False, 1 << 16
             if engine.rated != rated:
                 rated = engine.rated
                 print(f"| engine | workers | {rated} |\n|---|---|{'---|' * len(rated.split(' | '))}")
