@@ -384,6 +384,20 @@ pub trait Lane:
 
     /// self * factor + addend, rounded once.
     fn fma(self, factor: Self, addend: Self) -> Self;
+    /// Whether `fma_4` is faster than `fma` four times.
+    const FOURS: bool = false;
+    /// `fma` of a pair.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_2(a: [Self; 2], b: [Self; 2], c: [Self; 2]) -> [Self; 2] {
+        let ([p, q], [r, s], [t, u]) = (a, b, c);
+        [p.fma(r, t), q.fma(s, u)]
+    }
+    /// `fma` of a pair of pairs.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_4(a: [Self; 4], b: [Self; 4], c: [Self; 4]) -> [Self; 4] {
+        let ([p, q, r, s], [t, u, v, w], [x, y, z, m]) = (a, b, c);
+        [p.fma(t, x), q.fma(u, y), r.fma(v, z), s.fma(w, m)]
+    }
     /// addend - self * factor, rounded once.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {

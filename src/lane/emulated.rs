@@ -226,6 +226,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::lane::pair::Pair;
     use crate::lane::{Float, Isa, Job};
 
     /// xorshift64*.
@@ -440,6 +441,14 @@ mod tests {
             }),
             ("scalar", |a, b, c| {
                 core::array::from_fn(|i| a[i].fma(b[i], c[i]))
+            }),
+            ("four scalars", |a, b, c| {
+                let mut results = [0.0; 8];
+                for (at, results) in results.chunks_mut(4).enumerate() {
+                    let [a, b, c] = [a, b, c].map(|of| <Pair<Pair<f32>>>::load(&of[at * 4..]));
+                    a.fma(b, c).store(results);
+                }
+                results
             }),
             ("definition", |a, b, c| {
                 core::array::from_fn(|i| fma_by_f64(a[i], b[i], c[i]))

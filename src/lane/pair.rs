@@ -57,6 +57,7 @@ impl<L: Lane> Lane for Pair<L> {
     type Wide = Pair<L::Wide>;
     type Single = L::Single;
     const WIDTH: usize = 2 * L::WIDTH;
+    const FOURS: bool = L::FOURS;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn max_bits_into(self, so_far: L::Single) -> L::Single {
@@ -100,13 +101,25 @@ impl<L: Lane> Lane for Pair<L> {
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fma(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(self, factor, addend);
+        }
         Self(
             self.0.fma(factor.0, addend.0),
             self.1.fma(factor.1, addend.1),
         )
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_2([a, b]: [Self; 2], [c, d]: [Self; 2], [e, f]: [Self; 2]) -> [Self; 2] {
+        let (a, b) = ([a.0, a.1, b.0, b.1], [c.0, c.1, d.0, d.1]);
+        let [p, q, r, s] = L::fma_4(a, b, [e.0, e.1, f.0, f.1]);
+        [Self(p, q), Self(r, s)]
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(-self, factor, addend);
+        }
         Self(
             self.0.neg_fma(factor.0, addend.0),
             self.1.neg_fma(factor.1, addend.1),
@@ -268,6 +281,13 @@ impl<L: Lane> Lane for Pair<L> {
     fn sum_rows<R: Rows<Self>>(rows: R) -> L::Single {
         L::sum_rows(Halved(rows))
     }
+}
+
+/// `Lane::fma` where `Lane::FOURS`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn side_by_side<L: Lane>(a: Pair<L>, b: Pair<L>, c: Pair<L>) -> Pair<L> {
+    let [first, second] = L::fma_2([a.0, a.1], [b.0, b.1], [c.0, c.1]);
+    Pair(first, second)
 }
 
 /// The two lanes of each row added.

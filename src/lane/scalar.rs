@@ -26,12 +26,12 @@ impl Isa for Scalar {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(all(target_arch = "riscv64", not(debug_assertions)))] {
-        /// Compilers make vectors of the four where fma is emulated: half the time.
-        type FullF32 = Pair<Pair<f32>>;
-    } else {
-        /// `Wide` does it better, or flash matters more.
+    if #[cfg(any(debug_assertions, target_arch = "arm", target_arch = "riscv32"))] {
+        /// Flash or stack matter more.
         type FullF32 = f32;
+    } else {
+        /// Compilers make vectors of the four where fma is emulated: less than half the time.
+        type FullF32 = Pair<Pair<f32>>;
     }
 }
 
@@ -77,6 +77,32 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
             }
         }
     }
+}
+
+/// `fma_f32` of four, with one branch: else compilers would not make vectors of them.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn fma_f32_4(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+    /// Each for itself.
+    #[cold]
+    #[inline(never)]
+    fn each(a: [f32; 4], b: [f32; 4], mut c: [f32; 4]) -> [f32; 4] {
+        for ((a, b), c) in a.into_iter().zip(b).zip(&mut c) {
+            *c = fma_by_f64(a, b, *c);
+        }
+        c
+    }
+    let mut sums = [0.0; 4];
+    let mut doubtful = 0;
+    for (((a, b), c), sum) in a.into_iter().zip(b).zip(c).zip(&mut sums) {
+        *sum = f64::from(a) * f64::from(b) + f64::from(c);
+        let midpoint = sum.to_bits() as u32 & ((1 << 29) - 1) == 1 << 28;
+        let tiny = (c.to_bits() << 1).wrapping_sub(1) < (2 << 24) - 1;
+        doubtful |= u32::from(midpoint) | u32::from(tiny);
+    }
+    if doubtful != 0 {
+        return each(a, b, c);
+    }
+    sums.map(|sum| sum as f32)
 }
 
 /// `Lane::fma_cancelling`: where fma is emulated in `f64` the sum is exact there.
@@ -154,13 +180,15 @@ fn select_negative<T: Float>(of: T, negative: T, nonnegative: T) -> T {
 /// One macro, because the element types differ in names alone: `$lane` is the number itself or a
 /// type around it.
 macro_rules! scalar_lane {
-    ($lane:ty, $real:ident, $bits:ident, $wide:ty, $isa:expr, $fma:ident, $fma_cancelling:ident, $select_negative:ident, $fraction:literal) => {
+    ($lane:ty, $real:ident, $bits:ident, $wide:ty, $isa:expr, $fma:ident, $fma_cancelling:ident, $select_negative:ident, $fraction:literal, own: { $($own:item)* }) => {
         impl Lane for $lane {
             type Real = $real;
             type Mask = bool;
             type Wide = $wide;
             type Single = Self;
             const WIDTH: usize = 1;
+
+            $($own)*
 
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn or_bits_into(self, so_far: Self) -> Self {
@@ -313,7 +341,14 @@ scalar_lane!(
     fma_f32,
     fma_cancelling_f32,
     select_negative,
-    23
+    23,
+    own: {
+        const FOURS: bool = !HARDWARE_FMA && !FIRMWARE;
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn fma_4(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+            fma_f32_4(a, b, c)
+        }
+    }
 );
 scalar_lane!(
     f64,
@@ -324,7 +359,8 @@ scalar_lane!(
     fma_f64,
     fma_f64,
     select_negative,
-    52
+    52,
+    own: {}
 );
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

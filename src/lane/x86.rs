@@ -323,7 +323,8 @@ macro_rules! one {
                 fma,
                 fma,
                 select_negative,
-                $fraction
+                $fraction,
+                own: {}
             );
         };
     };
