@@ -12,23 +12,26 @@
 //!   (Rump, Ogita and Oishi, "Accurate floating-point summation", SIAM J. Sci.
 //!   Comput. 31(1), 2008). If the spread
 //!   allows, the remainders add up exactly as well. If not, they are cut again:
-//!   `f32` losses as often as all of their range needs, `f64` losses until nothing
-//!   is left.
+//!   `f32` losses twice more, `f64` losses until nothing is left.
 //! * Subnormal losses are added up as integers: widening one, and cutting one by
 //!   subtractions, costs a microcode assist of more than a hundred cycles on some
 //!   CPUs; for the same reason small `f64` losses are scaled up before they are cut.
+//! * Losses of all magnitudes go one by one to integers, each of 32 binary exponents (Neal, "Fast exact
+//!   summation using small and large superaccumulators", arXiv:1505.05571, 2015).
 //! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
 //!   which is software there.
 
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane, MAX_WIDTH};
-use crate::sum::{Double, LossSum};
+use crate::sum::{BINS, Double, LossSum};
 
 /// The parts of `f64` losses below 2^LOW may be subnormal, and cost an assist each.
 const LOW: i32 = -800;
 
-/// Six cuts of 44 bits each (more for shorter spans) and the remainder: from 2^128
-/// down to 2^-136, below which a sum of a span of multiples of 2^-149 is exact.
-const PARTS: usize = 7;
+/// Cuts and what they leave, if `f32`: from 2^28 down to 2^-149.
+const PARTS: usize = 4;
+
+/// As many cuts of `f64` losses take less time than bins.
+const MOST_LEVELS: i32 = 7;
 
 /// An exact sum: an integer of spans in the window, two parts of one other span, and the
 /// large state for what comes then; on microcontrollers the state alone.
@@ -182,6 +185,31 @@ impl SpanSum {
             }
             top = cut_at.min(f64::exponent(left) + 1);
         }
+    }
+
+    /// Adds up to a span of losses, one by one, whatever their magnitudes.
+    #[inline(never)]
+    fn add_bins<T: Float>(&mut self, losses: &[T]) {
+        let mut bins = [0; BINS];
+        // The last place of the smallest losses, over 2^-1074.
+        let lowest = (T::exponent(0) - T::FRACTION_BITS + 1074) as u64;
+        for loss in losses {
+            let pattern = loss.pattern();
+            let exponent = pattern >> T::FRACTION_BITS;
+            let implicit = exponent.min(1);
+            let fraction = pattern & ((1 << T::FRACTION_BITS) - 1);
+            let significand = fraction | (implicit << T::FRACTION_BITS);
+            let position = exponent - implicit + lowest;
+            let (bin, shift) = ((position >> 5) as usize & 63, position & 31);
+            if T::FRACTION_BITS < 32 {
+                // 512 of them are below 2^64.
+                bins[bin] += significand << shift;
+            } else {
+                bins[bin] += (significand << shift) & 0xffff_ffff;
+                bins[bin + 1] += significand >> (32 - shift);
+            }
+        }
+        self.state().merge(&LossSum::of_bins(&bins));
     }
 
     /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
@@ -441,6 +469,14 @@ impl<T: Float> Job for AddLosses<'_, T> {
             total.add([sum, 0.0]);
             return;
         }
+        // The last places that this many parts reach down to, of which the last is what cuts leave.
+        let step = 53 - T::SPAN_LOG2;
+        let reached = |parts: i32| top - 1 - step * parts;
+        let cuts_hold = last >= reached(if narrow { PARTS as i32 } else { MOST_LEVELS });
+        if !cuts_hold && top <= 1000 && max >= T::MIN_POSITIVE.pattern() {
+            total.add_bins(losses);
+            return;
+        }
         if min < T::MIN_POSITIVE.pattern() - 1 {
             total.take_subnormals::<T::Lane<I>>(losses);
             if max < T::MIN_POSITIVE.pattern() {
@@ -448,7 +484,7 @@ impl<T: Float> Job for AddLosses<'_, T> {
             }
         }
         let low = !narrow && top < LOW;
-        if top <= 1000 && !low && last >= cut_at - 1 + T::SPAN_LOG2 - 53 {
+        if top <= 1000 && !low && last >= reached(2) {
             // The losses may just have changed, and `spans` with them.
             let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
             let [mut upper, mut lower] = halves::<T::GroupLane<I>>(spans, cut_at);

@@ -9,6 +9,9 @@ use crate::error::Error;
 /// `f64`, and 78 more are the sign and room for 2^77 terms of any magnitude.
 const LIMBS: usize = 34;
 
+/// See [`LossSum::of_bins`].
+pub(crate) const BINS: usize = 66;
+
 const FRACTION_BITS: u32 = 52;
 const FRACTION: u64 = (1 << FRACTION_BITS) - 1;
 const NON_FINITE_EXPONENT: u64 = 0x7ff;
@@ -157,6 +160,18 @@ impl LossSum {
         if onwards != 0 && propagate(above, onwards > 0) {
             self.absorb(f64::INFINITY.copysign(partial));
         }
+    }
+
+    /// The sum of bin * 2^(32 index - 1074), which must be below 2^1024; the count is 0.
+    pub(crate) fn of_bins(bins: &[u64; BINS]) -> Self {
+        let mut sum = Self::new();
+        let mut carry = 0;
+        for (limb, bins) in sum.limbs.iter_mut().zip(bins.as_chunks::<2>().0) {
+            let whole = u128::from(bins[0]) + (u128::from(bins[1]) << 32) + carry;
+            *limb = whole as u64;
+            carry = whole >> 64;
+        }
+        sum
     }
 
     /// Adds all that `other` has summed: exact, associative, commutative.

@@ -177,6 +177,41 @@ fn hard_cases_are_rounded_once() {
     assert_sum(&[f64::MAX, half_ulp_of_max / 2.0], f64::MAX);
 }
 
+/// Spans of which nearly all lies just below half the unit of a cut, and one value's last place far below: the
+/// sums of what cuts leave have as many bits as can be, on both sides of where they would round.
+#[test]
+fn sums_of_what_cuts_leave_are_exact() {
+    let power = |exponent: i32| 2_f64.powi(exponent);
+    let adds_each = |values: &[f64]| {
+        let (mut sum, mut expected) = (LossSum::new(), sum_of(values));
+        sum.add_slice(values);
+        assert_eq!(sum.to_bytes(), expected.to_bytes(), "{:?}", &values[..3]);
+        // As `f32`, where they are: an inexact one would be another value.
+        let single: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+        (sum, expected) = (LossSum::new(), LossSum::new());
+        sum.add_slice(&single);
+        for &value in &single {
+            expected.add(f64::from(value));
+        }
+        assert_eq!(sum.to_bytes(), expected.to_bytes(), "{:?}", &values[..3]);
+    };
+    for top in [1, 27, 28, 29] {
+        for cut in (1..9).flat_map(|cut| [44 * cut, 45 * cut]) {
+            for below in cut - 1..=cut + 2 {
+                for last in below + 30..below + 60 {
+                    for (precision, length) in [(24, 512), (53, 256)] {
+                        let most = power(top - below) - power(top - below - precision);
+                        let mut values = vec![most; length];
+                        values[0] = power(top - 1);
+                        values[1] = power(top - last) * (power(precision - 1) + 1.0);
+                        adds_each(&values);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A crumb that decides a tie may lie in any bit of any limb below.
 #[test]
 fn ties_are_broken_at_every_alignment_and_distance() {
