@@ -27,6 +27,7 @@
  *     soft_bce_linear_f32 model = {0};
  *     int32_t scales[2] = {SOFT_BCE_LEAST_SCALE, SOFT_BCE_LEAST_SCALE}, bound;
  *     soft_bce_column_sum gradient[2];
+ *     soft_bce_loss_sum loss;
  *     double by_coefficient[2];
  *     model.data = x, model.row_count = n, model.column_count = 2;
  *     model.coefficients = b, model.t = t;
@@ -35,13 +36,14 @@
  *     soft_bce_linear_scan_f32(&model, scales, NULL);
  *     soft_bce_linear_factor_scale_f32(&model, SOFT_BCE_FACTOR_RESIDUAL, &bound, NULL);
  *     soft_bce_column_sums_start(scales, 2, 0, bound, gradient);
+ *     soft_bce_loss_sum_init(&loss);
  *     soft_bce_linear_sum_gradient_f32(&model, &loss, gradient, NULL);
  *     soft_bce_column_sums_values(gradient, 2, by_coefficient);
  *
  * Rules that hold for every function:
  *
- *   - `n` is the number of elements of every array of the call, weights included. Arrays may be
- *     null where n is 0. Otherwise a null pointer is an error, unless the function allows it.
+ *   - `n` is the number of elements of every array of the call, weights included, but for weights of
+ *     rows and classes. Arrays may be null where n is 0. Otherwise a null pointer is an error, unless the function allows it.
  *   - An array, result or scratch that is written must not overlap any other memory of the call; arrays
  *     that are only read may overlap each other. Overlap is found, and an error.
  *   - The pointers must be valid for what the call reads and writes. This is the one duty that
@@ -66,7 +68,8 @@
  *     the same time, as long as none writes memory that another one uses.
  *   - Statuses that any call with options may return: NULL_POINTER, MISALIGNED, LENGTH_OVERFLOW,
  *     OVERLAP, TARGET_OUT_OF_RANGE, INVALID_OPTION, UNSUPPORTED_OPTIONS, BACKEND_UNAVAILABLE; with
- *     weights, INVALID_WEIGHT. Further ones are said at the function. Of sigmoid, log_sigmoid and
+ *     weights, INVALID_WEIGHT; with those of rows or classes, LENGTH_MISMATCH and INVALID_ROW_WEIGHT or
+ *     INVALID_POS_WEIGHT. Further ones are said at the function. Of sigmoid, log_sigmoid and
  *     softplus only the pointers can be at fault; of loss_sum_* also the bytes of the sum.
  *   - n = 0 is valid: a sum of 0, and nothing written to arrays.
  *   - A logit of +-infinity gives the mathematical limit; a NaN logit gives NaN in its element
@@ -110,14 +113,14 @@
 /**
  * A flag of options, for float alone: every loss, gradient and Hessian is the true value rounded
  * once, to nearest even, at two to three times the cost; far more without FMA instructions for
- * double. Excludes weights, pos_weight and label_smoothing.
+ * double. Excludes all other options but target_tolerance and backend.
  */
 #define SOFT_BCE_EXACT 1
 
 /**
  * A flag of options: every loss is reported above its least value for the target, the target's
  * entropy: t ln(t/s) + (1 - t) ln((1 - t)/(1 - s)). Gradients and Hessians do not change. Excludes
- * pos_weight, label_smoothing and SOFT_BCE_EXACT.
+ * pos_weight, pos_weights, label_smoothing and SOFT_BCE_EXACT.
  */
 #define SOFT_BCE_EXCESS 2
 

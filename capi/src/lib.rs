@@ -29,11 +29,11 @@ const _: () = assert!(SOFT_BCE_LOSS_SUM_BYTES == bce::LossSum::BYTES);
 
 /// A flag of options, for float alone: every loss, gradient and Hessian is the true value rounded
 /// once, to nearest even, at two to three times the cost; far more without FMA instructions for
-/// double. Excludes weights, pos_weight and label_smoothing.
+/// double. Excludes all other options but target_tolerance and backend.
 pub const SOFT_BCE_EXACT: u32 = 1;
 /// A flag of options: every loss is reported above its least value for the target, the target's
 /// entropy: t ln(t/s) + (1 - t) ln((1 - t)/(1 - s)). Gradients and Hessians do not change. Excludes
-/// pos_weight, label_smoothing and SOFT_BCE_EXACT.
+/// pos_weight, pos_weights, label_smoothing and SOFT_BCE_EXACT.
 pub const SOFT_BCE_EXCESS: u32 = 2;
 /// A flag of options: `t` holds logits u, a teacher's, and the target is 1 / (1 + exp(-u)), never
 /// rounded; +-infinity are the hard labels, NaN is SOFT_BCE_TARGET_OUT_OF_RANGE. Excludes pos_weight,
