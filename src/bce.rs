@@ -453,12 +453,13 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     /// The mean loss: the exact sum over the number of elements or, with weights, over the
-    /// exact total weight; within 0.5001 ULP of that quotient, whatever the size of the weights.
+    /// exact total weight; within 0.5001 ULP of that quotient, whatever the size of the weights, if it is
+    /// in the normal range of `T`.
     ///
     /// Where the total weight is below 1 or very large, or weighted losses overflow, the
     /// weights are scaled by a power of two first, so that totals and losses beyond the range
-    /// of `T` or `f64` do no harm. Elsewhere the sum is that of the values that
-    /// [`loss`](Self::loss) writes.
+    /// of `T` or `f64` do no harm; a loss that is then below the normal range is rounded to the spacing there.
+    /// Elsewhere the sum is that of the values that [`loss`](Self::loss) writes.
     ///
     /// PyTorch's `reduction="mean"` divides by the number of elements even with
     /// weights; divide [`sum`](Self::sum) by it for that.
@@ -1420,8 +1421,8 @@ impl Bce<'_, f32> {
     /// single rounding of w times the loss needs it to 80 bits and more, for every weight anew. Multiply the
     /// results, or the sums of equal weights, and know that each is then within one ULP.
     ///
-    /// Excludes `weights`, `row_weights`, `pos_weight`, `pos_weights` and `label_smoothing`: with them every
-    /// call is [`Error::UnsupportedOptions`].
+    /// Excludes `weights`, `row_weights`, `pos_weight`, `pos_weights`, `label_smoothing`, `temperature`,
+    /// `logit_targets` and `excess`: with them every call is [`Error::UnsupportedOptions`].
     ///
     /// ```
     /// use soft_bce::{Bce, Error};
