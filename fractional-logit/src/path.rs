@@ -1,5 +1,7 @@
 //! Which penalty predicts best: a path of them, judged on rows that the fit has not seen.
 
+use soft_bce::linear::Features;
+
 use crate::data::{Data, Value};
 use crate::error::Error;
 use crate::grid::mix;
@@ -34,7 +36,8 @@ pub struct Path {
 /// hash of what they hold, so that the result depends on no order; each fold is predicted by a fit of the others.
 ///
 /// # Errors
-/// See [`Error`]; [`Error::InvalidOption`] unless there are two folds and two lambdas, and a share above 0.
+/// See [`Error`]; [`Error::InvalidOption`] unless there are two folds and two lambdas, and a share above 0;
+/// [`Error::TooFewRows`] if there are more folds than rows of positive weight.
 ///
 /// ```
 /// use fractional_logit::{Data, Features, Model, cross_validate};
@@ -56,6 +59,17 @@ pub fn cross_validate<T: Value>(
     if folds < 2 || lambdas < 2 || lasso_share.is_nan() || lasso_share <= 0.0 {
         return Err(Error::InvalidOption {
             reason: "a path needs two folds, two lambdas and a share of the lasso above 0",
+        });
+    }
+    if let Some(path) = without_removed(data, |data| {
+        cross_validate(model, lasso_share, data, folds, lambdas)
+    }) {
+        return path;
+    }
+    if data.row_count() < folds {
+        return Err(Error::TooFewRows {
+            rows: data.row_count() as u64,
+            needed: folds as u64,
         });
     }
     let of_all = largest_lambda(model, data)? / lasso_share;
@@ -148,6 +162,77 @@ pub fn cross_validate<T: Value>(
         best,
         points,
     })
+}
+
+/// `judge` of the rows alone that have a weight, if others have none: nothing in those is looked at.
+fn without_removed<T: Value, R>(
+    data: &Data<'_, T>,
+    judge: impl FnOnce(&Data<'_, T>) -> Result<R, Error>,
+) -> Option<Result<R, Error>> {
+    let removed = |of: Option<&[T]>, row: usize| {
+        of.is_some_and(|of| of.get(row).is_some_and(|of| (*of).into() == 0.0))
+    };
+    let kept: Vec<usize> = (0..data.row_count())
+        .filter(|&row| !removed(data.weights, row) && !removed(data.trials, row))
+        .collect();
+    if kept.len() == data.row_count() || data.wrong_length().is_some() {
+        return None;
+    }
+    let pick = |of: &[T]| kept.iter().map(|&row| of[row]).collect::<Vec<T>>();
+    let columns: Vec<Vec<T>> = (0..data.features.column_count())
+        .map(|column| {
+            kept.iter()
+                .filter_map(|&row| data.features.get(row, column))
+                .collect()
+        })
+        .collect();
+    let columns: Vec<&[T]> = columns.iter().map(Vec::as_slice).collect();
+    let targets = pick(data.targets);
+    let [trials, weights, offset] = [data.trials, data.weights, data.offset].map(|of| of.map(pick));
+    let clusters: Option<Vec<u64>> = data
+        .clusters
+        .map(|of| kept.iter().map(|&row| of[row]).collect());
+    let levels: Option<Vec<u32>> = data
+        .levels
+        .map(|of| kept.iter().map(|&row| of[row]).collect());
+    let features = match Features::columns(&columns, kept.len()) {
+        Ok(features) => features,
+        Err(error) => return Some(Err(error.into())),
+    };
+    let of_kept = Data {
+        features,
+        targets: &targets,
+        trials: trials.as_deref(),
+        weights: weights.as_deref(),
+        offset: offset.as_deref(),
+        clusters: clusters.as_deref(),
+        levels: levels.as_deref(),
+        first_row: 0,
+    };
+    let number = |row: u64| data.first_row + kept.get(row as usize).map_or(row, |row| *row as u64);
+    Some(judge(&of_kept).map_err(|error| match error {
+        Error::Value {
+            of,
+            row,
+            value,
+            expected,
+        } => Error::Value {
+            of,
+            row: number(row),
+            value,
+            expected,
+        },
+        Error::Separation {
+            columns,
+            rows,
+            first_row,
+        } => Error::Separation {
+            columns,
+            rows,
+            first_row: number(first_row),
+        },
+        other => other,
+    }))
 }
 
 /// The least penalty at which no coefficient but the constant is left: the largest mean gradient there.

@@ -421,3 +421,27 @@ fn a_path_is_that_of_its_fits() {
     });
     assert!(path.points[path.best].mean_loss < path.points[0].mean_loss);
 }
+
+/// Rows of weight 0 may hold anything: without them it is the same path.
+#[test]
+fn a_path_is_that_of_rows_with_a_weight() {
+    let (x, t): (Vec<f64>, Vec<f64>) = (0..40)
+        .map(|i| (f64::from(i * 7 % 40), f64::from(i * 3 % 11) / 11.0))
+        .unzip();
+    let few = Data::new(Features::rows(&x, 40, 1).unwrap(), &t).weights(&[1.0; 40]);
+    let expected = fractional_logit::cross_validate(&Model::new(), 1.0, &few, 5, 4).unwrap();
+    let (x, t) = (
+        [&[f64::NAN; 3], &x[..]].concat(),
+        [&[7.0; 3], &t[..]].concat(),
+    );
+    let weights = [&[0.0; 3][..], &[1.0; 40]].concat();
+    let more = Data::new(Features::rows(&x, 43, 1).unwrap(), &t).weights(&weights);
+    let path = fractional_logit::cross_validate(&Model::new(), 1.0, &more, 5, 4);
+    assert_eq!(path, Ok(expected));
+    let path = fractional_logit::cross_validate(&Model::new(), 1.0, &more, 41, 4);
+    let (rows, needed) = (40, 41);
+    assert_eq!(
+        path,
+        Err(fractional_logit::Error::TooFewRows { rows, needed })
+    );
+}
