@@ -51,6 +51,11 @@ pub enum Error {
         /// The largest distance of a value from the column's center.
         range: f64,
     },
+    /// The greatest weight, times trials, is below 2^-400, so that squares of weights are beyond the range of `f64`.
+    WeightsTooSmall {
+        /// That weight.
+        greatest: f64,
+    },
     /// No row of positive weight has this level of the category.
     EmptyLevel {
         /// From 0.
@@ -164,6 +169,10 @@ impl fmt::Display for Error {
             Self::TooFewRows { rows, needed } => write!(
                 f,
                 "too few rows: {rows} with a positive weight, and this fit needs at least {needed}"
+            ),
+            Self::WeightsTooSmall { greatest } => write!(
+                f,
+                "every weight is at most {greatest:e}, which is too small (2^-400 is the limit): scale them"
             ),
             Self::EmptyLevel { level } => {
                 write!(

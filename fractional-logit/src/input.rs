@@ -1181,6 +1181,9 @@ impl Input {
                 );
                 self.problem(None, column(*of), message)
             }
+            Error::WeightsTooSmall { .. } => {
+                self.problem(None, self.roles.weight.as_deref(), error.to_string())
+            }
             Error::OneClass { .. } => {
                 let message = format!("{error}; --firth gives one");
                 self.problem(None, self.roles.target.as_deref(), message)

@@ -618,7 +618,9 @@ impl Fit {
         let variance = matrix.between(&combination, &combination) * Double::new(factor);
         let nonrobust = self.bread.between(&of_bread, &of_bread).to_f64();
         let noise = ROUNDING * ROUNDING * self.slope * nonrobust;
-        if nonrobust > 0.0 && variance.to_f64() <= noise {
+        // The nonrobust one is not made of residuals.
+        let of_residuals = !std::ptr::eq(matrix, &raw const self.bread) || factor != 1.0;
+        if of_residuals && nonrobust > 0.0 && variance.to_f64() <= noise {
             return f64::NAN;
         }
         variance.sqrt().to_f64()

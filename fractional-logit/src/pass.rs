@@ -671,8 +671,12 @@ impl Block {
                 };
                 return wrong(Place::Target, target, expected);
             }
-            if !(weight * trials).is_finite() {
-                return wrong(Place::Weight, weight, "finite times the number of trials");
+            if weight > LARGEST {
+                return wrong(Place::Weight, weight, OF_A_SIZE);
+            }
+            if weight * trials > LARGEST {
+                let expected = "of a size up to 2^500, the limit, times the number of trials";
+                return wrong(Place::Weight, weight, expected);
             }
             let offset = value(data.offset, row, 0.0);
             if !offset.is_finite() {

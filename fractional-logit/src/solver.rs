@@ -47,7 +47,8 @@ const SEVERAL: u64 = 16;
 const MOST_MANY: usize = 25;
 /// A mean is large if it exceeds this many standard deviations.
 const FAR: f64 = 4.0;
-/// The least range of a column, 2^-400: the square of its inverse, times a variance, is within the range of f64.
+/// The least range of a column, 2^-400: the square of its inverse, times a variance, is within the range of f64. And the
+/// least that the greatest weight may be: its square, times that of a residual, is.
 const SMALLEST: f64 = 3.872_591_914_849_318e-121;
 /// Bits of a center below the range of its column.
 const CENTER_BITS: i32 = 6;
@@ -258,6 +259,10 @@ impl Solver {
         let penalised = self.model.penalty != Penalty::None;
         if used == 0 || (used < needed && !penalised) {
             return Err(Error::TooFewRows { rows: used, needed });
+        }
+        let greatest = state.maxima[scan::GREATEST];
+        if greatest < SMALLEST {
+            return Err(Error::WeightsTooSmall { greatest });
         }
         let clustered = state.counts[scan::CLUSTERED];
         if clustered != 0 && clustered != used {

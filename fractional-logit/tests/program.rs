@@ -969,6 +969,45 @@ fn extreme_columns() {
     let expected = ["large.csv:6: column `x`: 1e308 is not of a size up to 2^500, the limit\n"];
     refused(&directory, &arguments, &expected);
 
+    // Weights all together are no matter, unless their squares are beyond the range.
+    let weighted = |weight: &str| {
+        let rows = ["0.2,1", "0.7,3", "0.6,2", "0.9,5"].map(|row| format!("{row},{weight}\n"));
+        std::fs::write(
+            directory.join("weights.csv"),
+            "t,x,w\n".to_owned() + &rows.concat(),
+        )
+        .unwrap();
+        "--data weights.csv --target t --features x --weight w"
+            .split(' ')
+            .collect::<Vec<_>>()
+    };
+    let one = json(&directory, &weighted("1"));
+    for weight in ["1e120", "1e-120", "3e150"] {
+        let fit = json(&directory, &weighted(weight));
+        for name in ["coefficient", "standard_error"] {
+            let [ours, theirs] = [&fit, &one].map(|fit| fit["coefficients"][1][name].as_f64());
+            agree(ours.unwrap(), theirs.unwrap());
+        }
+    }
+    let nonrobust = [&weighted("1e40")[..], &["--errors", "nonrobust"]].concat();
+    let nonrobust = json(&directory, &nonrobust)["coefficients"][1].clone();
+    let plain = [&weighted("1")[..], &["--errors", "nonrobust"]].concat();
+    let plain = json(&directory, &plain)["coefficients"][1].clone();
+    let [ours, theirs] = [&nonrobust, &plain].map(|of| of["standard_error"].as_f64().unwrap());
+    agree(ours * 1e20, theirs);
+    for weight in ["1e151", "1e308"] {
+        let expected = format!(
+            "weights.csv:2: column `w`: weight {weight} is not of a size up to 2^500, the limit"
+        );
+        refused(&directory, &weighted(weight), &[&expected]);
+    }
+    for weight in ["1e-121", "1e-320"] {
+        let expected = format!(
+            "weights.csv: column `w`: every weight is at most {weight}, which is too small"
+        );
+        refused(&directory, &weighted(weight), &[&expected]);
+    }
+
     std::fs::write(directory.join("good.csv"), format!("t,x\n{rows}")).unwrap();
     let arguments = [
         "--data",
