@@ -12,6 +12,8 @@ use fractional_logit::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::lines::Lines;
+
 /// Penalties of a path.
 const LAMBDAS: usize = 25;
 /// Rows of a chunk.
@@ -20,6 +22,8 @@ const CHUNK: usize = 1 << 16;
 const MANY_LEVELS: usize = 32;
 /// Of the design.
 const MOST_COLUMNS: usize = 2048;
+/// In A*B*C.
+const MOST_CROSSED: usize = 8;
 /// Names in a message.
 const MOST_NAMES: usize = 24;
 const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, an interaction A:B, A*B for A,B,A:B, or \
@@ -99,6 +103,8 @@ fn character(text: &str) -> Result<Character, String> {
         _ => Err("one ASCII sign, or `tab`".to_owned()),
     }
 }
+
+type Reader<'a> = csv::Reader<Lines<Box<dyn Read + 'a>>>;
 
 /// The columns of the file that are used, by name.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +225,8 @@ pub struct Input {
     chunks: Option<Vec<Chunk>>,
     /// Of standard input, read as it comes: whether it has been.
     was_read: Option<Cell<bool>>,
+    /// The line of the header, once it has been read.
+    header_line: Cell<Option<u64>>,
     pub unweighted_rows: u64,
     pub missing_rows: u64,
 }
@@ -253,6 +261,7 @@ impl Input {
             bytes: contents.map(<[u8]>::to_vec),
             chunks: None,
             was_read: None,
+            header_line: Cell::new(None),
             unweighted_rows: 0,
             missing_rows: 0,
         };
@@ -271,7 +280,7 @@ impl Input {
         if !input.roles.formula.is_empty() {
             let names = input.header()?;
             let features = parse_features(&input.roles.formula, &names);
-            let at_header = |message| input.problem(input.header_line(), None, message);
+            let at_header = |message| input.problem(input.header_line.get(), None, message);
             input.roles.features = features.map_err(at_header)?;
         }
         for name in [&input.roles.target, &input.roles.failures]
@@ -281,7 +290,7 @@ impl Input {
             let mut factors = input.roles.features.iter().flat_map(|of| &of.factors);
             if factors.any(|factor| factor.column == *name) {
                 let message = "is what is to be explained, and cannot be a feature too".to_owned();
-                return Err(input.problem(input.header_line(), Some(name), message));
+                return Err(input.problem(input.header_line.get(), Some(name), message));
             }
         }
         input.find_levels()?;
@@ -312,6 +321,7 @@ impl Input {
             bytes: None,
             chunks: None,
             was_read: of_standard_input.then(Cell::default),
+            header_line: Cell::new(None),
             unweighted_rows: 0,
             missing_rows: 0,
         }
@@ -404,7 +414,7 @@ impl Input {
         columns.into_iter().nth(design)
     }
 
-    fn reader(&self) -> Result<csv::Reader<Box<dyn Read + '_>>, Problem> {
+    fn reader(&self) -> Result<Reader<'_>, Problem> {
         let source: Box<dyn Read> = match (&self.bytes, &self.was_read) {
             (Some(bytes), _) => Box::new(Cursor::new(bytes)),
             (None, Some(was_read)) => {
@@ -418,21 +428,21 @@ impl Input {
                 Box::new(file.map_err(|error| self.problem(None, None, error.to_string()))?)
             }
         };
+        let comment = self.format.comment.map(|of| of.0);
         Ok(ReaderBuilder::new()
             .trim(Trim::All)
             .delimiter(self.format.separator.0)
-            .comment(self.format.comment.map(|of| of.0))
-            .from_reader(source))
+            .comment(comment)
+            .from_reader(Lines::new(source, comment)))
     }
 
     /// The header line, if it is one of text.
-    fn read_header(
-        &self,
-        reader: &mut csv::Reader<Box<dyn Read + '_>>,
-    ) -> Result<ByteRecord, Problem> {
-        let header = reader
-            .byte_headers()
-            .map_err(|error| self.malformed(&error))?;
+    fn read_header(&self, reader: &mut Reader<'_>) -> Result<ByteRecord, Problem> {
+        let header = match reader.byte_headers() {
+            Ok(header) => header.clone(),
+            Err(error) => return Err(self.malformed(reader, &error)),
+        };
+        self.header_line.set(Some(reader.get_mut().line_of(0)));
         let bytes = header.as_slice();
         if header.is_empty() {
             let message = "the file is empty: it needs a header line with the names of columns";
@@ -440,9 +450,25 @@ impl Input {
         }
         if bytes.contains(&0) || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
             let message = "the header has bytes that are no text in UTF-8, as UTF-16 has: save the file as UTF-8";
-            return Err(self.problem(self.header_line(), None, message.to_owned()));
+            return Err(self.problem(self.header_line.get(), None, message.to_owned()));
         }
-        Ok(header.clone())
+        Ok(header)
+    }
+
+    /// The line of the next record, unless there is none.
+    fn next(
+        &self,
+        reader: &mut Reader<'_>,
+        record: &mut ByteRecord,
+    ) -> Result<Option<u64>, Problem> {
+        match reader.read_byte_record(record) {
+            Ok(true) => {
+                let byte = record.position().map_or(0, csv::Position::byte);
+                Ok(Some(reader.get_mut().line_of(byte)))
+            }
+            Ok(false) => Ok(None),
+            Err(error) => Err(self.malformed(reader, &error)),
+        }
     }
 
     fn header(&self) -> Result<Vec<String>, Problem> {
@@ -454,8 +480,9 @@ impl Input {
             .collect())
     }
 
-    fn malformed(&self, error: &csv::Error) -> Problem {
-        let line = error.position().map(csv::Position::line);
+    fn malformed(&self, reader: &mut Reader<'_>, error: &csv::Error) -> Problem {
+        let byte = error.position().map(csv::Position::byte);
+        let line = byte.map(|byte| reader.get_mut().line_of(byte));
         match error.kind() {
             csv::ErrorKind::UnequalLengths {
                 expected_len, len, ..
@@ -486,12 +513,12 @@ impl Input {
             match (places.next(), places.next()) {
                 (Some(place), None) => Ok(place),
                 (Some(_), Some(_)) => Err(self.problem(
-                    self.header_line(),
+                    self.header_line.get(),
                     Some(name),
                     "stands in the header more than once".to_owned(),
                 )),
                 (None, _) => Err(self.problem(
-                    self.header_line(),
+                    self.header_line.get(),
                     Some(name),
                     format!(
                         "not in the header, which has: {}{}",
@@ -529,11 +556,6 @@ impl Input {
                 .collect::<Result<_, _>>()?,
             names,
         })
-    }
-
-    /// Where the header is, if nothing can stand before it.
-    fn header_line(&self) -> Option<u64> {
-        self.format.comment.is_none().then_some(1)
     }
 
     /// What to do about a name that the header lacks.
@@ -577,11 +599,7 @@ impl Input {
         let header = self.read_header(&mut reader)?;
         let places = self.places(&header)?;
         let mut record = ByteRecord::new();
-        while reader
-            .read_byte_record(&mut record)
-            .map_err(|error| self.malformed(&error))?
-        {
-            let line = record.position().map_or(0, csv::Position::line);
+        while let Some(line) = self.next(&mut reader, &mut record)? {
             let weight = places
                 .weight
                 .map_or(Ok(Some(1.0)), |at| self.number(&places, &record, line, at))?;
@@ -669,8 +687,9 @@ impl Input {
         })
     }
 
-    fn is_missing(&self, text: &str) -> bool {
-        self.format.na.iter().any(|word| word == text)
+    fn is_missing(&self, text: impl AsRef<[u8]>) -> bool {
+        let is_text = |word: &String| word.as_bytes() == text.as_ref();
+        self.format.na.iter().any(is_text)
     }
 
     /// How to leave out rows with any of the words, or nothing, that a column has in place of numbers.
@@ -680,7 +699,8 @@ impl Input {
         let mut words: BTreeSet<String> = self.format.na.iter().cloned().collect();
         if let Ok(mut reader) = self.reader() {
             let mut record = ByteRecord::new();
-            while words.len() <= MOST && reader.read_byte_record(&mut record).unwrap_or(false) {
+            while words.len() <= MOST && matches!(self.next(&mut reader, &mut record), Ok(Some(_)))
+            {
                 let text = record.get(at).and_then(|of| std::str::from_utf8(of).ok());
                 let is_number = |text: &str| {
                     let value = text.parse::<f64>();
@@ -729,7 +749,13 @@ impl Input {
             text
         };
         let parsed = if self.format.decimal_comma {
-            bare.replacen(',', ".", 1).parse::<f64>()
+            // A point would stand between thousands.
+            let exchanged = |of| match of {
+                ',' => '.',
+                '.' => ',',
+                of => of,
+            };
+            bare.chars().map(exchanged).collect::<String>().parse()
         } else {
             bare.parse::<f64>()
         };
@@ -753,7 +779,9 @@ impl Input {
                     message += OPEN_QUOTE;
                 } else if text.ends_with('%') {
                     message += &format!("; --percent '{name}' reads it as one");
-                } else if text.contains(',') && has_digit(text) {
+                } else if has_digit(text)
+                    && (text.contains(',') || self.format.decimal_comma && text.contains('.'))
+                {
                     message += if !self.format.decimal_comma && text.matches(',').count() == 1 {
                         "; --decimal-comma reads it as one"
                     } else {
@@ -792,11 +820,7 @@ impl Input {
         let (mut chunk, mut used) = (new_chunk(0), 0);
         let mut record = ByteRecord::new();
         let (mut row, mut level) = (Vec::new(), 0);
-        while reader
-            .read_byte_record(&mut record)
-            .map_err(|error| self.malformed(&error))?
-        {
-            let line = record.position().map_or(0, csv::Position::line);
+        while let Some(line) = self.next(&mut reader, &mut record)? {
             let number = |at: usize| self.number(&places, &record, line, at);
             let optional = |at: Option<usize>, none: f64| at.map_or(Ok(Some(none)), number);
             let wrong = |at: Option<usize>, message: String| {
@@ -827,7 +851,10 @@ impl Input {
             let offset = optional(places.offset, 0.0)?;
             row.clear();
             let design = (&mut row, &mut level);
-            let complete = self.design_row(&places, &lookups, &record, line, design)?;
+            let complete = self.design_row(&places, &lookups, &record, line, design)?
+                && !places
+                    .cluster
+                    .is_some_and(|at| self.is_missing(&record[at]));
             let (Some(weight), Some(mut trials), Some(target), Some(failures), Some(offset), true) =
                 (weight, trials, target, failures, offset, complete)
             else {
@@ -1327,8 +1354,13 @@ fn parse_features(text: &str, header: &[String]) -> Result<Vec<Feature>, String>
             continue;
         }
         let crossed = split(item, '*')?;
+        if crossed.len() > MOST_CROSSED {
+            return Err(format!(
+                "`{item}`: at most {MOST_CROSSED} names may be crossed"
+            ));
+        }
         // Each set of them: a*b is a, b and a:b.
-        for set in 1..1_usize << crossed.len().min(8) {
+        for set in 1..1_usize << crossed.len() {
             let mut factors = Vec::new();
             for (at, of) in crossed.iter().enumerate() {
                 if set >> at & 1 == 1 {

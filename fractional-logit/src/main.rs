@@ -5,6 +5,7 @@
 //! values, and fails where they differ. `--data` takes any other CSV file.
 
 mod input;
+mod lines;
 mod output;
 mod picture;
 
@@ -181,7 +182,7 @@ struct PredictArguments {
     /// Column with targets: says on standard error how well the predictions meet them
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Column with weights, for that
+    /// Column with weights, for that; rows of weight 0 are left out, and counted
     #[arg(long, value_name = "COLUMN")]
     weight: Option<String>,
     /// Draws the calibration
@@ -225,10 +226,15 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}\n"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes to standard error. Where nobody listens there is no way to say so.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes to standard output. Who closed it has seen enough.
@@ -360,6 +366,9 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
         picture::draw_calibration(path, &quality.deciles)
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
+    if let Some(svg) = &arguments.svg {
+        picture::draw(svg).map_err(|error| format!("{}: {error}", svg.display()))?;
+    }
     let report = Report {
         input: &input,
         target,
@@ -393,7 +402,6 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
         );
     }
     if let Some(svg) = &arguments.svg {
-        picture::draw(svg).map_err(|error| format!("{}: {error}", svg.display()))?;
         text += &soft_targets()?;
         text += &format!("\nPicture: {}\n", svg.display());
     }
@@ -518,15 +526,17 @@ fn predict(arguments: &PredictArguments) -> Result<(), Box<dyn Error>> {
         other => other?,
     }
     destination.keep()?;
-    if input.missing_rows > 0 {
-        eprintln!(
-            "{} rows with missing values are left out",
-            input.missing_rows
-        );
+    for (rows, which) in [
+        (input.missing_rows, "with missing values"),
+        (input.unweighted_rows, "of weight 0"),
+    ] {
+        if rows > 0 {
+            say(&format!("{rows} rows {which} are left out\n"));
+        }
     }
     if arguments.target.is_some() {
         let quality = judge.quality()?;
-        eprint!("{}", quality.text());
+        say(&quality.text());
         if let Some(path) = &arguments.calibration {
             picture::draw_calibration(path, &quality.deciles)
                 .map_err(|error| at(path, error.to_string()))?;

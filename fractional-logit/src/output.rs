@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::erf::erfc;
 
-use crate::input::{Chunk, Feature, Input, Problem};
+use crate::input::{Chunk, Feature, Input, Problem, shown};
 
 /// A fit, with what is needed to predict from a file.
 #[derive(Serialize, Deserialize)]
@@ -176,7 +176,8 @@ pub fn quality(input: &mut Input, fit: &Fit) -> Result<Quality, Problem> {
 
 /// Standard errors to either side that an interval of this level takes.
 pub fn quantile(level: f64) -> f64 {
-    Normal::standard().inverse_cdf(0.5 + level / 2.0)
+    // From below, where what is left of a level near 1 is not rounded away.
+    -Normal::standard().inverse_cdf((1.0 - level) / 2.0)
 }
 
 fn p_value(z: f64) -> f64 {
@@ -270,7 +271,7 @@ impl Report<'_> {
             .map(|name| name.chars().count())
             .max()
             .unwrap_or(0);
-        let level = format!("{} % interval", 100.0 * self.level);
+        let level = format!("{} % interval", shown(100.0 * self.level));
         let label = self.label();
         let mut text = format!(
             "{:width$}  {:>12}  {label:>15}  {:>8}  {:>8}  {level:^26}  {:>12}\n",

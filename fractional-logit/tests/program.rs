@@ -180,6 +180,34 @@ fn reads_what_spreadsheets_write() {
     let text = stdout(&run(&directory, &arguments));
     assert_eq!(numbers(&text, "ln(x)").len(), 7, "{text}");
     assert!(directory.join("a/b.svg").exists());
+
+    // Lines are those that an editor shows, whatever ends them and is skipped: of the bad value, and of the header.
+    let rows = "t,x\n0.2,1\n\n\"0.4\",2\n0.9,\"\n3\"\n1,-4\n\n\n0,5\n0.3,oops\n";
+    let commented = "# of 2024\n\nt,x\n# 1\n0.2,1\n0.3,oops\n# 2\n";
+    let long = format!("t,x\n{}0.3,oops\n", "0.25,1.5\n".repeat(20_000));
+    for (contents, header, line) in [(rows, 1, 11), (commented, 3, 6), (&long, 1, 20_002)] {
+        for end in ["\n", "\r\n", "\r"] {
+            if end == "\r" && contents.contains('#') {
+                continue; // csv ends a comment by \n alone
+            }
+            let contents = contents.replace('\n', end);
+            std::fs::write(
+                directory.join("lines.csv"),
+                "\u{feff}".to_owned() + &contents,
+            )
+            .unwrap();
+            let fit = "--data lines.csv --target t --comment # --features";
+            let fit: Vec<&str> = fit.split(' ').collect();
+            let expected = format!("lines.csv:{line}: column `x`: `oops`");
+            refused(&directory, &[&fit[..], &["x"]].concat(), &[&expected]);
+            let expected = format!("lines.csv:{header}: column `y`: not in the header");
+            refused(&directory, &[&fit[..], &["y"]].concat(), &[&expected]);
+            let contents = contents.replace("oops", "3,4");
+            std::fs::write(directory.join("lines.csv"), contents).unwrap();
+            let expected = format!("lines.csv:{line}: 3 fields, but the header has 2");
+            refused(&directory, &[&fit[..], &["x"]].concat(), &[&expected]);
+        }
+    }
 }
 
 /// Each file that cannot be used is refused with its name, and the line and column where it fails.
@@ -568,6 +596,24 @@ fn leaves_rows_out_where_it_may() {
         &fit[..6],
         &["na.csv:3: column `x`: `.` is not a number", "--na '.'"],
     );
+
+    // A row of no cluster is not one of a cluster by that name.
+    let clusters = "y,x,g,w\n.2,1,a,1\n.4,2,NA,0\n.3,3,b,1\n.6,4,NA,0\n.5,2,c,1\n.9,4,d,0\n";
+    std::fs::write(directory.join("clusters.csv"), clusters).unwrap();
+    let fit = "--data clusters.csv --target y --features x";
+    let fit: Vec<&str> = fit.split(' ').collect();
+    let clustered = [&fit[..], &["--cluster", "g", "--na", "NA"]].concat();
+    let clustered = json(&directory, &clustered);
+    let counts = ["rows", "clusters", "rows_with_missing_values"].map(|name| &clustered[name]);
+    assert_eq!(counts, [4, 4, 2]);
+
+    // Predictions say what they lack.
+    stdout(&run(&directory, &[&fit[..], &["--save", "m"]].concat()));
+    let predict = "predict --model m --data clusters.csv --weight w";
+    let output = run(&directory, &predict.split(' ').collect::<Vec<_>>());
+    assert_eq!(stdout(&output).lines().count(), 1 + 3);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "3 rows of weight 0 are left out\n");
 }
 
 /// Whatever a spreadsheet of another country writes.
@@ -633,7 +679,7 @@ fn reads_other_forms() {
         &directory,
         &wrong,
         &[
-            "c.csv: column `income`: not in the header",
+            "c.csv:2: column `income`: not in the header",
             "in backquotes: `income, k`",
         ],
     );
@@ -820,6 +866,16 @@ fn a_broken_pipe_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    // Nor is it a panic where nobody hears of an error.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
+        .args(["--data", "-", "--target", "t"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 fn refused(directory: &Path, arguments: &[&str], expected: &[&str]) {
@@ -1163,6 +1219,35 @@ fn mistakes_are_refused() {
         model
     );
 
+    let many = "x*x*x*x*x*x*x*x*f";
+    let crossed = [&fit[..5], &[many]].concat();
+    let expected = ["`x*x*x*x*x*x*x*x*f`: at most 8 names may be crossed"];
+    refused(&directory, &crossed, &expected);
+    for (folds, needed) in [("5", "5"), ("18446744073709551615", "18446744073709551615")] {
+        let folds = [&fit[..], &["--lasso", "auto", "--folds", folds]].concat();
+        let expected =
+            format!("too few rows: 4 with a positive weight, and this fit needs at least {needed}");
+        refused(&directory, &folds, &[&expected]);
+    }
+    // A picture is drawn, whatever is printed.
+    stdout(&run(
+        &directory,
+        &[&fit[..], &["--json", "--svg", "a.svg"]].concat(),
+    ));
+    assert!(directory.join("a.svg").exists());
+    // The next number below 1: 8.3 standard errors to either side.
+    let narrow = json(
+        &directory,
+        &[&fit[..], &["--level", "0.9999999999999999"]].concat(),
+    );
+    let narrow = &narrow["coefficients"][1];
+    let [upper, coefficient, error] =
+        ["upper", "coefficient", "standard_error"].map(|name| narrow[name].as_f64().unwrap());
+    assert!(
+        ((upper - coefficient) / error - 8.292_361).abs() < 1e-6,
+        "{narrow}"
+    );
+
     for (option, value, expected) in [
         ("--ridge", "-1", "the ridge penalty must be finite and >= 0"),
         ("--lasso", "-1", "lambda must be finite and >= 0"),
@@ -1223,6 +1308,12 @@ fn advice_that_helps() {
     let message = said("t;x\n0,5;1.000,5\n", &thousands);
     assert!(
         message.contains("`1.000,5` is not a number; signs between thousands"),
+        "{message}"
+    );
+    // 1000, and not 1.
+    let message = said("t;x\n0,5;1.000\n", &thousands);
+    assert!(
+        message.contains("`1.000` is not a number; signs between thousands"),
         "{message}"
     );
     let message = said("t;x\n0,5;1,5\n", &thousands[..2]);
