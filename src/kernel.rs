@@ -488,7 +488,9 @@ impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_q<const FULL: bool>(self, logistic: Logistic<L>, sign: L, from: L, low: L) -> L {
         if !L::Real::COMPENSATED {
-            return from + self.q::<FULL>(logistic).xor_bits(sign);
+            // q has no sign, so this is `xor_bits`, which compilers would merge with what made `sign`
+            // to an operation with three operands: see `step_ps512`.
+            return from + self.q::<FULL>(logistic).add_bits(sign);
         }
         let tiny = from + self.e.xor_bits(sign);
         let ordinary = logistic.add_q(sign, from, low);
@@ -571,7 +573,8 @@ impl<T: Float> Pointwise<T> for Plain {
             // What the rounding of `near` lost.
             let near_low = (limit_of_s - near) - t;
             // That of -z.
-            let sign = z.xor_bits(minus_a);
+            let sign_bit = splat(T::SIGN_BIT);
+            let sign = z.and_bits(sign_bit).xor_bits(sign_bit);
             let gradient = terms.add_q::<FULL>(logistic, sign, near, near_low);
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {

@@ -240,6 +240,7 @@ impl SpanSum {
 /// `f64` losses have more bits than that: what the first accumulator did not take is a
 /// multiple of 2^`LOW_UNIT` and goes, exactly, to a second one (Demmel and Nguyen, "Parallel
 /// reproducible summation", IEEE TC 64(7), 2015).
+#[derive(Clone, Copy)]
 pub(crate) struct Window<L: Lane> {
     high: L::Wide,
     low: L::Wide,

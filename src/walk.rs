@@ -1043,16 +1043,8 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         if ahead && let Some(z) = z_ahead.next() {
             next = ExpNeg::of::<false>(<T::FinishLane<I>>::load(z));
         }
-        // The group before, whose losses are taken from the buffer: widened there they cost
-        // one operation less than in a register. It pays with 512 bits: .87 of c573f7e instead
-        // of .89 for sum and gradient; with 256 it does not, .91 instead of .88.
-        let reloads = WINDOWED && width * size_of::<T>() == 256 && T::FRACTION_BITS < 52;
-        let mut before: &[T] = &[];
         let mut seen = Extremes::nothing();
         for z in z.chunks_exact(width) {
-            if reloads && !before.is_empty() {
-                window.add(<T::FinishLane<I>>::load_widened(before));
-            }
             let z = <T::FinishLane<I>>::load(z);
             let t = if let Targets::All(t) = targets {
                 <T::FinishLane<I>>::splat(t)
@@ -1086,10 +1078,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
             let point = sign.of(point);
             if LOSSES {
-                if reloads {
-                    point.loss.store(buffer);
-                    before = buffer;
-                } else if WINDOWED {
+                if WINDOWED {
                     window.add(point.loss.widen());
                 } else if wanted.has(Wanted::LOSS) {
                     let Some(to) = loss.next() else { break };
@@ -1107,10 +1096,85 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 }
             }
         }
-        if reloads {
-            window.add(<T::FinishLane<I>>::load_widened(before));
-        }
         seen
+    }
+
+    /// `plain_results` of losses, stored or summed in the window, and of derivatives beside a sum, known when
+    /// it is compiled: nothing to choose in the loop, and registers for the window.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fixed_results<I: Isa, const SUM: bool, const GRADIENT: bool, const HESSIAN: bool>(
+        &mut self,
+        isa: I,
+        (start, length): (usize, usize),
+        buffers: &mut Buffers<'_, T>,
+        window: &mut Window<T::FinishLane<I>>,
+    ) -> Option<Extremes<T::Lane<I>>> {
+        let width = <T::FinishLane<I>>::WIDTH;
+        let mut wanted = if SUM { Wanted::SUM } else { Wanted::LOSS };
+        if GRADIENT {
+            wanted = wanted.and(Wanted::GRADIENT);
+        }
+        if HESSIAN {
+            wanted = wanted.and(Wanted::HESSIAN);
+        }
+        let range = start..start + length;
+        let Slices {
+            inputs, outputs, ..
+        } = &mut *self.slices;
+        let z = inputs.z.get(range.clone())?;
+        let t = inputs.t.each()?.get(range.clone())?;
+        let [mut loss, mut gradient, mut hessian]: [&mut [T]; 3] = [&mut [], &mut [], &mut []];
+        if !SUM {
+            loss = outputs.loss.get_mut(range.clone())?;
+        }
+        if GRADIENT {
+            gradient = outputs.gradient.get_mut(range.clone())?;
+        }
+        if HESSIAN {
+            hessian = outputs.hessian.get_mut(range)?;
+        }
+        let e = buffers.e.get_mut(..length)?;
+        let mut seen = Extremes::nothing();
+        let mut sums = *window;
+        let mut at = 0;
+        while at + width <= length {
+            let t = t.get(at..at + width)?;
+            prefetch::<I, T::FinishLane<I>>(isa, t);
+            let z = <T::FinishLane<I>>::load(z.get(at..at + width)?);
+            let t = <T::FinishLane<I>>::load(t);
+            let mut exp = ExpNeg::nothing();
+            exp.e = <T::FinishLane<I>>::load(e.get(at..at + width)?);
+            seen.see_targets(t);
+            // Losses widened from the buffer cost fewer operations than in registers, but wait where they were
+            // stored just before: with those of the group before, sums take 1.08 of the time.
+            if SUM && at >= 2 * width {
+                sums.add(<T::FinishLane<I>>::load_widened(
+                    e.get(at - 2 * width..at - width)?,
+                ));
+            }
+            let point = self
+                .function
+                .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
+            let losses = if SUM { &mut *e } else { &mut *loss };
+            point.loss.store(losses.get_mut(at..at + width)?);
+            if GRADIENT {
+                point.gradient.store(gradient.get_mut(at..at + width)?);
+            }
+            if HESSIAN {
+                point.hessian.store(hessian.get_mut(at..at + width)?);
+            }
+            at += width;
+        }
+        if SUM {
+            if at >= 2 * width {
+                sums.add(<T::FinishLane<I>>::load_widened(
+                    e.get(at - 2 * width..at - width)?,
+                ));
+            }
+            sums.add(<T::FinishLane<I>>::load_widened(e.get(at - width..at)?));
+            *window = sums;
+        }
+        Some(seen)
     }
 
     /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
@@ -1138,6 +1202,10 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS))
             // What the linear head asks for.
             && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
+        // Whether there are loops for the results that most programs ask for, and this span is theirs.
+        let few = LOSSES && !T::COMPENSATED && P::IN_WINDOW && P::PLAIN_LOOPS;
+        let fixed =
+            few && plain && matches!(inputs.t, Targets::Each(_)) && outputs.sign == Sign::Kept;
         let seen;
         let mut windowed = false;
         if LOSSES || Self::buffered::<I>() {
@@ -1147,12 +1215,28 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             }
             windowed = LOSSES
                 && plain
+                && (fixed || !few)
                 && wanted.has(Wanted::SUM)
                 && P::IN_WINDOW
                 && Window::<T::FinishLane<I>>::holds(minus_a);
         }
         if LOSSES {
-            seen = if P::IN_WINDOW && windowed {
+            let some = if !fixed {
+                None
+            } else if windowed && wanted.has(Wanted::HESSIAN) {
+                self.fixed_results::<I, true, true, true>(isa, span, buffers, window)
+            } else if windowed && wanted.has(Wanted::GRADIENT) {
+                self.fixed_results::<I, true, true, false>(isa, span, buffers, window)
+            } else if windowed {
+                self.fixed_results::<I, true, false, false>(isa, span, buffers, window)
+            } else if wanted == Wanted::LOSS {
+                self.fixed_results::<I, false, false, false>(isa, span, buffers, window)
+            } else {
+                None
+            };
+            seen = if let Some(seen) = some {
+                seen
+            } else if P::IN_WINDOW && !few && windowed {
                 self.plain_results::<I, true>(isa, span, buffers, window)
             } else if P::PLAIN_LOOPS && plain {
                 self.plain_results::<I, false>(isa, span, buffers, window)

@@ -619,7 +619,12 @@ lane! {
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
     widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32,
-    own: {}
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn step(self) -> Self {
+            Self(unsafe { step_ps256(self.0) })
+        }
+    }
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -874,25 +879,26 @@ unsafe fn upper_reaches_pd512(a: __m512d, limit: __m512d) -> bool {
         _mm512_cmpge_epu32_mask(a, limit) & 0b1010_1010_1010_1010 != 0
     }
 }
-// Without a mask, whose making takes the FMA's place on Zen 4.
+// Of operations with two operands: those with three, masked ones too, take an FMA's place on Zen 4.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn step_ps256(sign: __m256) -> __m256 {
+    unsafe {
+        let negative = _mm256_srai_epi32::<31>(_mm256_castps_si256(sign));
+        _mm256_andnot_ps(_mm256_castsi256_ps(negative), _mm256_set1_ps(1.0))
+    }
+}
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn step_ps512(sign: __m512) -> __m512 {
     unsafe {
-        let one = _mm512_or_ps(
-            _mm512_and_ps(sign, _mm512_set1_ps(-0.0)),
-            _mm512_set1_ps(1.0),
-        );
-        _mm512_max_ps(one, _mm512_setzero_ps())
+        let negative = _mm512_srai_epi32::<31>(_mm512_castps_si512(sign));
+        _mm512_andnot_ps(_mm512_castsi512_ps(negative), _mm512_set1_ps(1.0))
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn step_pd512(sign: __m512d) -> __m512d {
     unsafe {
-        let one = _mm512_or_pd(
-            _mm512_and_pd(sign, _mm512_set1_pd(-0.0)),
-            _mm512_set1_pd(1.0),
-        );
-        _mm512_max_pd(one, _mm512_setzero_pd())
+        let negative = _mm512_srai_epi64::<63>(_mm512_castpd_si512(sign));
+        _mm512_andnot_pd(_mm512_castsi512_pd(negative), _mm512_set1_pd(1.0))
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
