@@ -600,10 +600,7 @@ impl Input {
         let places = self.places(&header)?;
         let mut record = ByteRecord::new();
         while let Some(line) = self.next(&mut reader, &mut record)? {
-            let weight = places
-                .weight
-                .map_or(Ok(Some(1.0)), |at| self.number(&places, &record, line, at))?;
-            if weight.is_none_or(|weight| weight == 0.0) {
+            if !self.is_used(&places, &record, line)? {
                 continue;
             }
             for (column, levels) in &mut seen {
@@ -613,7 +610,7 @@ impl Input {
                     .position(|name| name == column)
                     .unwrap_or(0);
                 let level = self.text(&places, &record, line, at)?;
-                if !self.is_missing(level) && !levels.contains(level) {
+                if !levels.contains(level) {
                     levels.insert(level.to_owned());
                 }
             }
@@ -665,6 +662,32 @@ impl Input {
             Some((column, message)) => Err(self.problem(None, Some(&column), message)),
             None => Ok(()),
         }
+    }
+
+    /// Whether a row has a weight, and all that is asked for.
+    fn is_used(&self, places: &Places, record: &ByteRecord, line: u64) -> Result<bool, Problem> {
+        let is_zero = |at: Option<usize>| -> Result<bool, Problem> {
+            at.map_or(Ok(false), |at| {
+                Ok(self.number(places, record, line, at)? == Some(0.0))
+            })
+        };
+        if is_zero(places.weight)? || is_zero(places.trials)? {
+            return Ok(false);
+        }
+        if is_zero(places.failures)? && is_zero(places.target)? {
+            return Ok(false);
+        }
+        let of_row = [
+            places.weight,
+            places.target,
+            places.trials,
+            places.failures,
+            places.offset,
+            places.cluster,
+        ];
+        let features = places.features.iter().flatten().copied();
+        let mut all = of_row.into_iter().flatten().chain(features);
+        Ok(!all.any(|at| self.is_missing(&record[at])))
     }
 
     fn text<'r>(
@@ -1178,13 +1201,6 @@ impl Input {
                 let message = format!(
                     "separation: the target of all {rows} rows of level `{name}` is {target}, so that its coefficient grows without \
                      limit and no finite fit exists; --ridge 0.01 gives one, or leave these rows out"
-                );
-                self.problem(None, column, message)
-            }
-            Error::EmptyLevel { level } => {
-                let (column, name) = self.level(*level);
-                let message = format!(
-                    "every row of level `{name}` lacks a value that is used: leave them out"
                 );
                 self.problem(None, column, message)
             }

@@ -607,6 +607,15 @@ fn leaves_rows_out_where_it_may() {
     let counts = ["rows", "clusters", "rows_with_missing_values"].map(|name| &clustered[name]);
     assert_eq!(counts, [4, 4, 2]);
 
+    // A level is none if no row of it is used: the rest is fitted.
+    let levels = "y,x,g,w,n\n.2,1,a,1,9\n.5,NA,c,1,9\n.4,2,a,1,9\n.3,3,b,1,9\n.9,4,b,1,9\n.1,6,d,1,0\n.1,6,e,0,9\n";
+    std::fs::write(directory.join("levels.csv"), levels).unwrap();
+    let categories = "--data levels.csv --target y --trials n --weight w --na NA --features x,C(g)";
+    let found = json(&directory, &categories.split(' ').collect::<Vec<_>>());
+    assert_eq!(found["rows"], 4);
+    assert_eq!(found["coefficients"][2]["name"], "g=b");
+    assert!(found["coefficients"][3].is_null(), "{found}");
+
     // Predictions say what they lack.
     stdout(&run(&directory, &[&fit[..], &["--save", "m"]].concat()));
     let predict = "predict --model m --data clusters.csv --weight w";
