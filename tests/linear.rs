@@ -971,6 +971,25 @@ fn the_earlier_row_wins_whichever_sum_it_is_for() {
     assert_eq!((gradient, gram, loss), (before.0, before.1, LossSum::new()));
 }
 
+/// Of one row the distance to the next is no matter.
+#[test]
+fn one_row_of_any_stride() {
+    let (data, coefficients) = ([0.25; 40], [0.5; 40]);
+    let head = Head::new(&coefficients);
+    let [near, far] = [40, usize::MAX].map(|stride| {
+        let x = Features::strided(&data, 1, 40, stride).unwrap();
+        let (mut loss, mut sums) = (LossSum::new(), [ColumnSum::default(); 40]);
+        let scales = [ColumnScale::ONE; 40];
+        head.start_gradient(&scales, ColumnScale::ONE, &mut sums)
+            .unwrap();
+        let mut scratch = [0.0; gradient_scratch(40)];
+        head.sum_gradient(&x, &[0.5], &mut loss, &mut sums, &mut scratch)
+            .unwrap();
+        (loss, sums)
+    });
+    assert_eq!(near, far);
+}
+
 #[test]
 fn lengths_options_and_scales_are_checked() {
     let (x, t) = ([1.0, 2.0, 3.0, 4.0], [0.5, 0.5]);

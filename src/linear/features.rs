@@ -76,6 +76,8 @@ impl<'a, T: Float> Features<'a, T> {
                 .checked_mul(stride)
                 .and_then(|start| start.checked_add(columns)),
         };
+        // Whatever it is of one row, so that no place that is made of it overflows.
+        let stride = if rows > 1 { stride } else { columns };
         match length {
             Some(length) if length <= data.len() => Ok(Self {
                 layout: Layout::Rows { data, stride },
