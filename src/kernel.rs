@@ -46,6 +46,14 @@ impl Wanted {
     pub(crate) const HESSIAN: Self = Self(4);
     pub(crate) const SUM: Self = Self(8);
 
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn of_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -223,7 +231,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let r = k.neg_fma(splat(L::Real::LN2_LO), r);
     // What the rounding of v lost counts where no `low` follows.
     let (v, lost, p) = if L::Real::COMPENSATED {
-        let square = r * r;
+        let square = (r * r).abreast();
         let tail = pairs_abreast(L::Real::EXP, r, square);
         let v = tail.fma(square, r);
         (v, tail.fma(square, r - v), one + v)
@@ -370,7 +378,7 @@ impl<L: Lane> Logistic<L> {
                 w: zero,
             };
         }
-        let c = one / (one + e);
+        let c = (one / (one + e)).abreast();
         // 1 - c (1 + e), with one rounding.
         let residual = e.neg_fma_cancelling(c, one - c);
         // Where `low` is 0, e^2 alone would be subnormal.
@@ -530,6 +538,23 @@ pub(crate) fn nan_like<L: Lane, const FULL: bool>(z: L, value: L) -> L {
         L::select(z.equal(z), value, splat(L::Real::NAN))
     } else {
         value
+    }
+}
+
+/// Those of `Plain`'s fast form, in front of a loop over lanes that keep them.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn keep_constants<L: Lane>() {
+    for &c in L::Real::LOG1P {
+        L::keep(c);
+    }
+    for c in [
+        L::Real::ONE,
+        L::Real::SIGN_BIT,
+        L::Real::MIN_POSITIVE,
+        L::Real::LEAST_SQUARED,
+        L::Real::LEAST_LOW,
+    ] {
+        L::keep(c);
     }
 }
 

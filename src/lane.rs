@@ -360,6 +360,14 @@ pub trait Lane:
     /// The bits that are set in `so_far` or in any of this lane's registers.
     fn or_bits_into(self, so_far: Self::Single) -> Self::Single;
     fn splat(value: Self::Real) -> Self;
+    /// `splat` of a constant that had better stay in a register, or on the stack, while a loop runs.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn splat_kept(value: Self::Real) -> Self {
+        Self::splat(value)
+    }
+    /// Makes a `splat_kept` in front of a loop: compilers leave it in a body that may end before it needs it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn keep(_value: Self::Real) {}
     /// The elements of one register, and zeros behind them.
     fn of_single(single: Self::Single) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.

@@ -13,7 +13,7 @@
 //! group, and what needs the full kernel.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
 use crate::span_sum::{AddLosses, SpanSum, Window};
 
@@ -744,6 +744,17 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
     if t.len() != z.len() || gradient.len() != z.len() || z.len() > most {
         return None;
     }
+    if T::COMPENSATED {
+        // With 512 bits, groups keep constants, which few vectors would not pay for.
+        let wide = const { size_of::<T::Lane<I>>() == 64 };
+        let least = <T::GroupLane<I>>::WIDTH;
+        if z.len() >= if wide { SHORT_BLOCK / 2 } else { least } {
+            return whole_gradients::<T::GroupLane<I>>(z, t, gradient);
+        }
+        if wide && z.len() >= <T::FullLane<I>>::WIDTH {
+            return whole_gradients::<T::FullLane<I>>(z, t, gradient);
+        }
+    }
     // In blocks, so that not much is lost where one has to be done the longer way.
     let blocks = gradient.chunks_mut(SHORT_BLOCK);
     for (gradient, (z, t)) in blocks.zip(z.chunks(SHORT_BLOCK).zip(t.chunks(SHORT_BLOCK))) {
@@ -751,6 +762,57 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
         short::<T::FullLane<I>, false>(Wanted::GRADIENT, z, t, outputs)?;
     }
     Some(0.0)
+}
+
+/// Gradients of at least a lane. The last lane ends where the slices do, and may overlap the one before: no length
+/// needs a mask. Of `f32`, whose loop is short, the other way takes .95 of the time.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn whole_gradients<L: Lane>(z: &[L::Real], t: &[L::Real], gradient: &mut [L::Real]) -> Option<f64> {
+    let last = z.len().checked_sub(L::WIDTH)?;
+    let mut seen = Extremes::<L::Single>::nothing();
+    let mut at = 0;
+    let mut exp = ExpNeg::of::<false>(L::load(elements::<L, true>(z, at, 0)?));
+    loop {
+        // In blocks, as above.
+        let stop = last.min(at + SHORT_BLOCK);
+        while at < stop {
+            let following = last.min(at + L::WIDTH);
+            let next = ExpNeg::of::<false>(L::load(elements::<L, true>(z, following, 0)?));
+            gradients_at(z, t, gradient, at, exp, &mut seen)?;
+            exp = next;
+            at = following;
+        }
+        if at == last {
+            gradients_at(z, t, gradient, at, exp, &mut seen)?;
+        }
+        let limit = -L::Single::splat(L::Real::FAST_LIMIT);
+        if seen.minus_a.may_exceed(limit) || seen.targets_are_suspect() {
+            return None;
+        }
+        if at == last {
+            return Some(0.0);
+        }
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn gradients_at<L: Lane>(
+    z: &[L::Real],
+    t: &[L::Real],
+    gradient: &mut [L::Real],
+    at: usize,
+    exp: ExpNeg<L>,
+    seen: &mut Extremes<L::Single>,
+) -> Option<()> {
+    let z = L::load(elements::<L, true>(z, at, 0)?);
+    let t = L::load(elements::<L, true>(t, at, 0)?);
+    seen.see_logits(z);
+    seen.see_targets(t);
+    let point = Plain.finish::<L, false>(z, t, exp, Wanted::GRADIENT);
+    point
+        .gradient
+        .store(elements_mut::<L, true>(gradient, at, 0)?);
+    Some(())
 }
 
 /// Any results of more than a vector.
@@ -1177,6 +1239,65 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         Some(seen)
     }
 
+    /// Whether what most calls want is `Chosen`.
+    const fn chooses<I: Isa>() -> bool {
+        P::IN_WINDOW && P::PLAIN_LOOPS && T::COMPENSATED && size_of::<T::Lane<I>>() == 64
+    }
+
+    /// `Chosen`, if it can be.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn chosen<I: Isa>(
+        &mut self,
+        isa: I,
+        (start, length): (usize, usize),
+        exp: &Buffers<'_, T>,
+        window: &mut Window<T::FinishLane<I>>,
+    ) -> Option<Extremes<T::Lane<I>>> {
+        const SUM: u8 = Wanted::SUM.bits();
+        const LOSS: u8 = Wanted::LOSS.bits();
+        const SUM_GRADIENT: u8 = Wanted::SUM.and(Wanted::GRADIENT).bits();
+        let Slices {
+            wanted,
+            inputs,
+            outputs,
+            ..
+        } = &mut *self.slices;
+        if outputs.sign != Sign::Kept {
+            return None;
+        }
+        let range = start..start + length;
+        let function = self.function;
+        let z = inputs.z.get(range.clone())?;
+        let t = inputs.t.each()?.get(range.clone())?;
+        Some(match wanted.bits() {
+            SUM => isa.run(Chosen::<T, I, P, SUM> {
+                function,
+                z,
+                t,
+                exp,
+                output: &mut [],
+                window,
+            }),
+            LOSS => isa.run(Chosen::<T, I, P, LOSS> {
+                function,
+                z,
+                t,
+                exp,
+                output: outputs.loss.get_mut(range)?,
+                window,
+            }),
+            SUM_GRADIENT => isa.run(Chosen::<T, I, P, SUM_GRADIENT> {
+                function,
+                z,
+                t,
+                exp,
+                output: outputs.gradient.get_mut(range)?,
+                window,
+            }),
+            _ => return None,
+        })
+    }
+
     /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
     /// and the span has to be done again.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1221,7 +1342,12 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 && Window::<T::FinishLane<I>>::holds(minus_a);
         }
         if LOSSES {
-            let some = if !fixed {
+            let some = if const { Self::chooses::<I>() }
+                && plain
+                && (windowed || wanted == Wanted::LOSS)
+            {
+                self.chosen(isa, span, buffers, window)
+            } else if !fixed {
                 None
             } else if windowed && wanted.has(Wanted::HESSIAN) {
                 self.fixed_results::<I, true, true, true>(isa, span, buffers, window)
@@ -1357,6 +1483,60 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
             isa.fence();
         }
         result
+    }
+}
+
+/// `plain_results` with targets for each element and `WANTED` known: a function of its own, so that constants and
+/// accumulators have all registers.
+struct Chosen<'a, 'b, T: Float, I: Isa, P, const WANTED: u8> {
+    function: P,
+    z: &'a [T],
+    t: &'a [T],
+    exp: &'a Buffers<'b, T>,
+    /// Of losses or gradients.
+    output: &'a mut [T],
+    window: &'a mut Window<T::FinishLane<I>>,
+}
+
+impl<T: Float, I: Isa, P: Pointwise<T>, const WANTED: u8> Job for Chosen<'_, '_, T, I, P, WANTED> {
+    type Output = Extremes<T::Lane<I>>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<J: Isa>(self, isa: J) -> Extremes<T::Lane<I>> {
+        let wanted = const { Wanted::of_bits(WANTED) };
+        let width = <T::FinishLane<I>>::WIDTH;
+        let mut seen = Extremes::nothing();
+        let mut window = *self.window;
+        keep_constants::<T::FinishLane<I>>();
+        let inputs = self.z.chunks_exact(width).zip(self.t.chunks_exact(width));
+        let e = self.exp.e.chunks_exact(width);
+        let exp = e.zip(self.exp.low.chunks_exact(width));
+        let mut output = self.output.chunks_exact_mut(width);
+        for ((z, t), (e, low)) in inputs.zip(exp) {
+            prefetch::<J, T::FinishLane<I>>(isa, t);
+            let (z, t) = (<T::FinishLane<I>>::load(z), <T::FinishLane<I>>::load(t));
+            seen.see_targets(t);
+            let exp = ExpNeg {
+                e: <T::FinishLane<I>>::load(e),
+                low: <T::FinishLane<I>>::load(low),
+            };
+            let point = self
+                .function
+                .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
+            if wanted.has(Wanted::SUM) {
+                window.add(point.loss.widen());
+            }
+            if wanted.has(Wanted::GRADIENT) || wanted.has(Wanted::LOSS) {
+                let Some(to) = output.next() else { break };
+                if wanted.has(Wanted::GRADIENT) {
+                    point.gradient.store(to);
+                } else {
+                    point.loss.store(to);
+                }
+            }
+        }
+        *self.window = window;
+        seen
     }
 }
 

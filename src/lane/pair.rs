@@ -11,13 +11,14 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Float, Job, Lane, Rows};
 
-/// Two lanes: the first holds the elements before those of the second.
+/// Two lanes: the first holds the elements before those of the second. One that `KEEPS` its constants is for
+/// loops.
 #[derive(Clone, Copy)]
-pub(crate) struct Pair<L>(L, L);
+pub(crate) struct Pair<L, const KEEPS: bool = false>(L, L);
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
-        impl<L: Lane> $trait for Pair<L> {
+        impl<L: Lane, const KEEPS: bool> $trait for Pair<L, KEEPS> {
             type Output = Self;
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn $method(self, other: Self) -> Self {
@@ -32,7 +33,7 @@ operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
 
-impl<L: Lane> Neg for Pair<L> {
+impl<L: Lane, const KEEPS: bool> Neg for Pair<L, KEEPS> {
     type Output = Self;
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg(self) -> Self {
@@ -51,10 +52,10 @@ fn second_mut<L: Lane>(of: &mut [L::Real]) -> &mut [L::Real] {
     of.get_mut(L::WIDTH..).unwrap_or(&mut [])
 }
 
-impl<L: Lane> Lane for Pair<L> {
+impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
     type Real = L::Real;
     type Mask = (L::Mask, L::Mask);
-    type Wide = Pair<L::Wide>;
+    type Wide = Pair<L::Wide, KEEPS>;
     type Single = L::Single;
     const WIDTH: usize = 2 * L::WIDTH;
     const FOURS: bool = L::FOURS;
@@ -78,7 +79,20 @@ impl<L: Lane> Lane for Pair<L> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: L::Real) -> Self {
-        let lane = L::splat(value);
+        let lane = if KEEPS {
+            L::splat_kept(value)
+        } else {
+            L::splat(value)
+        };
+        Self(lane, lane)
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn keep(value: L::Real) {
+        L::keep(value);
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn splat_kept(value: L::Real) -> Self {
+        let lane = L::splat_kept(value);
         Self(lane, lane)
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -127,6 +141,9 @@ impl<L: Lane> Lane for Pair<L> {
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn abreast(self) -> Self {
+        if !KEEPS {
+            return self;
+        }
         let (a, b) = L::abreast_2(self.0, self.1);
         Self(a, b)
     }
@@ -279,21 +296,25 @@ impl<L: Lane> Lane for Pair<L> {
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn sum_rows<R: Rows<Self>>(rows: R) -> L::Single {
-        L::sum_rows(Halved(rows))
+        L::sum_rows(Halved::<_, KEEPS>(rows))
     }
 }
 
 /// `Lane::fma` where `Lane::FOURS`.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn side_by_side<L: Lane>(a: Pair<L>, b: Pair<L>, c: Pair<L>) -> Pair<L> {
+fn side_by_side<L: Lane, const KEEPS: bool>(
+    a: Pair<L, KEEPS>,
+    b: Pair<L, KEEPS>,
+    c: Pair<L, KEEPS>,
+) -> Pair<L, KEEPS> {
     let [first, second] = L::fma_2([a.0, a.1], [b.0, b.1], [c.0, c.1]);
     Pair(first, second)
 }
 
 /// The two lanes of each row added.
-struct Halved<R>(R);
+struct Halved<R, const KEEPS: bool>(R);
 
-impl<L: Lane, R: Rows<Pair<L>>> Rows<L> for Halved<R> {
+impl<L: Lane, const KEEPS: bool, R: Rows<Pair<L, KEEPS>>> Rows<L> for Halved<R, KEEPS> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn next_row(&mut self) -> L {
         let Pair(low, high) = self.0.next_row();

@@ -130,9 +130,11 @@ cfg_if::cfg_if! {
     if #[cfg(debug_assertions)] {
         // Unoptimised, every operation of a lane takes stack: one vector at a time.
         type Group<L> = L;
+        type Half<L> = L;
         type Full<L> = L;
     } else {
-        type Group<L> = Pair<Pair<L>>;
+        type Group<L> = Pair<Pair<L, true>, true>;
+        type Half<L> = Pair<L, true>;
         type Full<L> = Pair<L>;
     }
 }
@@ -244,7 +246,7 @@ isa!(
     "avx512f,avx512dq,avx512vl,avx2,fma",
     F32x16,
     F64x8,
-    Full<F64x8>,
+    Half<F64x8>,
     F32x16,
     Pair<F64x8>,
     64
@@ -688,12 +690,25 @@ lane! {
     widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, low_words: low_words_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64,
     own: {
         #[cfg_attr(not(debug_assertions), inline(always))]
+        fn splat_kept(value: f64) -> Self {
+            Self(unsafe { splat_kept_pd512(value) })
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn keep(value: f64) {
+            unsafe { keep_pd512(value) }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
         fn max_upper_into(self, so_far: Self) -> Self {
             Self(unsafe { max_epu32_pd512(self.0, so_far.0) })
         }
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn may_exceed(self, limit: Self) -> bool {
             unsafe { upper_reaches_pd512(self.0, limit.0) }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn abreast_2(a: Self, b: Self) -> (Self, Self) {
+            let (a, b) = unsafe { abreast_2_pd512(a.0, b.0) };
+            (Self(a), Self(b))
         }
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn step(self) -> Self {
@@ -894,11 +909,31 @@ unsafe fn step_ps512(sign: __m512) -> __m512 {
         _mm512_andnot_ps(_mm512_castsi512_ps(negative), _mm512_set1_ps(1.0))
     }
 }
+/// Nothing of which LLVM knows that it is a constant: it would broadcast it anew in every round of a loop, and
+/// with 512 bits that takes an addition's place on Zen 4, where a load of what was spilled takes none.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn splat_kept_pd512(value: f64) -> __m512d {
+    let mut all = _mm512_set1_pd(value);
+    if value.to_bits() != 0 {
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(zmm_reg) all, options(pure, nomem, nostack, preserves_flags));
+        }
+    }
+    all
+}
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn keep_pd512(value: f64) {
+    unsafe {
+        core::arch::asm!("/* {0} */", in(zmm_reg) splat_kept_pd512(value), options(nomem, nostack, preserves_flags));
+    }
+}
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn step_pd512(sign: __m512d) -> __m512d {
     unsafe {
         let negative = _mm512_srai_epi64::<63>(_mm512_castpd_si512(sign));
-        _mm512_andnot_pd(_mm512_castsi512_pd(negative), _mm512_set1_pd(1.0))
+        _mm512_andnot_pd(_mm512_castsi512_pd(negative), splat_kept_pd512(1.0))
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1115,6 +1150,15 @@ unsafe fn abreast_ps512(
         core::arch::asm!("/* {0} {1} {2} {3} */", inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d, options(pure, nomem, nostack, preserves_flags));
     }
     (a, b, c, d)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn abreast_2_pd512(mut a: __m512d, mut b: __m512d) -> (__m512d, __m512d) {
+    unsafe {
+        core::arch::asm!("/* {0} {1} */", inout(zmm_reg) a, inout(zmm_reg) b, options(pure, nomem, nostack, preserves_flags));
+    }
+    (a, b)
 }
 
 #[inline]
