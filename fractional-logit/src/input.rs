@@ -32,6 +32,11 @@ const GRAMMAR: &str = "a feature is NAME, ln(NAME), sqrt(NAME), a power NAME^2, 
 
 const OPEN_QUOTE: &str = "; a quote (\") is opened, here or before, and not closed";
 
+/// A pipe, such as that of `<(zcat data.csv.gz)`.
+fn can_be_read_once(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|of| !of.is_file() && !of.is_dir())
+}
+
 fn has_digit(text: &str) -> bool {
     text.chars().any(|of| of.is_ascii_digit())
 }
@@ -219,11 +224,13 @@ pub struct Input {
     path: PathBuf,
     format: Format,
     roles: Roles,
-    /// What was read from standard input.
+    /// What was read from standard input or a pipe.
     bytes: Option<Vec<u8>>,
     /// Everything, unless the file is too large.
     chunks: Option<Vec<Chunk>>,
-    /// Of standard input, read as it comes: whether it has been.
+    /// Read as it comes.
+    of_standard_input: bool,
+    /// Of what can be read once alone, and is not in `bytes`: whether it has been.
     was_read: Option<Cell<bool>>,
     /// The line of the header, once it has been read.
     header_line: Cell<Option<u64>>,
@@ -260,6 +267,7 @@ impl Input {
             roles,
             bytes: contents.map(<[u8]>::to_vec),
             chunks: None,
+            of_standard_input: false,
             was_read: None,
             header_line: Cell::new(None),
             unweighted_rows: 0,
@@ -273,6 +281,10 @@ impl Input {
             let mut bytes = Vec::new();
             let read = std::io::stdin().lock().read_to_end(&mut bytes);
             read.map_err(|error| input.problem(None, None, error.to_string()))?;
+            input.bytes = Some(bytes);
+        } else if can_be_read_once(path) {
+            let bytes = std::fs::read(path);
+            let bytes = bytes.map_err(|error| input.problem(None, None, error.to_string()))?;
             input.bytes = Some(bytes);
         } else if let Ok(metadata) = std::fs::metadata(path) {
             length = metadata.len();
@@ -320,7 +332,8 @@ impl Input {
             roles,
             bytes: None,
             chunks: None,
-            was_read: of_standard_input.then(Cell::default),
+            of_standard_input,
+            was_read: (of_standard_input || can_be_read_once(path)).then(Cell::default),
             header_line: Cell::new(None),
             unweighted_rows: 0,
             missing_rows: 0,
@@ -417,13 +430,11 @@ impl Input {
     fn reader(&self) -> Result<Reader<'_>, Problem> {
         let source: Box<dyn Read> = match (&self.bytes, &self.was_read) {
             (Some(bytes), _) => Box::new(Cursor::new(bytes)),
-            (None, Some(was_read)) => {
-                if was_read.replace(true) {
-                    return Err(self.problem(None, None, "has been read".to_owned()));
-                }
-                Box::new(std::io::stdin().lock())
+            (None, Some(was_read)) if was_read.replace(true) => {
+                return Err(self.problem(None, None, "has been read".to_owned()));
             }
-            (None, None) => {
+            (None, Some(_)) if self.of_standard_input => Box::new(std::io::stdin().lock()),
+            (None, _) => {
                 let file = std::fs::File::open(&self.path);
                 Box::new(file.map_err(|error| self.problem(None, None, error.to_string()))?)
             }
@@ -716,10 +727,12 @@ impl Input {
     }
 
     /// How to leave out rows with any of the words, or nothing, that a column has in place of numbers.
-    fn remedy_for_words(&self, at: usize) -> String {
+    fn remedy_for_words(&self, at: usize, found: &str) -> String {
         /// More than these are no words for missing values.
         const MOST: usize = 6;
         let mut words: BTreeSet<String> = self.format.na.iter().cloned().collect();
+        // Where the rest cannot be read again, that one at least.
+        words.insert(found.to_owned());
         if let Ok(mut reader) = self.reader() {
             let mut record = ByteRecord::new();
             while words.len() <= MOST && matches!(self.next(&mut reader, &mut record), Ok(Some(_)))
@@ -790,7 +803,7 @@ impl Input {
             Err(_) if text.is_empty() => {
                 format!(
                     "empty, where a number is needed{}",
-                    self.remedy_for_words(at)
+                    self.remedy_for_words(at, text)
                 )
             }
             Err(_) => {
@@ -811,7 +824,7 @@ impl Input {
                         "; signs between thousands are not read"
                     };
                 } else if !has_digit(text) {
-                    message += &self.remedy_for_words(at);
+                    message += &self.remedy_for_words(at, text);
                     let is_feature = places.features.iter().flatten().any(|of| *of == at);
                     if is_feature {
                         message += &format!("; C({name}) takes words as categories");

@@ -659,19 +659,32 @@ fn reads_other_forms() {
     let plain = coefficients(&json(&directory, &plain));
     agree(fit[1], plain[1]);
 
-    // From standard input.
+    // From standard input, and from a pipe that has a name, which is read once too.
     bytes.extend(b"10;1,0;\n");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
-        .args([&["--data", "-", "--json"], &options[..]].concat())
-        .current_dir(&directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&bytes).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let fit: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(fit["rows"], 5);
+    let piped = |bytes: &[u8], arguments: &[&str]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fractional-logit"))
+            .args(arguments)
+            .current_dir(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    for name in ["-", "/dev/stdin"] {
+        let fit = ["--data", name, "--json", "--save", "model.json"];
+        let output = piped(&bytes, &[&fit[..], &options[..]].concat());
+        let fit: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(fit["rows"], 5);
+        let predict = ["predict", "--model", "model.json", "--data", name];
+        let output = piped(&bytes, &[&predict[..], &options[4..]].concat());
+        assert_eq!(stdout(&output).lines().count(), 1 + 5);
+        let output = piped(b"size\noops\n", &predict);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("; --na 'oops' leaves"), "{message}");
+    }
 
     let wrong = ["--data", "a.csv", "--target", "size", "--comment", "#"];
     refused(&directory, &wrong, &["it has `;`: --separator ';'"]);
