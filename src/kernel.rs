@@ -409,7 +409,7 @@ impl<L: Lane> Logistic<L> {
     /// from + low + q with the sign of `sign`, if `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_q(self, sign: L, from: L, low: L) -> L {
-        let c = self.c.xor_bits(sign);
+        let c = self.c.with_sign(sign);
         self.e.fma(c, from + c.fma(self.w, low))
     }
 }
@@ -496,9 +496,7 @@ impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_q<const FULL: bool>(self, logistic: Logistic<L>, sign: L, from: L, low: L) -> L {
         if !L::Real::COMPENSATED {
-            // q has no sign, so this is `xor_bits`, which compilers would merge with what made `sign`
-            // to an operation with three operands: see `step_ps512`.
-            return from + self.q::<FULL>(logistic).add_bits(sign);
+            return from + self.q::<FULL>(logistic).with_sign(sign);
         }
         let tiny = from + self.e.xor_bits(sign);
         let ordinary = logistic.add_q(sign, from, low);
@@ -598,8 +596,7 @@ impl<T: Float> Pointwise<T> for Plain {
             // What the rounding of `near` lost.
             let near_low = (limit_of_s - near) - t;
             // That of -z.
-            let sign_bit = splat(T::SIGN_BIT);
-            let sign = z.and_bits(sign_bit).xor_bits(sign_bit);
+            let sign = z.sign_of_minus();
             let gradient = terms.add_q::<FULL>(logistic, sign, near, near_low);
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {

@@ -460,6 +460,17 @@ pub trait Lane:
         self.select_negative(Self::splat(Self::Real::ZERO), Self::splat(Self::Real::ONE))
     }
 
+    /// The sign bit of -self, else 0.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sign_of_minus(self) -> Self {
+        self.xor_bits(self.or_bits(Self::splat(Self::Real::SIGN_BIT)))
+    }
+    /// A number that has no sign with that of `sign`, a sign bit or 0.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn with_sign(self, sign: Self) -> Self {
+        self.xor_bits(sign)
+    }
+
     // Bit patterns as unsigned integers, wrapping.
     fn add_bits(self, other: Self) -> Self;
     fn sub_bits(self, other: Self) -> Self;

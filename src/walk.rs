@@ -1039,6 +1039,10 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         seen: &mut Extremes<T::Lane<I>>,
         stream: bool,
     ) -> Option<()> {
+        if !Self::buffered::<I>() {
+            let z = elements::<T::FinishLane<I>, true>(self.slices.inputs.z, place.0, 0)?;
+            prefetch::<I, T::FinishLane<I>>(isa, z);
+        }
         if let Some(t) = self.slices.inputs.t.each() {
             let t = elements::<T::FinishLane<I>, true>(t, place.0, 0)?;
             prefetch::<I, T::FinishLane<I>>(isa, t);
@@ -1075,6 +1079,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         (start, length): (usize, usize),
         buffers: &mut Buffers<'_, T>,
         window: &mut Window<T::FinishLane<I>>,
+        stream: bool,
     ) -> Extremes<T::Lane<I>> {
         let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = self.slices.wanted;
@@ -1107,6 +1112,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         }
         let mut seen = Extremes::nothing();
         for z in z.chunks_exact(width) {
+            if !LOSSES && !buffered {
+                prefetch::<I, T::FinishLane<I>>(isa, z);
+            }
             let z = <T::FinishLane<I>>::load(z);
             let t = if let Targets::All(t) = targets {
                 <T::FinishLane<I>>::splat(t)
@@ -1144,17 +1152,17 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                     window.add(point.loss.widen());
                 } else if wanted.has(Wanted::LOSS) {
                     let Some(to) = loss.next() else { break };
-                    point.loss.store(to);
+                    put(point.loss, to, stream);
                 } else {
                     point.loss.store(buffer);
                 }
             }
             if !LOSSES || wanted.has(Wanted::GRADIENT) {
                 let Some(to) = gradient.next() else { break };
-                point.gradient.store(to);
+                put(point.gradient, to, stream);
                 if wanted.has(Wanted::HESSIAN) {
                     let Some(to) = hessian.next() else { break };
-                    point.hessian.store(to);
+                    put(point.hessian, to, stream);
                 }
             }
         }
@@ -1316,8 +1324,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             ..
         } = &self.slices;
         let wanted = *wanted;
-        let plain = !stream
-            && inputs.weights.is_none()
+        let plain = inputs.weights.is_none()
             && inputs.pos_weights.is_none()
             && outputs.divisor.is_none()
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS))
@@ -1363,15 +1370,15 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             seen = if let Some(seen) = some {
                 seen
             } else if P::IN_WINDOW && !few && windowed {
-                self.plain_results::<I, true>(isa, span, buffers, window)
+                self.plain_results::<I, true>(isa, span, buffers, window, stream)
             } else if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, false>(isa, span, buffers, window)
+                self.plain_results::<I, false>(isa, span, buffers, window, stream)
             } else {
                 self.results(isa, span, buffers, stream)
             };
         } else {
             seen = if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, false>(isa, span, buffers, window)
+                self.plain_results::<I, false>(isa, span, buffers, window, stream)
             } else {
                 self.results(isa, span, buffers, stream)
             };

@@ -209,6 +209,14 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         Self(self.0.step(), self.1.step())
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sign_of_minus(self) -> Self {
+        Self(self.0.sign_of_minus(), self.1.sign_of_minus())
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn with_sign(self, sign: Self) -> Self {
+        Self(self.0.with_sign(sign.0), self.1.with_sign(sign.1))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_bits(self, other: Self) -> Self {
         Self(self.0.add_bits(other.0), self.1.add_bits(other.1))
     }

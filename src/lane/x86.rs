@@ -621,12 +621,7 @@ lane! {
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
     widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32,
-    own: {
-        #[cfg_attr(not(debug_assertions), inline(always))]
-        fn step(self) -> Self {
-            Self(unsafe { step_ps256(self.0) })
-        }
-    }
+    own: {}
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -672,6 +667,16 @@ lane! {
         fn step(self) -> Self {
             Self(unsafe { step_ps512(self.0) })
         }
+        // These two as they are, so that compilers do not make one operation with three operands of them.
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn sign_of_minus(self) -> Self {
+            let sign = Self::splat(-0.0);
+            self.and_bits(sign).xor_bits(sign)
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn with_sign(self, sign: Self) -> Self {
+            self.add_bits(sign)
+        }
     }
 }
 lane! {
@@ -713,6 +718,16 @@ lane! {
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn step(self) -> Self {
             Self(unsafe { step_pd512(self.0) })
+        }
+        // These two as they are, so that compilers do not make one operation with three operands of them.
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn sign_of_minus(self) -> Self {
+            let sign = Self::splat(-0.0);
+            self.and_bits(sign).xor_bits(sign)
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn with_sign(self, sign: Self) -> Self {
+            self.add_bits(sign)
         }
     }
 }
@@ -895,13 +910,6 @@ unsafe fn upper_reaches_pd512(a: __m512d, limit: __m512d) -> bool {
     }
 }
 // Of operations with two operands: those with three, masked ones too, take an FMA's place on Zen 4.
-#[cfg_attr(not(debug_assertions), inline(always))]
-unsafe fn step_ps256(sign: __m256) -> __m256 {
-    unsafe {
-        let negative = _mm256_srai_epi32::<31>(_mm256_castps_si256(sign));
-        _mm256_andnot_ps(_mm256_castsi256_ps(negative), _mm256_set1_ps(1.0))
-    }
-}
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn step_ps512(sign: __m512) -> __m512 {
     unsafe {
