@@ -74,6 +74,11 @@ impl Wanted {
         Self(self.0 & (2 | 4))
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn losses_alone(self) -> Self {
+        Self(self.0 & (1 | 8))
+    }
+
     /// Gradients or Hessians.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) const fn derivatives(self) -> bool {
@@ -136,6 +141,8 @@ pub(crate) trait Pointwise<T: Float>: Copy {
     const MAIN_LOOP: bool;
     /// Whether the same without anything that options need is worth it, too.
     const PLAIN_LOOPS: bool;
+    /// Whether its losses alone are worth loops of their own where registers are few.
+    const LOSSES_APART: bool;
     /// `exp` is that of z if `OF_EXP`. What is not wanted may be anything.
     fn finish<L: Lane<Real = T>, const FULL: bool>(
         &self,
@@ -568,6 +575,7 @@ impl<T: Float> Pointwise<T> for Plain {
     const FAST_REMAINDER: bool = true;
     const MAIN_LOOP: bool = true;
     const PLAIN_LOOPS: bool = true;
+    const LOSSES_APART: bool = true;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(
@@ -674,8 +682,10 @@ impl<T: Float> Pointwise<T> for SmoothedWeighted<T> {
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = true;
     const MAIN_LOOP: bool = true;
-    // `f32`, AVX2: loss 1.2 of c573f7e with them and 1.4 without, sum and gradient 1.1 and 1.2.
+    // `f32`, AVX2: losses take .85 of the time, sum and gradient .92.
     const PLAIN_LOOPS: bool = !T::COMPENSATED;
+    // Of `f64` rows and classes would need more stack than there is.
+    const LOSSES_APART: bool = !T::COMPENSATED;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(
@@ -786,6 +796,7 @@ impl<T: Float> Pointwise<T> for Logit {
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = false;
     const PLAIN_LOOPS: bool = false;
+    const LOSSES_APART: bool = false;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(

@@ -384,6 +384,7 @@ fn finish<
     const FULL: bool,
     const WHOLE: bool,
     const LOSSES: bool,
+    const DERIVATIVES: bool,
 >(
     function: P,
     slices: &mut Slices<'_, L::Real>,
@@ -399,10 +400,10 @@ fn finish<
         outputs,
         ..
     } = slices;
-    let wanted = if LOSSES {
-        *wanted
-    } else {
-        wanted.derivatives_alone()
+    let wanted = match (LOSSES, DERIVATIVES) {
+        (true, true) => *wanted,
+        (true, false) => wanted.losses_alone(),
+        (false, _) => wanted.derivatives_alone(),
     };
     let z = L::load(elements::<L, WHOLE>(inputs.z, at, end)?);
     let weight = match inputs.weights {
@@ -426,7 +427,13 @@ fn finish<
         Some(weights) => Some(L::load(elements::<L, WHOLE>(weights, at, end)?)),
         None => None,
     };
-    let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, wanted);
+    let computed = if LOSSES && !DERIVATIVES {
+        // Less to choose.
+        wanted.and(Wanted::SUM)
+    } else {
+        wanted
+    };
+    let mut point = function.finish_each::<L, FULL>(z, t, pos_weight, exp, computed);
     if let Some(weight) = weight {
         // Means have no Hessians.
         match inputs.weight_scale {
@@ -443,9 +450,13 @@ fn finish<
                     Some(scale) => weight * L::splat(scale) * L::splat(scale),
                     None => weight,
                 };
-                point.loss = weigh(point.loss, weight);
-                point.gradient = weigh(point.gradient, weight);
-                point.hessian = weigh(point.hessian, weight);
+                if LOSSES {
+                    point.loss = weigh(point.loss, weight);
+                }
+                if !LOSSES || wanted.derivatives() {
+                    point.gradient = weigh(point.gradient, weight);
+                    point.hessian = weigh(point.hessian, weight);
+                }
             }
         }
         // Not -0.
@@ -503,7 +514,7 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
             let z = elements::<L, WHOLE>(self.slices.inputs.z, at, end)?;
             exp = ExpNeg::of::<FULL>(L::load(z));
         }
-        finish::<L, P, FULL, WHOLE, true>(
+        finish::<L, P, FULL, WHOLE, true, true>(
             self.function,
             self.slices,
             (at, end),
@@ -905,6 +916,9 @@ impl<'a, T: Float> Buffers<'a, T> {
 }
 
 impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSES> {
+    /// See `stream_head`.
+    const MAY_STREAM: bool = !LOSSES || T::COMPENSATED;
+
     /// A span's e^-|z|; returns the largest pattern of -|z|.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponentials<I: Isa>(
@@ -969,7 +983,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let outputs = &self.slices.outputs;
         let outputs = [&*outputs.loss, &*outputs.gradient, &*outputs.hessian];
         let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
-        let ordinary = self.slices.wanted.has(Wanted::SUM) || LOSSES && !T::COMPENSATED;
+        let ordinary = self.slices.wanted.has(Wanted::SUM) || !Self::MAY_STREAM;
         if ordinary || bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
             return None;
         }
@@ -982,7 +996,20 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     /// divider idle beside them, only where 16 registers hold too little of both.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn buffered<I: Isa>() -> bool {
-        P::OF_EXP && (LOSSES || T::COMPENSATED && size_of::<T::Lane<I>>() < 64)
+        P::OF_EXP && (LOSSES || (T::COMPENSATED || !P::IN_WINDOW) && size_of::<T::Lane<I>>() < 64)
+    }
+
+    /// Whether the plain loops divide, too: what else options need is spilled with 16 registers.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn divides<I: Isa>() -> bool {
+        !P::IN_WINDOW && size_of::<T::Lane<I>>() < 64
+    }
+
+    /// Whether losses alone have loops of their own: what a choice at run time needs of 16 registers
+    /// is spilled.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn losses_apart<I: Isa>() -> bool {
+        LOSSES && P::LOSSES_APART && size_of::<T::Lane<I>>() < 64
     }
 
     /// e^-|z| of a group, from the buffers or made here.
@@ -1010,17 +1037,18 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
 
     /// What follows from the exponentials.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn results<I: Isa>(
+    fn results<I: Isa, const DERIVATIVES: bool>(
         &mut self,
         isa: I,
         (start, length): (usize, usize),
         buffers: &mut Buffers<'_, T>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
+        let stream = stream && Self::MAY_STREAM;
         let mut seen = Extremes::nothing();
         for at in (0..length).step_by(<T::FinishLane<I>>::WIDTH) {
             let place = (start + at, start + length);
-            let group = self.group::<I>(isa, place, at, buffers, &mut seen, stream);
+            let group = self.group::<I, DERIVATIVES>(isa, place, at, buffers, &mut seen, stream);
             if group.is_none() {
                 break;
             }
@@ -1030,7 +1058,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
 
     /// One group of `results`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn group<I: Isa>(
+    fn group<I: Isa, const DERIVATIVES: bool>(
         &mut self,
         isa: I,
         place: (usize, usize),
@@ -1059,7 +1087,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         } else {
             &mut []
         };
-        finish::<T::FinishLane<I>, P, false, true, LOSSES>(
+        finish::<T::FinishLane<I>, P, false, true, LOSSES, DERIVATIVES>(
             self.function,
             self.slices,
             place,
@@ -1073,7 +1101,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     /// `results` where no option concerns loads or stores, and losses that are to be summed
     /// are in the window: nothing but the branches that choose what is computed.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plain_results<I: Isa, const WINDOWED: bool>(
+    fn plain_results<I: Isa, const WINDOWED: bool, const DERIVATIVES: bool>(
         &mut self,
         isa: I,
         (start, length): (usize, usize),
@@ -1081,18 +1109,26 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         window: &mut Window<T::FinishLane<I>>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
+        let stream = stream && Self::MAY_STREAM;
         let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = self.slices.wanted;
         if !LOSSES {
             wanted = wanted.derivatives_alone();
+        } else if !DERIVATIVES {
+            wanted = wanted.losses_alone();
         }
+        let computed = if LOSSES && !DERIVATIVES {
+            wanted.and(Wanted::SUM)
+        } else {
+            wanted
+        };
         let range = start..start + length;
         let Slices {
             inputs, outputs, ..
         } = &mut *self.slices;
         let z = inputs.z.get(range.clone()).unwrap_or(&[]);
         let t = inputs.t.each().and_then(|t| t.get(range.clone()));
-        let (targets, sign) = (inputs.t, outputs.sign);
+        let (targets, sign, divisor) = (inputs.t, outputs.sign, outputs.divisor);
         let loss = outputs.loss.get_mut(range.clone());
         let gradient = outputs.gradient.get_mut(range.clone());
         let hessian = outputs.hessian.get_mut(range);
@@ -1143,10 +1179,12 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                     exp.low = <T::FinishLane<I>>::load(low);
                 }
             }
-            let point = self
+            let mut point = self
                 .function
-                .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
-            let point = sign.of(point);
+                .finish::<T::FinishLane<I>, false>(z, t, exp, computed);
+            if P::IN_WINDOW {
+                point = sign.of(point);
+            }
             if LOSSES {
                 if WINDOWED {
                     window.add(point.loss.widen());
@@ -1157,8 +1195,14 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                     point.loss.store(buffer);
                 }
             }
-            if !LOSSES || wanted.has(Wanted::GRADIENT) {
+            if DERIVATIVES && (!LOSSES || wanted.has(Wanted::GRADIENT)) {
                 let Some(to) = gradient.next() else { break };
+                if Self::divides::<I>()
+                    && let Some(divisor) = divisor
+                {
+                    let zero = <T::FinishLane<I>>::splat(T::ZERO);
+                    point.gradient = point.gradient / <T::FinishLane<I>>::splat(divisor) + zero;
+                }
                 put(point.gradient, to, stream);
                 if wanted.has(Wanted::HESSIAN) {
                     let Some(to) = hessian.next() else { break };
@@ -1326,7 +1370,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let wanted = *wanted;
         let plain = inputs.weights.is_none()
             && inputs.pos_weights.is_none()
-            && outputs.divisor.is_none()
+            && (outputs.divisor.is_none() || Self::divides::<I>())
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS))
             // What the linear head asks for.
             && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
@@ -1370,17 +1414,23 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             seen = if let Some(seen) = some {
                 seen
             } else if P::IN_WINDOW && !few && windowed {
-                self.plain_results::<I, true>(isa, span, buffers, window, stream)
+                self.plain_results::<I, true, true>(isa, span, buffers, window, stream)
             } else if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, false>(isa, span, buffers, window, stream)
+                if !few && Self::losses_apart::<I>() && !wanted.derivatives() {
+                    self.plain_results::<I, false, false>(isa, span, buffers, window, stream)
+                } else {
+                    self.plain_results::<I, false, true>(isa, span, buffers, window, stream)
+                }
+            } else if Self::losses_apart::<I>() && !wanted.derivatives() {
+                self.results::<I, false>(isa, span, buffers, stream)
             } else {
-                self.results(isa, span, buffers, stream)
+                self.results::<I, true>(isa, span, buffers, stream)
             };
         } else {
             seen = if P::PLAIN_LOOPS && plain {
-                self.plain_results::<I, false>(isa, span, buffers, window, stream)
+                self.plain_results::<I, false, true>(isa, span, buffers, window, stream)
             } else {
-                self.results(isa, span, buffers, stream)
+                self.results::<I, true>(isa, span, buffers, stream)
             };
             if exceeds_fast_limit(seen.minus_a) {
                 if stream {

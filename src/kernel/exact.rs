@@ -548,6 +548,7 @@ impl<T: Float> Pointwise<T> for Exact {
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = true;
     const PLAIN_LOOPS: bool = false;
+    const LOSSES_APART: bool = false;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(

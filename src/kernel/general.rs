@@ -411,6 +411,7 @@ impl<T: Float> Pointwise<T> for General {
     const FAST_REMAINDER: bool = false;
     const MAIN_LOOP: bool = false;
     const PLAIN_LOOPS: bool = false;
+    const LOSSES_APART: bool = false;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(
