@@ -474,7 +474,15 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(Bce::<f64>::new().mean(&[], &[]), Err(Error::Empty));
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
+    #[inline]
     pub fn mean(&self, z: &[T], t: &[T]) -> Result<f64, Error> {
+        // A short sum of `f32` is exact, so its quotient is rounded once.
+        if self.plain && !T::COMPENSATED {
+            let sum = T::short_sum(z, t, &mut [], self.backend);
+            if !sum.is_nan() {
+                return Ok(sum / z.len() as f64);
+            }
+        }
         self.average(SUM, z, t, Outputs::default())
     }
 
@@ -593,7 +601,16 @@ impl<'a, T: Real> Bce<'a, T> {
     /// assert_eq!(gradient, [0.0_f32, -0.25]);
     /// # Ok::<(), soft_bce::Error>(())
     /// ```
+    #[inline]
     pub fn mean_gradient(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        if self.plain && !T::COMPENSATED {
+            let sum = T::short_sum_gradient(z, t, gradient, self.backend);
+            if !sum.is_nan() {
+                let count = z.len() as f64;
+                T::divide(gradient, count);
+                return Ok(sum / count);
+            }
+        }
         let outputs = Outputs {
             gradient,
             ..Outputs::default()
@@ -1020,6 +1037,7 @@ impl<'a, T: Real> Bce<'a, T> {
         Ok(())
     }
 
+    #[inline(never)]
     fn average(
         &self,
         wanted: Wanted,

@@ -121,7 +121,9 @@ pub trait Entries: Sized + 'static {
         gradient: &mut [Self],
         backend: Option<Backend>,
     ) -> f64;
-    /// The same with any results, and nothing instead of NaN.
+    /// Divides gradients as calls of means do.
+    fn divide(gradient: &mut [Self], divisor: f64);
+    /// The short calls with any results, and nothing instead of NaN.
     fn short(
         backend: Backend,
         wanted: Wanted,
@@ -219,6 +221,11 @@ macro_rules! entries {
                 backend: Option<Backend>,
             ) -> f64 {
                 Backend::run_short::<Self, Short<false, true, true>>(z, t, output, backend)
+            }
+            fn divide(gradient: &mut [Self], divisor: f64) {
+                for gradient in gradient {
+                    *gradient = *gradient / divisor as $real + 0.0;
+                }
             }
             fn short(
                 backend: Backend,
