@@ -755,16 +755,18 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
     if t.len() != z.len() || gradient.len() != z.len() || z.len() > most {
         return None;
     }
-    if T::COMPENSATED {
-        // With 512 bits, groups keep constants, which few vectors would not pay for.
-        let wide = const { size_of::<T::Lane<I>>() == 64 };
-        let least = <T::GroupLane<I>>::WIDTH;
-        if z.len() >= if wide { SHORT_BLOCK / 2 } else { least } {
+    // With 512 bits, groups keep constants, which few vectors would not pay for.
+    let wide = const { size_of::<T::Lane<I>>() == 64 };
+    let least = if wide {
+        <T::FullLane<I>>::WIDTH
+    } else {
+        <T::GroupLane<I>>::WIDTH
+    };
+    if T::COMPENSATED && z.len() >= least {
+        if !wide || z.len() >= SHORT_BLOCK / 2 {
             return whole_gradients::<T::GroupLane<I>>(z, t, gradient);
         }
-        if wide && z.len() >= <T::FullLane<I>>::WIDTH {
-            return whole_gradients::<T::FullLane<I>>(z, t, gradient);
-        }
+        return whole_gradients::<T::FullLane<I>>(z, t, gradient);
     }
     // In blocks, so that not much is lost where one has to be done the longer way.
     let blocks = gradient.chunks_mut(SHORT_BLOCK);
