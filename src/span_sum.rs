@@ -55,13 +55,10 @@ impl SpanSum {
         }
     }
 
-    #[inline(never)]
     fn add_to_state(&mut self, parts: [f64; 2]) {
         let state = self.state();
         for part in parts {
-            if part != 0.0 {
-                state.add_exact(part, 0);
-            }
+            add_part(state, part);
         }
     }
 
@@ -81,16 +78,17 @@ impl SpanSum {
         let state = self.state.get_or_insert(const { LossSum::new() });
         if !FIRMWARE {
             for part in self.first.take().into_iter().flatten() {
-                state.add_exact(part, 0);
+                add_part(state, part);
             }
             if self.integer != 0 {
-                // The limbs from the lowest on; the highest is signed.
-                for place in [0, 32, 64] {
-                    let limb = f64::from((self.integer >> place) as u32);
-                    state.add_exact(limb * power_of_two(self.unit + place), 0);
+                let negative = self.integer < 0;
+                let mut position = (self.unit + 1074) as u64;
+                let mut rest = self.integer.unsigned_abs();
+                while rest != 0 {
+                    state.add_shifted(u64::from(rest as u32), position, negative);
+                    rest >>= 32;
+                    position += 32;
                 }
-                let limb = f64::from((self.integer >> 96) as i32);
-                state.add_exact(limb * power_of_two(self.unit + 96), 0);
                 self.integer = 0;
             }
         }
@@ -363,6 +361,12 @@ impl<L: Lane> Window<L> {
     }
 }
 
+/// Not inlined: it is code that few calls need.
+#[inline(never)]
+fn add_part(state: &mut LossSum, part: f64) {
+    state.add_exact(part, 0);
+}
+
 /// integer * 2^unit, rounded once.
 fn rounded(integer: i128, unit: i32) -> f64 {
     let rounded = match i64::try_from(integer) {
@@ -381,7 +385,7 @@ const fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
-/// Adds up to a span of losses, none negative; a multiple of the lane's width.
+/// Adds up to a span of losses, none negative; a multiple of a group's width.
 pub(crate) struct AddLosses<'a, T> {
     pub(crate) sum: &'a mut SpanSum,
     pub(crate) losses: &'a mut [T],
@@ -445,12 +449,9 @@ impl<T: Float> Job for AddLosses<'_, T> {
             }
             return;
         }
-        let wide = losses.len() / <T::GroupLane<I>>::WIDTH * <T::GroupLane<I>>::WIDTH;
-        let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
         let zero = <T::Lane<I>>::splat(T::ZERO);
         let all_ones = zero.sub_bits(<T::Lane<I>>::splat(T::of_pattern(1)));
-        let seen = extremes::<T::GroupLane<I>>(spans, (zero, all_ones));
-        let (max, min) = extremes::<T::Lane<I>>(rest, seen);
+        let (max, min) = extremes::<T::GroupLane<I>>(losses, (zero, all_ones));
         let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
         if max >= T::INFINITY.pattern() {
             // No finite loss matters any more.
@@ -463,18 +464,22 @@ impl<T: Float> Job for AddLosses<'_, T> {
         let cut_at = top + T::SPAN_LOG2 - 53;
         let narrow = T::FRACTION_BITS < 52;
         if narrow && last >= cut_at {
-            let mut sum = exact_sum::<T::GroupLane<I>>(spans);
-            if !rest.is_empty() {
-                sum += exact_sum::<T::Lane<I>>(rest);
+            total.add([exact_sum::<T::GroupLane<I>>(losses), 0.0]);
+            return;
+        }
+        if top > 1000 {
+            let state = total.state();
+            for loss in losses {
+                add_part(state, loss.as_f64());
             }
-            total.add([sum, 0.0]);
             return;
         }
         // The last places that this many parts reach down to, of which the last is what cuts leave.
         let step = 53 - T::SPAN_LOG2;
         let reached = |parts: i32| top - 1 - step * parts;
         let cuts_hold = last >= reached(if narrow { PARTS as i32 } else { MOST_LEVELS });
-        if !cuts_hold && top <= 1000 && max >= T::MIN_POSITIVE.pattern() {
+        // What emulates FMA has losses that take longer than bins, and needs no other way.
+        if !I::FAST || !cuts_hold && max >= T::MIN_POSITIVE.pattern() {
             total.add_bins(losses);
             return;
         }
@@ -485,24 +490,12 @@ impl<T: Float> Job for AddLosses<'_, T> {
             }
         }
         let low = !narrow && top < LOW;
-        if top <= 1000 && !low && last >= reached(2) {
-            // The losses may just have changed, and `spans` with them.
-            let (spans, rest) = losses.split_at_checked(wide).unwrap_or((&*losses, &[]));
-            let [mut upper, mut lower] = halves::<T::GroupLane<I>>(spans, cut_at);
-            if !rest.is_empty() {
-                let of_rest = halves::<T::Lane<I>>(rest, cut_at);
-                (upper, lower) = (upper + of_rest[0], lower + of_rest[1]);
-            }
-            total.add([upper, lower]);
+        if !low && last >= reached(2) {
+            total.add(halves::<T::GroupLane<I>>(losses, cut_at));
         } else if narrow {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
-        } else if top <= 1000 {
-            total.add_levels::<T::Lane<I>>(losses, top);
         } else {
-            let state = total.state();
-            for loss in losses {
-                state.add_exact(loss.as_f64(), 0);
-            }
+            total.add_levels::<T::Lane<I>>(losses, top);
         }
     }
 }
@@ -557,7 +550,8 @@ impl<T: Float> Job for AddValues<'_, T> {
         let mut buffer = T::SPAN;
         let buffer = buffer.as_mut();
         for values in self.values.chunks(buffer.len()) {
-            let length = values.len().next_multiple_of(width);
+            let group = <T::GroupLane<I>>::WIDTH;
+            let length = values.len().next_multiple_of(group);
             let losses = buffer.get_mut(..length).unwrap_or(&mut []);
             for at in (0..length).step_by(width) {
                 let value = <T::Lane<I>>::load(values.get(at..).unwrap_or(&[])).xor_bits(sign);

@@ -143,10 +143,17 @@ impl LossSum {
         // Subnormals have the scale of the smallest normal numbers and no implicit bit.
         let implicit = u64::from(exponent != 0);
         let significand = (bits & FRACTION) | (implicit << FRACTION_BITS);
-        let position = exponent - implicit;
+        self.add_shifted(significand, exponent - implicit, bits >> 63 != 0);
+    }
 
+    /// Adds significand * 2^(position - 1074), or subtracts it, as part of a value that is counted elsewhere.
+    #[inline]
+    pub(crate) fn add_shifted(&mut self, significand: u64, position: u64, negative: bool) {
+        if self.non_finite != 0 {
+            return;
+        }
         let magnitude = u128::from(significand) << (position & 63);
-        let sign = ((bits as i64) >> 63) as i128 as u128;
+        let sign = u128::from(negative).wrapping_neg();
         let term = (magnitude ^ sign).wrapping_sub(sign);
         let Some([low, high, above @ ..]) = self.limbs.get_mut((position >> 6) as usize..) else {
             return; // never: position < 2046
@@ -158,7 +165,8 @@ impl LossSum {
         // carry, which undoes it: together -1, 0 or 1.
         let onwards = i64::from(carry) - i64::from((term as i128) < 0);
         if onwards != 0 && propagate(above, onwards > 0) {
-            self.absorb(f64::INFINITY.copysign(partial));
+            let sign = if negative { -1.0 } else { 1.0 };
+            self.absorb(f64::INFINITY.copysign(sign));
         }
     }
 

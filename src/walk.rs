@@ -549,12 +549,16 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
             self.slices.check(start, end - start)?;
         }
         if self.slices.wanted.has(Wanted::SUM) {
-            let width = <T::Lane<I>>::WIDTH;
+            // What is missing are zeros.
+            let width = const {
+                assert!(BLOCK.is_multiple_of(<T::GroupLane<I>>::WIDTH));
+                <T::GroupLane<I>>::WIDTH
+            };
             let losses = losses.get_mut(..(end - start).next_multiple_of(width));
             let losses = losses.unwrap_or(&mut []);
             if windowed {
                 let mut window = Window::<T::Lane<I>>::new();
-                for losses in losses.chunks_exact(width) {
+                for losses in losses.chunks_exact(<T::Lane<I>>::WIDTH) {
                     window.add(<T::Lane<I>>::load_widened(losses));
                 }
                 window.end_span(self.slices.sum);
@@ -1226,6 +1230,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         (start, length): (usize, usize),
         buffers: &mut Buffers<'_, T>,
         window: &mut Window<T::FinishLane<I>>,
+        windowed: bool,
     ) -> Option<Extremes<T::Lane<I>>> {
         let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = if SUM { Wanted::SUM } else { Wanted::LOSS };
@@ -1290,7 +1295,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 ));
             }
             sums.add(<T::FinishLane<I>>::load_widened(e.get(at - width..at)?));
-            *window = sums;
+            if windowed {
+                *window = sums;
+            }
         }
         Some(seen)
     }
@@ -1404,23 +1411,23 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 self.chosen(isa, span, buffers, window)
             } else if !fixed {
                 None
-            } else if windowed && wanted.has(Wanted::HESSIAN) {
-                self.fixed_results::<I, true, true, true>(isa, span, buffers, window)
-            } else if windowed && wanted.has(Wanted::GRADIENT) {
-                self.fixed_results::<I, true, true, false>(isa, span, buffers, window)
-            } else if windowed {
-                self.fixed_results::<I, true, false, false>(isa, span, buffers, window)
             } else if wanted == Wanted::LOSS {
-                self.fixed_results::<I, false, false, false>(isa, span, buffers, window)
-            } else {
+                self.fixed_results::<I, false, false, false>(isa, span, buffers, window, false)
+            } else if !wanted.has(Wanted::SUM) {
                 None
+            } else if wanted.has(Wanted::HESSIAN) {
+                self.fixed_results::<I, true, true, true>(isa, span, buffers, window, windowed)
+            } else if wanted.has(Wanted::GRADIENT) {
+                self.fixed_results::<I, true, true, false>(isa, span, buffers, window, windowed)
+            } else {
+                self.fixed_results::<I, true, false, false>(isa, span, buffers, window, windowed)
             };
             seen = if let Some(seen) = some {
                 seen
             } else if P::IN_WINDOW && !few && windowed {
                 self.plain_results::<I, true, true>(isa, span, buffers, window, stream)
-            } else if P::PLAIN_LOOPS && plain {
-                if !few && Self::losses_apart::<I>() && !wanted.derivatives() {
+            } else if P::PLAIN_LOOPS && plain && !few {
+                if Self::losses_apart::<I>() && !wanted.derivatives() {
                     self.plain_results::<I, false, false>(isa, span, buffers, window, stream)
                 } else {
                     self.plain_results::<I, false, true>(isa, span, buffers, window, stream)
