@@ -301,6 +301,7 @@ fn compare_short_sums<T: Element>() {
                 let (z, t): (Vec<T>, Vec<T>) = pairs.unzip();
                 let mut gradient = vec![T::from_f64(0.0); n];
                 let expected = scalar.sum(&z, &t).unwrap();
+                let mean = scalar.mean(&z, &t).unwrap();
                 for backend in Backend::available() {
                     let bce = Bce::<T>::new().backend(backend).unwrap();
                     let sums = [bce.sum(&z, &t), bce.sum_gradient(&z, &t, &mut gradient)];
@@ -310,6 +311,8 @@ fn compare_short_sums<T: Element>() {
                         "{n} near {limit}, {}",
                         backend.name()
                     );
+                    let means = [bce.mean(&z, &t), bce.mean_gradient(&z, &t, &mut gradient)];
+                    assert_eq!(means, [Ok(mean); 2], "{n} near {limit}, {}", backend.name());
                 }
             }
         }
