@@ -1117,8 +1117,6 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     ) -> Extremes<T::Lane<I>> {
         let stream = stream && Self::MAY_STREAM;
         let width = <T::FinishLane<I>>::WIDTH;
-        // Known when it is compiled: see `stream_head`.
-        let stream = stream && !(LOSSES && !T::COMPENSATED);
         let mut wanted = self.slices.wanted;
         if !LOSSES {
             wanted = wanted.derivatives_alone();

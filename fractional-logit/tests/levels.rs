@@ -399,12 +399,16 @@ fn refuses_a_start_without_curvature() {
             data
         })
     };
-    for (offset, weight) in [(1000.0, 1.0), (-1000.0, 1.0), (0.0, 5e-324)] {
-        for columns in [0, 1] {
-            for levels in [0, 2] {
-                let found = fit(Model::new().levels(levels), columns, offset, &[weight; 4]);
+    for columns in [0, 1] {
+        for levels in [0, 2] {
+            let model = || Model::new().levels(levels);
+            for offset in [1000.0, -1000.0] {
+                let found = fit(model(), columns, offset, &[1.0; 4]);
                 assert_eq!(found.unwrap_err(), Error::OutOfRange);
             }
+            let greatest = 5e-324;
+            let found = fit(model(), columns, 0.0, &[greatest; 4]);
+            assert_eq!(found.unwrap_err(), Error::WeightsTooSmall { greatest });
         }
     }
     let found = fit(Model::new().intercept(false), 1, 1000.0, &[1.0; 4]);
