@@ -1219,8 +1219,8 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         seen
     }
 
-    /// `plain_results` of losses, stored or summed in the window, and of derivatives beside a sum, known when
-    /// it is compiled: nothing to choose in the loop, and registers for the window.
+    /// `plain_results` of losses, stored or to be summed, and of derivatives beside a sum, known when it is compiled:
+    /// nothing to choose in the loop, and registers for the window, which stays as it was where they are not `windowed`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fixed_results<I: Isa, const SUM: bool, const GRADIENT: bool, const HESSIAN: bool>(
         &mut self,
