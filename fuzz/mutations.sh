@@ -22,7 +22,7 @@ faults=(
     'coefficient|1|oracle|src/coeffs.rs|s/(mod single \{.*?EXP: .*?from_bits\(0x3e2a_)aa/${1}ba/s'
     'coefficient-f64|2|oracle|src/coeffs.rs|s/(mod double \{.*?EXP: .*?from_bits\(0x3fc5_5555_)55/${1}45/s'
     'smoothing|3|oracle|src/kernel.rs|s/let negative = L::select\(upper, smaller, larger\)/let negative = one - positive/'
-    'target-check|3|contract|src/walk.rs|s/self\.target\.exceeds_bits\(one\)/false/'
+    'target-check|3|contract|src/walk.rs|s/self\.target\.exceeds_bits\(L::splat\(most\)\)/L::splat(most).exceeds_bits(L::splat(most))/'
     'removed|6|contract|src/walk.rs|s/&& weight != 0\.0//'
     'poison|8|contract|src/bce.rs|s/(fn checked.*?)outputs\.poison\(\);/$1/s'
     'minus-zero|7|backends|src/span_sum.rs|s/select\(other, zero, value\)\.abs\(\)/select(other, zero, value)/'
