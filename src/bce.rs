@@ -1334,27 +1334,30 @@ pub(crate) fn divide<T: Float>(
     mut run: impl FnMut(Inputs<'_, T>, Outputs<'_, T>) -> Result<Double, Error>,
 ) -> Result<f64, Error> {
     // A total below 1 becomes one in [1, 4), so that only results that are subnormal come of
-    // subnormal products; a large one comes into [1/4, 1), so that no product overflows.
+    // subnormal products, unless products overflow then; a large one, or one of losses that overflow,
+    // comes into [1/4, 1), where no product is beyond its unweighted result.
     let log2 = total.log2();
-    let steep = steep && weighted;
-    let half = if log2 < 1 && !steep {
-        (2 - log2).div_euclid(2)
+    let (up, down) = ((2 - log2).div_euclid(2), -(log2 + 1).div_euclid(2));
+    let mut half = if steep && weighted {
+        Some(down)
+    } else if log2 < 1 {
+        Some(up)
     } else {
-        -(log2 + 1).div_euclid(2)
+        (log2 > T::MAX_EXPONENT / 2).then_some(down)
     };
-    let mut scaled = steep || log2 < 1 || log2 > T::MAX_EXPONENT / 2;
     loop {
-        let exponent = if scaled { 2 * half } else { 0 };
+        let exponent = 2 * half.unwrap_or(0);
         let inputs = Inputs {
-            weight_scale: scaled.then(|| T::of_f64(ldexp(1.0, half))),
+            weight_scale: half.map(|half| T::of_f64(ldexp(1.0, half))),
             ..inputs
         };
         outputs.divisor = Some(T::of_f64(total.scaled(exponent)));
         let mean = run(inputs, outputs.reborrow())?.divided(total, -exponent);
-        if mean != f64::INFINITY || scaled || !weighted {
+        // No gradient overflows whose loss does not.
+        if mean != f64::INFINITY || half == Some(down) || !weighted {
             return Ok(mean);
         }
-        scaled = true;
+        half = Some(down);
     }
 }
 

@@ -443,6 +443,40 @@ fn means_of_totals_beyond_the_range() {
     assert_eq!(mean, Ok(INFINITY));
 }
 
+/// A total below 1 is scaled up, but not so far that gradients or losses overflow.
+#[test]
+fn a_mean_overflows_only_where_its_values_do() {
+    macro_rules! check {
+        ($float:ty, $exponents:expr) => {
+            let most = <$float>::MAX;
+            for exponent in $exponents {
+                for fraction in [1.0, 1.25, 1.75] {
+                    let root = (2.0 as $float).powi(exponent / 2); // 2^exponent's inverse may overflow
+                    let w = [fraction * root * root];
+                    let bce = Bce::new().weights(&w);
+                    let mut g = [7.0];
+                    let mean = bce.mean_gradient(&[most / 1.01], &[0.0], &mut g).unwrap();
+                    assert!(
+                        (mean / f64::from(most / 1.01) - 1.0).abs() < 1e-6,
+                        "{w:?}: {mean}"
+                    );
+                    assert_eq!(g, [1.0]);
+                    for q in [most / 1.01, most / 4.0, most / 64.0] {
+                        let bce = bce.pos_weight(q);
+                        for bce in [bce, bce.row_weights(&[0.75])] {
+                            bce.mean_gradient(&[-200.0], &[1.0], &mut g).unwrap();
+                            let error = (f64::from(g[0]) / f64::from(-q) - 1.0).abs();
+                            assert!(error < 1e-6, "{w:?}, {q:e}: {g:?}");
+                        }
+                    }
+                }
+            }
+        };
+    }
+    check!(f32, [-140, -126, -60, -4, -2, 0, 2, 60, 70, 126]);
+    check!(f64, [-1060, -1022, -500, -4, -2, 0, 2, 500, 520, 1022]);
+}
+
 /// The mean is the exact sum over the exact total weight, within 1 ULP: rounded once but for a hair.
 #[test]
 fn a_mean_is_rounded_once() {
