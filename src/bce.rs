@@ -1353,8 +1353,11 @@ pub(crate) fn divide<T: Float>(
         };
         outputs.divisor = Some(T::of_f64(total.scaled(exponent)));
         let mean = run(inputs, outputs.reborrow())?.divided(total, -exponent);
-        // No gradient overflows whose loss does not.
-        if mean != f64::INFINITY || half == Some(down) || !weighted {
+        // No gradient overflows whose loss does not, but a NaN hides that.
+        let infinite = |gradient: &T| gradient.as_f64().is_infinite();
+        let overflows =
+            mean == f64::INFINITY || mean.is_nan() && outputs.gradient.iter().any(infinite);
+        if !overflows || half == Some(down) || !weighted {
             return Ok(mean);
         }
         half = Some(down);
