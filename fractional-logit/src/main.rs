@@ -108,9 +108,9 @@ struct FitArguments {
         allow_negative_numbers = true
     )]
     lasso: Option<String>,
-    /// With --lasso auto: parts of the rows, each of which is predicted by a fit of the others
-    #[arg(long, value_name = "K", default_value_t = 10, requires = "lasso")]
-    folds: usize,
+    /// With --lasso auto: parts of the rows, each of which is predicted by a fit of the others [default: 10]
+    #[arg(long, value_name = "K", requires = "lasso")]
+    folds: Option<usize>,
     /// With --lasso: the share of L that goes to absolute coefficients, the rest to half their squares
     #[arg(
         long,
@@ -317,9 +317,15 @@ fn run(arguments: &FitArguments) -> Result<(), Box<dyn Error>> {
     match arguments.lasso.as_deref() {
         None => {}
         Some("auto") => {
-            let path = input.cross_validate(&model, arguments.lasso_share, arguments.folds)?;
+            let folds = arguments.folds.unwrap_or(10);
+            let path = input.cross_validate(&model, arguments.lasso_share, folds)?;
             model = model.elastic_net(path.points[path.best].lambda, arguments.lasso_share);
             path_text = output::path(&path);
+        }
+        Some(_) if arguments.folds.is_some() => {
+            return Err(
+                "--folds needs --lasso auto: there is nothing to choose with a number".into(),
+            );
         }
         Some(lasso) => {
             let lambda = lasso

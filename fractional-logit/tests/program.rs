@@ -1288,6 +1288,8 @@ fn mistakes_are_refused() {
             &[expected],
         );
     }
+    let folds = [&fit[..], &["--lasso", "0.1", "--folds", "5"]].concat();
+    refused(&directory, &folds, &["--folds needs --lasso auto"]);
 }
 
 /// What is advised works.
