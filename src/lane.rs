@@ -342,6 +342,9 @@ pub trait Lane:
     type Single: Lane<Real = Self::Real>;
     const WIDTH: usize;
 
+    /// Whether `max_bits` is one operation.
+    const MAX_BITS_IS_ONE: bool = Self::Real::FRACTION_BITS < 52;
+
     /// The larger patterns of `so_far` and of each of this lane's registers.
     fn max_bits_into(self, so_far: Self::Single) -> Self::Single;
     /// The smaller ones.

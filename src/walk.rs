@@ -238,10 +238,10 @@ impl<L: Lane> Extremes<L> {
         self.minus_a = minus_a.max_upper_into(self.minus_a);
     }
 
-    /// What is above 1 has an overflow, or a sign.
+    /// Without maxima: what is above 1 has an overflow, or a sign.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn see_targets<M: Lane<Real = L::Real, Single = L>>(&mut self, t: M) {
-        if L::Real::FRACTION_BITS < 52 {
+        if L::MAX_BITS_IS_ONE {
             self.target = t.max_bits_into(self.target);
         } else {
             let beyond = M::splat(M::Real::ONE).sub_bits(t);
@@ -263,7 +263,7 @@ impl<L: Lane> Extremes<L> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn targets_are_suspect(&self) -> bool {
-        let most = if L::Real::FRACTION_BITS < 52 {
+        let most = if L::MAX_BITS_IS_ONE {
             L::Real::ONE
         } else {
             L::Real::of_pattern(u64::MAX >> 1)
@@ -788,13 +788,18 @@ fn whole_gradients<L: Lane>(z: &[L::Real], t: &[L::Real], gradient: &mut [L::Rea
     let last = z.len().checked_sub(L::WIDTH)?;
     let mut seen = Extremes::<L::Single>::nothing();
     let mut at = 0;
-    let mut exp = ExpNeg::of::<false>(L::load(elements::<L, true>(z, at, 0)?));
+    // Looked at where e is begun, which needs -|z| too.
+    let first = L::load(elements::<L, true>(z, at, 0)?);
+    seen.see_logits(first);
+    let mut exp = ExpNeg::of::<false>(first);
     loop {
         // In blocks, as above.
         let stop = last.min(at + SHORT_BLOCK);
         while at < stop {
             let following = last.min(at + L::WIDTH);
-            let next = ExpNeg::of::<false>(L::load(elements::<L, true>(z, following, 0)?));
+            let ahead = L::load(elements::<L, true>(z, following, 0)?);
+            seen.see_logits(ahead);
+            let next = ExpNeg::of::<false>(ahead);
             gradients_at(z, t, gradient, at, exp, &mut seen)?;
             exp = next;
             at = following;
@@ -823,7 +828,6 @@ fn gradients_at<L: Lane>(
 ) -> Option<()> {
     let z = L::load(elements::<L, true>(z, at, 0)?);
     let t = L::load(elements::<L, true>(t, at, 0)?);
-    seen.see_logits(z);
     seen.see_targets(t);
     let point = Plain.finish::<L, false>(z, t, exp, Wanted::GRADIENT);
     point

@@ -694,6 +694,8 @@ lane! {
     reduce_max: _mm512_reduce_max_epu64, reduce_min: _mm512_reduce_min_epu64, exceeds: exceeds_epu64_512, reduce_add: _mm512_reduce_add_pd, scale: scale_by_exponent_field, abreast: abreast_pd512,
     widen: widen_pd512, load_widened: load_widened_pd512, narrow: narrow_pd512, low_words: low_words_pd512, sum_rows: sum_rows_pd512, isa: Avx512, fraction: 52, unsigned: u64,
     own: {
+        const MAX_BITS_IS_ONE: bool = true;
+
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn splat_kept(value: f64) -> Self {
             Self(unsafe { splat_kept_pd512(value) })
