@@ -224,7 +224,13 @@ fn pairs_abreast<L: Lane>(coefficients: &[L::Real], x: L, square: L) -> L {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let one = splat(L::Real::ONE);
-    let rounder = splat(L::Real::ROUNDER);
+    // Biased, k stands in the low bits as in an exponent: 2^k is one shift away.
+    let biased = !FULL && L::Real::COMPENSATED;
+    let rounder = splat(if biased {
+        L::Real::BIASED_ROUNDER
+    } else {
+        L::Real::ROUNDER
+    });
     let x = if FULL {
         // NaN passes; what comes of it is replaced at the end.
         let lowest = -splat::<L>(L::Real::ZERO_LIMIT);
@@ -250,7 +256,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         if !L::Real::COMPENSATED {
             return (p.scale(rounded, k), splat(L::Real::ZERO));
         }
-        let power = one.scale(rounded, k);
+        let power = rounded.low_bits_to_exponent();
         let e = power.fma(v, power);
         // The whole is exact.
         return (e, power.fma_cancelling(v, power - e));

@@ -104,6 +104,9 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Adding it to a number below 2^(p-2) rounds that number to an integer,
     /// which then stands in the low bits of the sum.
     const ROUNDER: Self;
+    /// The same plus the exponent's bias: an odd number, so that odd multiples of 1/2 would round otherwise,
+    /// of which a product with `LOG2_E` is none.
+    const BIASED_ROUNDER: Self;
     const EXP: &'static [Self];
     const LOG1P: &'static [Self];
     /// Whether e/(1+e) is corrected for the last rounding of e and for that of
@@ -187,6 +190,7 @@ impl Float for f32 {
     const LN2_HI: Self = single::LN2_HI;
     const LN2_LO: Self = single::LN2_LO;
     const ROUNDER: Self = 12_582_912.0; // 1.5 * 2^23
+    const BIASED_ROUNDER: Self = Self::ROUNDER + 127.0;
     const EXP: &'static [Self] = &single::EXP;
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
@@ -269,6 +273,7 @@ impl Float for f64 {
     const LN2_HI: Self = double::LN2_HI;
     const LN2_LO: Self = double::LN2_LO;
     const ROUNDER: Self = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    const BIASED_ROUNDER: Self = Self::ROUNDER + 1023.0;
     const EXP: &'static [Self] = &double::EXP;
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
