@@ -232,9 +232,8 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         L::Real::ROUNDER
     });
     let x = if FULL {
-        // NaN passes; what comes of it is replaced at the end.
-        let lowest = -splat::<L>(L::Real::ZERO_LIMIT);
-        L::select(lowest.greater(x), lowest, x)
+        // Also what comes of NaN is replaced at the end.
+        x.max_or(-splat::<L>(L::Real::ZERO_LIMIT))
     } else {
         x
     };
@@ -616,6 +615,30 @@ impl<T: Float> Pointwise<T> for Plain {
             if wanted.has(Wanted::HESSIAN) {
                 point.hessian = nan_like::<L, FULL>(z, terms.hessian::<FULL>(logistic));
             }
+        }
+        point
+    }
+}
+
+impl Plain {
+    /// What the full form makes of |z| beyond `FAST_LIMIT`, where log1p(e), q and q - q^2 all round to e, and, of those that
+    /// are not `finite`, of infinities and NaN.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn finish_tiny<L: Lane>(z: L, t: L, finite: bool) -> Point<L> {
+        let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
+        let ExpNeg { e, .. } = ExpNeg::of::<true>(z);
+        let near = z.step() - t;
+        let linear = t.neg_fma(z, z.max_or(splat(L::Real::ZERO)));
+        let mut point = Point {
+            loss: linear + e,
+            gradient: near + e.with_sign(z.sign_of_minus()),
+            hessian: e,
+        };
+        if !finite {
+            // NaN in the loss by itself.
+            point.loss = limit::<L, true>(minus_a, near, point.loss);
+            point.gradient = nan_like::<L, true>(z, point.gradient);
+            point.hessian = nan_like::<L, true>(z, point.hessian);
         }
         point
     }

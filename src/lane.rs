@@ -387,6 +387,13 @@ pub trait Lane:
     }
     /// Writes the first `WIDTH` elements, or as many as there are.
     fn store(self, to: &mut [Self::Real]);
+    /// `store` of what was selected, in part from what is there: compilers would make one under a mask of it, which
+    /// takes some CPUs as long as a loop's other operations.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn store_blended(self, to: &mut [Self::Real]) {
+        let (all, ..) = Self::abreast_4(self, self, self, self);
+        all.store(to);
+    }
     /// `store` to one to `WIDTH` elements.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn store_part(self, to: &mut [Self::Real]) {

@@ -17,9 +17,11 @@
 //!   subtractions, costs a microcode assist of more than a hundred cycles on some
 //!   CPUs; for the same reason small `f64` losses are scaled up before they are cut.
 //! * Losses of all magnitudes go one by one to integers, each of 32 binary exponents (Neal, "Fast exact
-//!   summation using small and large superaccumulators", arXiv:1505.05571, 2015).
+//!   summation using small and large superaccumulators", arXiv:1505.05571, 2015), those of `f32` to `f64` sums of 16.
 //! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
 //!   which is software there.
+
+use core::hint::black_box;
 
 use crate::lane::{FIRMWARE, Float, Isa, Job, Lane, MAX_WIDTH};
 use crate::sum::{BINS, Double, LossSum};
@@ -29,6 +31,9 @@ const LOW: i32 = -800;
 
 /// Cuts and what they leave, if `f32`: from 2^28 down to 2^-149.
 const PARTS: usize = 4;
+
+/// Sums of each bin of `f32` losses, so that not so many of one size wait for each other.
+pub(crate) const FEW: usize = 4;
 
 /// As many cuts of `f64` losses take less time than bins.
 const MOST_LEVELS: i32 = 7;
@@ -134,7 +139,7 @@ impl SpanSum {
             let losses = L::load(chunk);
             let subnormal = normal.greater(losses);
             patterns = patterns.add_bits(L::select(subnormal, losses, zero));
-            L::select(subnormal, zero, losses).store(chunk);
+            L::select(subnormal, zero, losses).store_blended(chunk);
         }
         // Even a lane of one element stays below 2^(23 + 9) or 2^(52 + 9).
         let mut sums = [L::Real::ZERO; MAX_WIDTH];
@@ -188,6 +193,9 @@ impl SpanSum {
     /// Adds up to a span of losses, one by one, whatever their magnitudes.
     #[inline(never)]
     fn add_bins<T: Float>(&mut self, losses: &[T]) {
+        if T::FRACTION_BITS < 32 {
+            return self.add_few_bins(losses);
+        }
         let mut bins = [0; BINS];
         // The last place of the smallest losses, over 2^-1074.
         let lowest = (T::exponent(0) - T::FRACTION_BITS + 1074) as u64;
@@ -199,31 +207,52 @@ impl SpanSum {
             let significand = fraction | (implicit << T::FRACTION_BITS);
             let position = exponent - implicit + lowest;
             let (bin, shift) = ((position >> 5) as usize & 63, position & 31);
-            if T::FRACTION_BITS < 32 {
-                // 512 of them are below 2^64.
-                bins[bin] += significand << shift;
-            } else {
-                bins[bin] += (significand << shift) & 0xffff_ffff;
-                bins[bin + 1] += significand >> (32 - shift);
-            }
+            bins[bin] += (significand << shift) & 0xffff_ffff;
+            bins[bin + 1] += significand >> (32 - shift);
         }
         self.state().merge(&LossSum::of_bins(&bins));
     }
 
-    /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
+    /// The same of `f32`: a sum of 512 of 16 exponents is exact in `f64`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn add_cuts<L: Lane, const N: usize>(&mut self, losses: &[L::Real], cut_at: i32) {
-        let mut sums = [L::Wide::splat(0.0); N];
-        let step = 53 - L::Real::SPAN_LOG2;
-        for chunk in losses.chunks_exact(L::WIDTH) {
-            let (lower, upper) = L::load_widened(chunk);
-            sums = add_parts(lower, (cut_at, step), sums);
-            if L::HALVES == 2 {
-                sums = add_parts(upper, (cut_at, step), sums);
+    fn add_few_bins<T: Float>(&mut self, losses: &[T]) {
+        let mut bins = [[0.0; FEW]; 16];
+        for losses in losses.as_chunks::<FEW>().0 {
+            for (sum, loss) in losses.iter().enumerate() {
+                let bin = (loss.pattern() >> (T::FRACTION_BITS + 4)) as usize;
+                bins[bin & 15][sum] += loss.as_f64();
             }
         }
-        for sum in sums {
-            self.add_to_state([sum.reduce_exact_sum(), 0.0]);
+        let state = self.state();
+        // Not unrolled.
+        for [a, b, c, d] in black_box(&bins[..]) {
+            add_part(state, (a + b) + (c + d));
+        }
+    }
+
+    /// Adds the parts of `N` - 1 cuts and the remainders, which must add up exactly.
+    ///
+    /// Accumulators begin at the numbers that cut, and 128 additions keep them in their binades: lanes have four elements
+    /// or more. Half of the additions are FMAs, for which some CPUs have other ports.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_cuts<L: Lane, const N: usize>(&mut self, losses: &[L::Real], cut_at: i32) {
+        // Compilers would make an addition of an FMA by 1.
+        let one = L::Wide::splat(black_box(1.0));
+        let zero = L::Wide::splat(0.0);
+        let mut starts = [zero; N];
+        let mut at = cut_at;
+        for start in starts.iter_mut().take(N - 1) {
+            *start = cutter(at);
+            at -= 53 - L::Real::SPAN_LOG2;
+        }
+        let mut sums = starts;
+        for chunk in losses.chunks_exact(L::WIDTH) {
+            let (lower, upper) = L::load_widened(chunk);
+            sums = add_parts([lower, upper], one, sums);
+        }
+        let state = self.state();
+        for (sum, start) in sums.into_iter().zip(starts) {
+            add_part(state, (sum - start).reduce_exact_sum());
         }
     }
 }
@@ -385,7 +414,7 @@ const fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
-/// Adds up to a span of losses, none negative; a multiple of a group's width.
+/// Adds up to a span of losses, none negative; a multiple of a group's width, and of `FEW`.
 pub(crate) struct AddLosses<'a, T> {
     pub(crate) sum: &'a mut SpanSum,
     pub(crate) losses: &'a mut [T],
@@ -478,43 +507,48 @@ impl<T: Float> Job for AddLosses<'_, T> {
         let step = 53 - T::SPAN_LOG2;
         let reached = |parts: i32| top - 1 - step * parts;
         let cuts_hold = last >= reached(if narrow { PARTS as i32 } else { MOST_LEVELS });
+        let normal = T::MIN_POSITIVE.pattern();
         // What emulates FMA has losses that take longer than bins, and needs no other way.
-        if !I::FAST || !cuts_hold && max >= T::MIN_POSITIVE.pattern() {
+        if !I::FAST || !narrow && !cuts_hold && max >= normal {
             total.add_bins(losses);
             return;
         }
-        if min < T::MIN_POSITIVE.pattern() - 1 {
+        if min < normal - 1 {
             total.take_subnormals::<T::Lane<I>>(losses);
-            if max < T::MIN_POSITIVE.pattern() {
+            if max < normal {
                 return;
             }
         }
-        let low = !narrow && top < LOW;
-        if !low && last >= reached(2) {
+        if narrow && last >= reached(2) {
+            total.add_cuts::<T::Lane<I>, 2>(losses, cut_at);
+        } else if !narrow && top >= LOW && last >= reached(2) {
             total.add(halves::<T::GroupLane<I>>(losses, cut_at));
-        } else if narrow {
+        } else if !narrow {
+            total.add_levels::<T::Lane<I>>(losses, top);
+        } else if cuts_hold {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
         } else {
-            total.add_levels::<T::Lane<I>>(losses, top);
+            total.add_bins(losses);
         }
     }
 }
 
-/// Adds the parts of each cut to their sum, and the remainder to the last.
+/// Adds the parts of each cut to their sum, and the remainders to the last. `one` is 1.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn add_parts<W: Lane<Real = f64>, const N: usize>(
-    mut whole: W,
-    (mut at, step): (i32, i32),
+    mut wholes: [W; 2],
+    one: W,
     mut sums: [W; N],
 ) -> [W; N] {
     for (i, sum) in sums.iter_mut().enumerate() {
-        if i + 1 == N {
-            *sum = *sum + whole;
-        } else {
-            let (upper, lower) = cut(whole, at);
-            *sum = *sum + upper;
-            whole = lower;
-            at -= step;
+        for whole in &mut wholes {
+            if i + 1 == N {
+                *sum = *sum + *whole;
+            } else {
+                let next = whole.fma(one, *sum);
+                *whole = (next - *sum).neg_fma(one, *whole);
+                *sum = next;
+            }
         }
     }
     sums
@@ -524,10 +558,16 @@ fn add_parts<W: Lane<Real = f64>, const N: usize>(
 /// range of `f64` all of it is the first part.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn cut<W: Lane<Real = f64>>(whole: W, at: i32) -> (W, W) {
-    let exponent = (at + 52).max(-1022);
-    let cutter = W::splat(1.5 * f64::from_bits(((1023 + exponent) as u64) << 52));
+    let cutter = cutter::<W>(at);
     let upper = (whole + cutter) - cutter;
     (upper, whole - upper)
+}
+
+/// Adding it rounds to multiples of 2^`at`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn cutter<W: Lane<Real = f64>>(at: i32) -> W {
+    let exponent = (at + 52).max(-1022);
+    W::splat(1.5 * f64::from_bits(((1023 + exponent) as u64) << 52))
 }
 
 /// Adds any number of values of one sign, by their magnitudes; NaN is of both signs.
@@ -550,7 +590,7 @@ impl<T: Float> Job for AddValues<'_, T> {
         let mut buffer = T::SPAN;
         let buffer = buffer.as_mut();
         for values in self.values.chunks(buffer.len()) {
-            let group = <T::GroupLane<I>>::WIDTH;
+            let group = <T::GroupLane<I>>::WIDTH.max(FEW);
             let length = values.len().next_multiple_of(group);
             let losses = buffer.get_mut(..length).unwrap_or(&mut []);
             for at in (0..length).step_by(width) {

@@ -10,12 +10,13 @@
 //!
 //! What is left goes through `Remainder`, which takes any number of elements, vector
 //! by vector with partial loads and stores: short calls, the rest behind the last
-//! group, and what needs the full kernel.
+//! group, and what needs the full kernel. With `f32` losses and no option the main loop takes those too, and what
+//! they become is put in its place afterwards: `Beyond`.
 
 use crate::error::Error;
 use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
-use crate::span_sum::{AddLosses, SpanSum, Window};
+use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 
 /// How far ahead of the loads lines are asked for, in bytes.
 /// 1 to 8 KiB are the same within the noise, less or none is slower (ARCHITECTURE.md).
@@ -282,6 +283,14 @@ impl<L: Lane> Extremes<L> {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
     minus_a.may_exceed(-L::splat(L::Real::FAST_LIMIT))
+}
+
+/// False for NaN.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn is_within_fast_limit<L: Lane>(z: L) -> L::Mask {
+    let minus_a = z.or_bits(L::splat(L::Real::SIGN_BIT));
+    let below = L::Real::of_pattern(L::Real::FAST_LIMIT.pattern() + 1);
+    minus_a.greater(-L::splat(below))
 }
 
 /// The largest patterns of -|z|. Asked for before the fast kernel is, since that would
@@ -551,8 +560,10 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         if self.slices.wanted.has(Wanted::SUM) {
             // What is missing are zeros.
             let width = const {
-                assert!(BLOCK.is_multiple_of(<T::GroupLane<I>>::WIDTH));
-                <T::GroupLane<I>>::WIDTH
+                let width = <T::GroupLane<I>>::WIDTH;
+                let width = if width < FEW { FEW } else { width };
+                assert!(BLOCK.is_multiple_of(width));
+                width
             };
             let losses = losses.get_mut(..(end - start).next_multiple_of(width));
             let losses = losses.unwrap_or(&mut []);
@@ -1389,14 +1400,27 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
         // Whether there are loops for the results that most programs ask for, and this span is theirs.
         let few = LOSSES && !T::COMPENSATED && P::IN_WINDOW && P::PLAIN_LOOPS;
-        let fixed =
-            few && plain && matches!(inputs.t, Targets::Each(_)) && outputs.sign == Sign::Kept;
+        let fixed = few
+            && plain
+            && matches!(inputs.t, Targets::Each(_))
+            && outputs.sign == Sign::Kept
+            && (wanted.has(Wanted::SUM) || wanted == Wanted::LOSS);
         let seen;
-        let mut windowed = false;
+        let (mut windowed, mut beyond) = (false, false);
         if LOSSES || Self::buffered::<I>() {
             let minus_a = self.exponentials(isa, span, buffers);
-            if exceeds_fast_limit(minus_a) {
+            beyond = exceeds_fast_limit(minus_a);
+            if beyond && !fixed {
                 return Ok(true);
+            }
+            if beyond {
+                let z = inputs.z.get(span.0..span.0 + span.1).unwrap_or(&[]);
+                let width = <T::Lane<I>>::WIDTH;
+                for (z, e) in z.chunks_exact(width).zip(buffers.e.chunks_exact_mut(width)) {
+                    // Nothing that costs an assist.
+                    let one = <T::Lane<I>>::splat(T::ONE);
+                    replace(is_within_fast_limit(<T::Lane<I>>::load(z)), one, e);
+                }
             }
             windowed = LOSSES
                 && plain
@@ -1415,8 +1439,6 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 None
             } else if wanted == Wanted::LOSS {
                 self.fixed_results::<I, false, false, false>(isa, span, buffers, window, false)
-            } else if !wanted.has(Wanted::SUM) {
-                None
             } else if wanted.has(Wanted::HESSIAN) {
                 self.fixed_results::<I, true, true, true>(isa, span, buffers, window, windowed)
             } else if wanted.has(Wanted::GRADIENT) {
@@ -1456,6 +1478,13 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let (start, length) = span;
         if seen.are_suspect() {
             self.slices.check(start, length)?;
+        }
+        if beyond {
+            isa.run(Beyond {
+                slices: self.slices,
+                span,
+                losses: buffers.e,
+            });
         }
         if windowed {
             window.end_span(self.slices.sum);
@@ -1554,6 +1583,75 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
         }
         result
     }
+}
+
+/// The results of what is beyond `FAST_LIMIT` in a span, in the place of those that the fast kernel made.
+struct Beyond<'a, 'b, T> {
+    slices: &'b mut Slices<'a, T>,
+    span: (usize, usize),
+    /// Those to be summed, of the span.
+    losses: &'b mut [T],
+}
+
+impl<T: Float> Job for Beyond<'_, '_, T> {
+    /// Nothing if the slices are shorter than they are.
+    type Output = Option<()>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> Option<()> {
+        let Slices {
+            wanted,
+            inputs,
+            outputs,
+            ..
+        } = self.slices;
+        let (start, length) = self.span;
+        let range = start..start + length;
+        let width = <T::Lane<I>>::WIDTH;
+        let z = inputs.z.get(range.clone())?;
+        let t = inputs.t.each()?.get(range.clone())?;
+        let wanted = *wanted;
+        let [mut gradient, mut hessian]: [&mut [T]; 2] = [&mut [], &mut []];
+        let losses = if wanted.has(Wanted::SUM) {
+            self.losses.get_mut(..length)?
+        } else {
+            outputs.loss.get_mut(range.clone())?
+        };
+        if wanted.has(Wanted::GRADIENT) {
+            gradient = outputs.gradient.get_mut(range.clone())?;
+        }
+        if wanted.has(Wanted::HESSIAN) {
+            hessian = outputs.hessian.get_mut(range)?;
+        }
+        for at in (0..length).step_by(width) {
+            let z = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(z, at, 0)?);
+            let minus_a = z.or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
+            if !exceeds_fast_limit(minus_a) {
+                continue;
+            }
+            let finite = !minus_a.exceeds_bits(-<T::Lane<I>>::splat(T::MAX));
+            let t = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(t, at, 0)?);
+            let point = Plain::finish_tiny(z, t, finite);
+            let within = is_within_fast_limit(z);
+            replace(
+                within,
+                point.loss,
+                elements_mut::<T::Lane<I>, true>(losses, at, 0)?,
+            );
+            if let Some(to) = elements_mut::<T::Lane<I>, true>(gradient, at, 0) {
+                replace(within, point.gradient, to);
+            }
+            if let Some(to) = elements_mut::<T::Lane<I>, true>(hessian, at, 0) {
+                replace(within, point.hessian, to);
+            }
+        }
+        Some(())
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn replace<L: Lane>(kept: L::Mask, value: L, to: &mut [L::Real]) {
+    L::select(kept, L::load(to), value).store_blended(to);
 }
 
 /// `plain_results` with targets for each element and `WANTED` known: a function of its own, so that constants and
