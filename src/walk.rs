@@ -761,13 +761,7 @@ impl<const LOSS: bool, const SUM: bool, const GRADIENT: bool> ShortJob
 /// that of the main loop.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f64> {
-    // Where the main loop has buffers of e, it takes .77 of the time.
-    let most = if MainLoop::<T, Plain, false>::buffered::<I>() {
-        1 << T::SPAN_LOG2
-    } else {
-        SHORT
-    };
-    if t.len() != z.len() || gradient.len() != z.len() || z.len() > most {
+    if t.len() != z.len() || gradient.len() != z.len() {
         return None;
     }
     // With 512 bits, groups keep constants, which few vectors would not pay for.
@@ -778,6 +772,9 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
         <T::GroupLane<I>>::WIDTH
     };
     if T::COMPENSATED && z.len() >= least {
+        if const { MainLoop::<T, Plain, false>::buffered::<I>() } {
+            return buffered_gradients::<T::GroupLane<I>, T::FullLane<I>>(z, t, gradient);
+        }
         if !wide || z.len() >= SHORT_BLOCK / 2 {
             return whole_gradients::<T::GroupLane<I>>(z, t, gradient);
         }
@@ -826,6 +823,57 @@ fn whole_gradients<L: Lane>(z: &[L::Real], t: &[L::Real], gradient: &mut [L::Rea
             return Some(0.0);
         }
     }
+}
+
+/// Elements whose e `buffered_gradients` keeps: more take longer to clear and do not overlap as well, fewer
+/// are bound by one chain.
+const BUFFERED: usize = 32;
+
+/// `whole_gradients` by way of buffers of e, where 16 registers hold too little of both: groups `G` for e, shorter
+/// lanes for the rest, which needs more registers.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn buffered_gradients<G: Lane, L: Lane<Real = G::Real, Single = G::Single>>(
+    z: &[L::Real],
+    t: &[L::Real],
+    gradient: &mut [L::Real],
+) -> Option<f64> {
+    if !BUFFERED.is_multiple_of(G::WIDTH) {
+        return None;
+    }
+    let last = z.len().checked_sub(G::WIDTH)?;
+    let mut e = Aligned([L::Real::ZERO; BUFFERED]);
+    let mut low = e;
+    let mut seen = Extremes::<L::Single>::nothing();
+    let mut start = 0;
+    while start < z.len() {
+        let end = z.len().min(start + BUFFERED);
+        let buffers =
+            e.0.chunks_exact_mut(G::WIDTH)
+                .zip(low.0.chunks_exact_mut(G::WIDTH));
+        for (at, (e, low)) in (start..end).step_by(G::WIDTH).zip(buffers) {
+            let z = G::load(elements::<G, true>(z, at.min(last), 0)?);
+            seen.see_logits(z);
+            let exp = ExpNeg::of::<false>(z);
+            exp.e.store(e);
+            exp.low.store(low);
+        }
+        let buffers = e.0.chunks_exact(G::WIDTH).zip(low.0.chunks_exact(G::WIDTH));
+        for (at, (e, low)) in (start..end).step_by(G::WIDTH).zip(buffers) {
+            for part in (0..G::WIDTH).step_by(L::WIDTH) {
+                let exp = ExpNeg {
+                    e: L::load(elements::<L, true>(e, part, 0)?),
+                    low: L::load(elements::<L, true>(low, part, 0)?),
+                };
+                gradients_at(z, t, gradient, at.min(last) + part, exp, &mut seen)?;
+            }
+        }
+        let limit = -L::Single::splat(L::Real::FAST_LIMIT);
+        if seen.minus_a.may_exceed(limit) || seen.targets_are_suspect() {
+            return None;
+        }
+        start = end;
+    }
+    Some(0.0)
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1016,7 +1064,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     /// Whether a span's e^-|z| are buffered. For derivatives alone, whose few operations leave the
     /// divider idle beside them, only where 16 registers hold too little of both.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn buffered<I: Isa>() -> bool {
+    const fn buffered<I: Isa>() -> bool {
         P::OF_EXP && (LOSSES || (T::COMPENSATED || !P::IN_WINDOW) && size_of::<T::Lane<I>>() < 64)
     }
 
@@ -1315,9 +1363,10 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         Some(seen)
     }
 
-    /// Whether what most calls want is `Chosen`.
+    /// Whether what most calls want is `Chosen`: of gradients, where they come from buffers.
     const fn chooses<I: Isa>() -> bool {
-        P::IN_WINDOW && P::PLAIN_LOOPS && T::COMPENSATED && size_of::<T::Lane<I>>() == 64
+        let wide = size_of::<T::Lane<I>>() == 64;
+        P::IN_WINDOW && P::PLAIN_LOOPS && T::COMPENSATED && wide == LOSSES
     }
 
     /// `Chosen`, if it can be.
@@ -1331,6 +1380,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     ) -> Option<Extremes<T::Lane<I>>> {
         const SUM: u8 = Wanted::SUM.bits();
         const LOSS: u8 = Wanted::LOSS.bits();
+        const GRADIENT: u8 = Wanted::GRADIENT.bits();
         const SUM_GRADIENT: u8 = Wanted::SUM.and(Wanted::GRADIENT).bits();
         let Slices {
             wanted,
@@ -1345,8 +1395,23 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let function = self.function;
         let z = inputs.z.get(range.clone())?;
         let t = inputs.t.each()?.get(range.clone())?;
+        if !LOSSES {
+            let output = outputs.gradient.get_mut(range)?;
+            if wanted.bits() != GRADIENT {
+                return None;
+            }
+            // Pairs, since groups of four are spilled: .92 of the time.
+            return Some(isa.run(Chosen::<T, T::FullLane<I>, P, GRADIENT> {
+                function,
+                z,
+                t,
+                exp,
+                output,
+                window: &mut Window::new(),
+            }));
+        }
         Some(match wanted.bits() {
-            SUM => isa.run(Chosen::<T, I, P, SUM> {
+            SUM => isa.run(Chosen::<T, T::FinishLane<I>, P, SUM> {
                 function,
                 z,
                 t,
@@ -1354,7 +1419,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 output: &mut [],
                 window,
             }),
-            LOSS => isa.run(Chosen::<T, I, P, LOSS> {
+            LOSS => isa.run(Chosen::<T, T::FinishLane<I>, P, LOSS> {
                 function,
                 z,
                 t,
@@ -1362,7 +1427,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 output: outputs.loss.get_mut(range)?,
                 window,
             }),
-            SUM_GRADIENT => isa.run(Chosen::<T, I, P, SUM_GRADIENT> {
+            SUM_GRADIENT => isa.run(Chosen::<T, T::FinishLane<I>, P, SUM_GRADIENT> {
                 function,
                 z,
                 t,
@@ -1462,7 +1527,14 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 self.results::<I, true>(isa, span, buffers, stream)
             };
         } else {
-            seen = if P::PLAIN_LOOPS && plain {
+            let some = if const { Self::chooses::<I>() } && plain && !stream {
+                self.chosen(isa, span, buffers, window)
+            } else {
+                None
+            };
+            seen = if let Some(seen) = some {
+                seen
+            } else if P::PLAIN_LOOPS && plain {
                 self.plain_results::<I, false, true>(isa, span, buffers, window, stream)
             } else {
                 self.results::<I, true>(isa, span, buffers, stream)
@@ -1656,41 +1728,41 @@ fn replace<L: Lane>(kept: L::Mask, value: L, to: &mut [L::Real]) {
 
 /// `plain_results` with targets for each element and `WANTED` known: a function of its own, so that constants and
 /// accumulators have all registers.
-struct Chosen<'a, 'b, T: Float, I: Isa, P, const WANTED: u8> {
+struct Chosen<'a, 'b, T, L: Lane, P, const WANTED: u8> {
     function: P,
     z: &'a [T],
     t: &'a [T],
     exp: &'a Buffers<'b, T>,
     /// Of losses or gradients.
     output: &'a mut [T],
-    window: &'a mut Window<T::FinishLane<I>>,
+    window: &'a mut Window<L>,
 }
 
-impl<T: Float, I: Isa, P: Pointwise<T>, const WANTED: u8> Job for Chosen<'_, '_, T, I, P, WANTED> {
-    type Output = Extremes<T::Lane<I>>;
+impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
+    for Chosen<'_, '_, T, L, P, WANTED>
+{
+    type Output = Extremes<L::Single>;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<J: Isa>(self, isa: J) -> Extremes<T::Lane<I>> {
+    fn run<I: Isa>(self, isa: I) -> Extremes<L::Single> {
         let wanted = const { Wanted::of_bits(WANTED) };
-        let width = <T::FinishLane<I>>::WIDTH;
+        let width = L::WIDTH;
         let mut seen = Extremes::nothing();
         let mut window = *self.window;
-        keep_constants::<T::FinishLane<I>>();
+        keep_constants::<L>();
         let inputs = self.z.chunks_exact(width).zip(self.t.chunks_exact(width));
         let e = self.exp.e.chunks_exact(width);
         let exp = e.zip(self.exp.low.chunks_exact(width));
         let mut output = self.output.chunks_exact_mut(width);
         for ((z, t), (e, low)) in inputs.zip(exp) {
-            prefetch::<J, T::FinishLane<I>>(isa, t);
-            let (z, t) = (<T::FinishLane<I>>::load(z), <T::FinishLane<I>>::load(t));
+            prefetch::<I, L>(isa, t);
+            let (z, t) = (L::load(z), L::load(t));
             seen.see_targets(t);
             let exp = ExpNeg {
-                e: <T::FinishLane<I>>::load(e),
-                low: <T::FinishLane<I>>::load(low),
+                e: L::load(e),
+                low: L::load(low),
             };
-            let point = self
-                .function
-                .finish::<T::FinishLane<I>, false>(z, t, exp, wanted);
+            let point = self.function.finish::<L, false>(z, t, exp, wanted);
             if wanted.has(Wanted::SUM) {
                 window.add(point.loss.widen());
             }
