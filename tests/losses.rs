@@ -322,6 +322,13 @@ fn extremes_that_were_wrong() {
         bce.excess().loss(&z, &t, &mut loss).unwrap();
         assert!((loss[0] / 2.127_645_475_507_289_6e-26 - 1.0).abs() < 1e-14);
 
+        // An excess that underflows from below: −0 would hide all others in a sum.
+        let bce = bce.excess().temperature(1.486_317_106_930_600_5);
+        let (z, t) = ([-1_090.263_106_489_804_4, 1.0], [2.6949e-319, 0.5]);
+        bce.loss(&z[..1], &t[..1], &mut loss).unwrap();
+        assert_eq!(loss[0].to_bits(), 0);
+        assert_eq!(bce.sum(&z, &t), bce.sum(&z[1..], &t[1..]));
+
         // Logits whose difference is beyond the range.
         let bce = Bce::new().backend(backend).unwrap().logit_targets();
         bce.gradient(&[1.7], &[-1.7], &mut loss).unwrap();

@@ -211,7 +211,8 @@ impl<W: Lane<Real = f64>> Elements<W> {
             // That of x.high, and its slope times what is left.
             let of_high = excess(x.high, self.t, ExpNeg::of::<true>(x.high));
             let (zero, loss) = (splat(0.0), point.gradient.fma(x.low, of_high));
-            point.loss = W::select(W::greater(zero, loss), zero, loss);
+            // Not -0 either, which a negative product that underflows leaves.
+            point.loss = W::select(W::greater(zero, loss), zero, loss) + zero;
         }
         self.undivided(point)
     }
