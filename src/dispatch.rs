@@ -171,17 +171,19 @@ impl Backend {
     ) -> f64 {
         cfg_if::cfg_if! {
             if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
+                // Without `Portable`, even if it is fast: beside it here these calls would need a stack frame, and
+                // while it did them nobody would ask for the CPU.
                 if matches!(choice, None | Some(Self::Avx512)) && let Some(isa) = Avx512::detected() {
                     return isa.run_short::<T, J>(z, t, output);
                 }
                 if matches!(choice, None | Some(Self::Avx2)) && let Some(isa) = Avx2::detected() {
                     return isa.run_short::<T, J>(z, t, output);
                 }
+            } else if #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))] {
+                if matches!(choice, None | Some(Self::Wide)) && Portable::FAST {
+                    return Portable.run_short::<T, J>(z, t, output);
+                }
             }
-        }
-        #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
-        if matches!(choice, None | Some(Self::Wide)) && Portable::FAST {
-            return Portable.run_short::<T, J>(z, t, output);
         }
         // Not used where there are no vectors.
         let _ = (z, t, output, choice);
@@ -191,13 +193,16 @@ impl Backend {
     /// The result of a job on one element, which needs no long vectors, or NaN.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run_single<T: Float, J: Job<Output = T>>(job: J) -> T {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        if let Some(isa) = OneElement::detected() {
-            return isa.run_bare(job);
-        }
-        #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
-        if Portable::FAST {
-            return Portable.run(job);
+        cfg_if::cfg_if! {
+            if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
+                if let Some(isa) = OneElement::detected() {
+                    return isa.run_bare(job);
+                }
+            } else if #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))] {
+                if Portable::FAST {
+                    return Portable.run(job);
+                }
+            }
         }
         let _ = job;
         T::NAN
