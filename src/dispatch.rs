@@ -190,9 +190,9 @@ impl Backend {
         f64::NAN
     }
 
-    /// The result of a job on one element, which needs no long vectors, or NaN.
+    /// The result of a job on one element, which needs no long vectors, or nothing.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn run_single<T: Float, J: Job<Output = T>>(job: J) -> T {
+    pub(crate) fn run_single<T: Float, J: Job<Output = Option<T>>>(job: J) -> Option<T> {
         cfg_if::cfg_if! {
             if #[cfg(any(target_arch = "x86", target_arch = "x86_64"))] {
                 if let Some(isa) = OneElement::detected() {
@@ -205,6 +205,6 @@ impl Backend {
             }
         }
         let _ = job;
-        T::NAN
+        None
     }
 }

@@ -131,9 +131,9 @@ pub trait Entries: Sized + 'static {
         t: &[Self],
         outputs: [&mut [Self]; 3],
     ) -> Option<f64>;
-    /// The loss of one element with a valid target, or NaN if it cannot be done in short.
-    fn single_loss(z: Self, t: Self) -> Self;
-    fn single_gradient(z: Self, t: Self) -> Self;
+    /// The loss of one element with a valid target, or nothing if it cannot be done in short.
+    fn single_loss(z: Self, t: Self) -> Option<Self>;
+    fn single_gradient(z: Self, t: Self) -> Option<Self>;
     /// `cross_entropy` with the excess instead of the loss.
     fn excess(call: Call<'_, Self>) -> Result<(), Error>;
     /// What few programs ask for, as `Call::general` says.
@@ -242,10 +242,10 @@ macro_rules! entries {
                 };
                 backend.run(vectors).ok()?
             }
-            fn single_loss(z: Self, t: Self) -> Self {
+            fn single_loss(z: Self, t: Self) -> Option<Self> {
                 Backend::run_single(Single::<_, true> { z, t })
             }
-            fn single_gradient(z: Self, t: Self) -> Self {
+            fn single_gradient(z: Self, t: Self) -> Option<Self> {
                 Backend::run_single(Single::<_, false> { z, t })
             }
             fn excess(call: Call<'_, Self>) -> Result<(), Error> {

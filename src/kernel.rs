@@ -503,14 +503,14 @@ impl<L: Lane> ExpTerms<L> {
         unless_tiny::<L, FULL>(self.minus_a, self.e, logistic.q())
     }
 
-    /// from + low + e/(1 + e) with the sign of `sign`, a zero or a sign bit; `low` counts only if
+    /// from + low + e/(1 + e) with the sign of `sign`, a `sign_of_minus`; `low` counts only if
     /// `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_q<const FULL: bool>(self, logistic: Logistic<L>, sign: L, from: L, low: L) -> L {
         if !L::Real::COMPENSATED {
-            return from + self.q::<FULL>(logistic).with_sign(sign);
+            return self.q::<FULL>(logistic).add_with_sign(sign, from);
         }
-        let tiny = from + self.e.xor_bits(sign);
+        let tiny = self.e.add_with_sign(sign, from);
         let ordinary = logistic.add_q(sign, from, low);
         unless_tiny::<L, FULL>(self.minus_a, tiny, ordinary)
     }

@@ -475,15 +475,20 @@ pub trait Lane:
         self.select_negative(Self::splat(Self::Real::ZERO), Self::splat(Self::Real::ONE))
     }
 
-    /// The sign bit of -self, else 0.
+    /// The sign of -self, for the functions below: its sign bit, else 0, or what a lane puts in its place.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn sign_of_minus(self) -> Self {
         self.xor_bits(self.or_bits(Self::splat(Self::Real::SIGN_BIT)))
     }
-    /// A number that has no sign with that of `sign`, a sign bit or 0.
+    /// A number that has no sign with that of `sign`, a `sign_of_minus`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn with_sign(self, sign: Self) -> Self {
         self.xor_bits(sign)
+    }
+    /// addend + `with_sign`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_with_sign(self, sign: Self, addend: Self) -> Self {
+        addend + self.with_sign(sign)
     }
 
     // Bit patterns as unsigned integers, wrapping.

@@ -16,7 +16,7 @@ use crate::slices;
 #[must_use]
 #[inline]
 pub fn sigmoid<T: Real>(z: T) -> T {
-    number(T::single_gradient(z, T::ZERO)).unwrap_or_else(|| of_logit(z, slices::sigmoid))
+    T::single_gradient(z, T::ZERO).unwrap_or_else(|| of_logit(z, slices::sigmoid))
 }
 
 /// ln σ(z); see [`crate::log_sigmoid`].
@@ -27,7 +27,7 @@ pub fn sigmoid<T: Real>(z: T) -> T {
 #[must_use]
 #[inline]
 pub fn log_sigmoid<T: Real>(z: T) -> T {
-    match number(T::single_loss(z, T::ONE)) {
+    match T::single_loss(z, T::ONE) {
         Some(loss) => T::of_f64(-loss.as_f64()),
         None => of_logit(z, slices::log_sigmoid),
     }
@@ -41,7 +41,7 @@ pub fn log_sigmoid<T: Real>(z: T) -> T {
 #[must_use]
 #[inline]
 pub fn softplus<T: Real>(z: T) -> T {
-    number(T::single_loss(z, T::ZERO)).unwrap_or_else(|| of_logit(z, slices::softplus))
+    T::single_loss(z, T::ZERO).unwrap_or_else(|| of_logit(z, slices::softplus))
 }
 
 /// −t ln σ(z) − (1 − t) ln(1 − σ(z)); see [`Bce::loss`].
@@ -109,18 +109,13 @@ pub fn hessian<T: Real>(z: T) -> T {
 /// What the functions over slices would say, in a quarter of the time, or nothing: for targets that
 /// are errors, logits far out, and machines without vectors of their own.
 #[inline]
-fn single<T: Real>(z: T, t: T, function: fn(T, T) -> T) -> Option<T> {
+fn single<T: Real>(z: T, t: T, function: fn(T, T) -> Option<T>) -> Option<T> {
     // Patterns of other numbers are larger, but for that of -0, which may take the longer way.
     if t.pattern() <= T::ONE.pattern() {
-        number(function(z, t))
+        function(z, t)
     } else {
         None
     }
-}
-
-#[inline]
-fn number<T: Real>(value: T) -> Option<T> {
-    (!value.as_f64().is_nan()).then_some(value)
 }
 
 fn of_logit<T: Real>(z: T, function: impl Fn(&[T], &mut [T]) -> Result<(), Error>) -> T {

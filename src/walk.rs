@@ -928,14 +928,15 @@ pub(crate) struct Single<T, const LOSS: bool> {
 }
 
 impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
-    /// NaN where the fast kernel does not hold or is not there.
-    type Output = T;
+    /// Nothing where the fast kernel does not hold or is not there.
+    type Output = Option<T>;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn run<I: Isa>(self, _: I) -> T {
-        let limit = T::FAST_LIMIT.as_f64();
-        if !I::FAST || !(-limit..=limit).contains(&self.z.as_f64()) {
-            return T::NAN;
+    fn run<I: Isa>(self, _: I) -> Option<T> {
+        // By patterns without the sign, which is in core registers anyway.
+        let twice = |value: T| value.pattern() << (1 + 64 - 8 * size_of::<T>());
+        if !I::FAST || twice(self.z) > twice(T::FAST_LIMIT) {
+            return None;
         }
         let (z, t) = (<T::Lane<I>>::splat(self.z), <T::Lane<I>>::splat(self.t));
         let exp = ExpNeg::of::<false>(z);
@@ -948,7 +949,7 @@ impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
             point.gradient.store_part(&mut value);
         }
         let [value] = value;
-        value
+        Some(value)
     }
 }
 

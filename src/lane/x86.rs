@@ -287,7 +287,7 @@ one_operator!(Mul, mul);
 one_operator!(Div, div);
 
 macro_rules! one {
-    ($real:ident, $bits:ident, $set:ident, $get:ident, $fma:ident, $blend:ident, $fraction:literal) => {
+    ($real:ident, $bits:ident, $set:ident, $get:ident, $fma:ident, $blend:ident, $scale:ident, $fraction:literal) => {
         impl From<One<$real>> for $real {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn from(one: One<$real>) -> Self {
@@ -297,6 +297,13 @@ macro_rules! one {
         const _: () = {
             type Lane1 = One<$real>;
             impl Lane1 {
+                /// `step`, and 1 with the sign of `sign_of_minus`: from memory, one operation each, where bits take
+                /// two or three.
+                #[cfg_attr(not(debug_assertions), inline(always))]
+                fn of_sign(self) -> &'static [$real; 2] {
+                    static OF_SIGN: [[$real; 2]; 2] = [[1.0, -1.0], [0.0, 1.0]];
+                    &OF_SIGN[(self.to_bits() >> ($bits::BITS - 1)) as usize]
+                }
                 #[cfg_attr(not(debug_assertions), inline(always))]
                 fn to_bits(self) -> $bits {
                     self.0.to_bits()
@@ -326,7 +333,28 @@ macro_rules! one {
                 fma,
                 select_negative,
                 $fraction,
-                own: {}
+                own: {
+                    #[cfg_attr(not(debug_assertions), inline(always))]
+                    fn scale(self, rounded: Self, _exponent: Self) -> Self {
+                        Self(unsafe { $scale(self.0, rounded.0) })
+                    }
+                    #[cfg_attr(not(debug_assertions), inline(always))]
+                    fn step(self) -> Self {
+                        Self(self.of_sign()[0])
+                    }
+                    #[cfg_attr(not(debug_assertions), inline(always))]
+                    fn sign_of_minus(self) -> Self {
+                        Self(self.of_sign()[1])
+                    }
+                    #[cfg_attr(not(debug_assertions), inline(always))]
+                    fn with_sign(self, sign: Self) -> Self {
+                        self * sign
+                    }
+                    #[cfg_attr(not(debug_assertions), inline(always))]
+                    fn add_with_sign(self, sign: Self, addend: Self) -> Self {
+                        self.fma(sign, addend)
+                    }
+                }
             );
         };
     };
@@ -338,6 +366,7 @@ one!(
     _mm_cvtss_f32,
     _mm_fmadd_ss,
     _mm_blendv_ps,
+    scale_ss,
     23
 );
 one!(
@@ -347,8 +376,29 @@ one!(
     _mm_cvtsd_f64,
     _mm_fmadd_sd,
     _mm_blendv_pd,
+    scale_sd,
     52
 );
+
+// Compilers would take these additions to core registers and back.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn scale_ss(p: f32, rounded: f32) -> f32 {
+    let scaled: f32;
+    unsafe {
+        core::arch::asm!("vpslld {0}, {1}, 23", "vpaddd {0}, {0}, {2}", out(xmm_reg) scaled, in(xmm_reg) rounded, in(xmm_reg) p, options(pure, nomem, nostack, preserves_flags));
+    }
+    scaled
+}
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn scale_sd(p: f64, rounded: f64) -> f64 {
+    let scaled: f64;
+    unsafe {
+        core::arch::asm!("vpsllq {0}, {1}, 52", "vpaddq {0}, {0}, {2}", out(xmm_reg) scaled, in(xmm_reg) rounded, in(xmm_reg) p, options(pure, nomem, nostack, preserves_flags));
+    }
+    scaled
+}
 
 /// The four lanes differ in the names of the intrinsics alone; those that one
 /// instruction set lacks are the small functions below.
