@@ -71,6 +71,8 @@ pub(crate) const MAX_ROWS: usize = ROW_BLOCK_BYTES / 4;
 pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// The lane that holds this type on the instruction set `I`.
     type Lane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>, Wide = I::F64>;
+    /// The one that is best for one element.
+    type OneLane<I: Isa>: Lane<Real = Self, Single = Self::OneLane<I>>;
     /// As many of them side by side as hide the latency.
     type GroupLane<I: Isa>: Lane<Real = Self, Single = Self::Lane<I>>;
     /// The same for what follows from e^-|z|, which needs more registers: a divisor of its width.
@@ -167,6 +169,7 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
 
 impl Float for f32 {
     type Lane<I: Isa> = I::F32;
+    type OneLane<I: Isa> = I::OneF32;
     type GroupLane<I: Isa> = I::GroupF32;
     type FinishLane<I: Isa> = I::GroupF32;
     type FullLane<I: Isa> = I::FullF32;
@@ -249,6 +252,7 @@ impl Float for f32 {
 
 impl Float for f64 {
     type Lane<I: Isa> = I::F64;
+    type OneLane<I: Isa> = I::OneF64;
     type GroupLane<I: Isa> = I::GroupF64;
     type FinishLane<I: Isa> = I::FinishF64;
     type FullLane<I: Isa> = I::FullF64;
@@ -380,7 +384,7 @@ pub trait Lane:
     fn of_single(single: Self::Single) -> Self;
     /// The first `WIDTH` elements; where there are fewer, those and then zeros.
     fn load(from: &[Self::Real]) -> Self;
-    /// `load` of one to `WIDTH` elements; of one, in all of the lane or with zeros.
+    /// `load` of one to `WIDTH` elements.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn load_part(from: &[Self::Real]) -> Self {
         Self::load(from)
@@ -393,11 +397,6 @@ pub trait Lane:
     fn store_blended(self, to: &mut [Self::Real]) {
         let (all, ..) = Self::abreast_4(self, self, self, self);
         all.store(to);
-    }
-    /// `store` to one to `WIDTH` elements.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn store_part(self, to: &mut [Self::Real]) {
-        self.store(to);
     }
     /// As `store`, past the caches where the address is aligned.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -563,6 +562,8 @@ pub trait Rows<L: Lane> {
 pub trait Isa: Copy {
     type F32: Lane<Real = f32, Wide = Self::F64, Single = Self::F32>;
     type F64: Lane<Real = f64, Wide = Self::F64, Single = Self::F64>;
+    type OneF32: Lane<Real = f32, Single = Self::OneF32>;
+    type OneF64: Lane<Real = f64, Single = Self::OneF64>;
     type GroupF32: Lane<Real = f32, Single = Self::F32>;
     type FullF32: Lane<Real = f32, Single = Self::F32>;
     type GroupF64: Lane<Real = f64, Single = Self::F64>;

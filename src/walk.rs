@@ -617,98 +617,112 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
 pub(crate) const SHORT: usize = 16 * SHORT_BLOCK;
 const SHORT_BLOCK: usize = 1024;
 
+/// Whether all slices that count have as many elements as the logits.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn load<L: Lane, const PART: bool>(from: &[L::Real]) -> L {
-    if PART {
-        L::load_part(from)
-    } else {
-        L::load(from)
-    }
+fn lengths_agree<T>(wanted: Wanted, z: &[T], t: &[T], outputs: &[&mut [T]; 3]) -> bool {
+    let [loss, gradient, hessian] = outputs;
+    let end = z.len();
+    t.len() == end
+        && (!wanted.has(Wanted::LOSS) || loss.len() == end)
+        && (!wanted.has(Wanted::GRADIENT) || gradient.len() == end)
+        && (!wanted.has(Wanted::HESSIAN) || hessian.len() == end)
 }
 
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn store<L: Lane, const PART: bool>(value: L, to: &mut [L::Real]) {
-    if PART {
-        value.store_part(to)
-    } else {
-        value.store(to)
-    }
-}
-
-/// A call of few elements without options, whose cost is all in how little is done besides; its sum.
+/// A call without options of one to `L::WIDTH` elements, whose cost is all in how little is done besides; its sum.
 /// Nothing where a longer way has to be taken, which also finds out why.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn short<L: Lane, const ONE: bool>(
+fn one_vector<L: Lane>(
     wanted: Wanted,
     z: &[L::Real],
     t: &[L::Real],
-    [loss, gradient, hessian]: [&mut [L::Real]; 3],
+    [loss, gradient, _]: [&mut [L::Real]; 3],
 ) -> Option<f64> {
     let end = z.len();
-    if t.len() != end
-        || wanted.has(Wanted::LOSS) && loss.len() != end
-        || wanted.has(Wanted::GRADIENT) && gradient.len() != end
-        || wanted.has(Wanted::HESSIAN) && hessian.len() != end
-    {
+    let (z, t) = (L::load_part(z), L::load_part(t.get(..end)?));
+    let mut seen = Extremes::<L::Single>::nothing();
+    seen.see_logits(z);
+    seen.see_targets(t);
+    let point = Plain.finish::<L, false>(z, t, ExpNeg::of::<false>(z), wanted);
+    let mut sum = 0.0;
+    let mut limit = L::Real::FAST_LIMIT;
+    if wanted.has(Wanted::SUM) {
+        limit = L::Real::WINDOW_LIMIT;
+        let zero = L::splat(L::Real::ZERO);
+        let losses = L::select(L::first(end), point.loss, zero);
+        sum = Window::<L>::sum_of_one(losses.widen());
+    }
+    if wanted.has(Wanted::LOSS) {
+        point.loss.store(loss.get_mut(..end)?);
+    }
+    if wanted.has(Wanted::GRADIENT) {
+        point.gradient.store(gradient.get_mut(..end)?);
+    }
+    // Also what the fast kernel made of logits beyond its limit is dropped here.
+    if seen.minus_a.may_exceed(-L::Single::splat(limit)) || seen.targets_are_suspect() {
         return None;
     }
-    let mut sum = 0.0;
+    Some(sum)
+}
+
+/// The same of more elements, and with any results.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn short<L: Lane>(
+    wanted: Wanted,
+    z: &[L::Real],
+    t: &[L::Real],
+    outputs: [&mut [L::Real]; 3],
+) -> Option<f64> {
+    if !lengths_agree(wanted, z, t, &outputs) {
+        return None;
+    }
+    let [loss, gradient, hessian] = outputs;
+    let end = z.len();
     let mut window = Window::<L>::short();
     let mut seen = Extremes::<L::Single>::nothing();
     // Begun a step ahead, since the chain of operations is long: .75 to .95 of the time.
-    let mut next = ExpNeg::of::<false>(load::<L, ONE>(z));
+    let mut next = ExpNeg::of::<false>(L::load(z));
     let mut at = 0;
     while at < end {
         let exp = next;
-        if !ONE
-            && let Some(z) = z.get(at + L::WIDTH..)
+        if let Some(z) = z.get(at + L::WIDTH..)
             && !z.is_empty()
         {
-            next = ExpNeg::of::<false>(load::<L, ONE>(z));
+            next = ExpNeg::of::<false>(L::load(z));
         }
-        let z = load::<L, ONE>(z.get(at..)?);
-        let t = load::<L, ONE>(t.get(at..)?);
+        let z = L::load(z.get(at..)?);
+        let t = L::load(t.get(at..)?);
         seen.see_logits(z);
         seen.see_targets(t);
         let point = Plain.finish::<L, false>(z, t, exp, wanted);
         if wanted.has(Wanted::SUM) {
             let zero = L::splat(L::Real::ZERO);
             let losses = L::select(L::first(end - at), point.loss, zero);
-            if !ONE {
-                window.add(losses.widen());
-            } else if end == 1 {
-                let mut loss = [L::Real::ZERO];
-                point.loss.store_part(&mut loss);
-                let [loss] = loss;
-                sum = loss.as_f64();
-            } else {
-                sum = Window::<L>::sum_of_one(losses.widen());
-            }
+            window.add(losses.widen());
         }
         if wanted.has(Wanted::LOSS) {
-            store::<L, ONE>(point.loss, loss.get_mut(at..)?);
+            point.loss.store(loss.get_mut(at..)?);
         }
         if wanted.has(Wanted::GRADIENT) {
-            store::<L, ONE>(point.gradient, gradient.get_mut(at..)?);
+            point.gradient.store(gradient.get_mut(at..)?);
         }
         if wanted.has(Wanted::HESSIAN) {
-            store::<L, ONE>(point.hessian, hessian.get_mut(at..)?);
+            point.hessian.store(hessian.get_mut(at..)?);
         }
         at += L::WIDTH;
     }
-    let limit = match (wanted.has(Wanted::SUM), ONE) {
-        (false, _) => L::Real::FAST_LIMIT,
-        (true, true) => L::Real::WINDOW_LIMIT,
-        (true, false) => L::Real::SHORT_SUM_LIMIT,
+    let limit = if wanted.has(Wanted::SUM) {
+        L::Real::SHORT_SUM_LIMIT
+    } else {
+        L::Real::FAST_LIMIT
     };
-    // Also what the fast kernel made of logits beyond its limit is dropped here.
+    // As above.
     if seen.minus_a.may_exceed(-L::Single::splat(limit)) || seen.targets_are_suspect() {
         return None;
     }
-    Some(if wanted.has(Wanted::SUM) && !ONE {
+    Some(if wanted.has(Wanted::SUM) {
         window.short_sum()
     } else {
-        sum
+        0.0
     })
 }
 
@@ -731,17 +745,22 @@ impl<const LOSS: bool, const SUM: bool, const GRADIENT: bool> ShortJob
         if GRADIENT {
             wanted = wanted.and(Wanted::GRADIENT);
         }
+        if !I::FAST || z.is_empty() || z.len() > SHORT {
+            return longer_way();
+        }
         let outputs: [&mut [T]; 3] = if LOSS {
             [output, &mut [], &mut []]
         } else {
             [&mut [], output, &mut []]
         };
-        let sum = if !I::FAST || z.is_empty() {
-            None
-        } else if z.len() <= <T::Lane<I>>::WIDTH {
-            short::<T::Lane<I>, true>(wanted, z, t, outputs)
-        } else if z.len() > SHORT {
-            None
+        let sum = if z.len() <= <T::Lane<I>>::WIDTH {
+            if !lengths_agree(wanted, z, t, &outputs) {
+                None
+            } else if z.len() == 1 {
+                one_vector::<T::OneLane<I>>(wanted, z, t, outputs)
+            } else {
+                one_vector::<T::Lane<I>>(wanted, z, t, outputs)
+            }
         } else if !LOSS && !SUM {
             let [_, gradient, _] = outputs;
             gradients::<I, T>(z, t, gradient)
@@ -753,8 +772,15 @@ impl<const LOSS: bool, const SUM: bool, const GRADIENT: bool> ShortJob
                 outputs,
             })
         };
-        sum.unwrap_or(f64::NAN)
+        sum.unwrap_or_else(longer_way)
     }
+}
+
+/// A branch that is not taken costs less than a selection, which the sum would wait for.
+#[cold]
+#[inline(never)]
+fn longer_way() -> f64 {
+    f64::NAN
 }
 
 /// Gradients have a loop of their own, small enough for it: 64 take .75 of the time, and 16,384 .90 to .97 of
@@ -784,7 +810,7 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
     let blocks = gradient.chunks_mut(SHORT_BLOCK);
     for (gradient, (z, t)) in blocks.zip(z.chunks(SHORT_BLOCK).zip(t.chunks(SHORT_BLOCK))) {
         let outputs: [&mut [T]; 3] = [&mut [], gradient, &mut []];
-        short::<T::FullLane<I>, false>(Wanted::GRADIENT, z, t, outputs)?;
+        short::<T::FullLane<I>>(Wanted::GRADIENT, z, t, outputs)?;
     }
     Some(0.0)
 }
@@ -914,7 +940,7 @@ impl<T: Float> Job for Vectors<'_, '_, T> {
         if !I::FAST || self.z.len() > spans << T::SPAN_LOG2 {
             None
         } else {
-            short::<T::FullLane<I>, false>(self.wanted, self.z, self.t, self.outputs)
+            short::<T::FullLane<I>>(self.wanted, self.z, self.t, self.outputs)
         }
     }
 }
@@ -943,10 +969,10 @@ impl<T: Float, const LOSS: bool> Job for Single<T, LOSS> {
         let mut value = [T::ZERO];
         if LOSS {
             let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::LOSS);
-            point.loss.store_part(&mut value);
+            point.loss.store(&mut value);
         } else {
             let point = Plain.finish::<T::Lane<I>, false>(z, t, exp, Wanted::GRADIENT);
-            point.gradient.store_part(&mut value);
+            point.gradient.store(&mut value);
         }
         let [value] = value;
         Some(value)

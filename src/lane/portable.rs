@@ -14,6 +14,8 @@ pub(crate) struct Portable;
 impl Isa for Portable {
     type F32 = Doubled;
     type F64 = f64x4;
+    type OneF32 = Doubled;
+    type OneF64 = f64x4;
     type GroupF32 = Doubled;
     type FullF32 = Doubled;
     type GroupF64 = Pair<f64x4>;

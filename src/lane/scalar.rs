@@ -10,6 +10,8 @@ pub(crate) struct Scalar;
 impl Isa for Scalar {
     type F32 = f32;
     type F64 = f64;
+    type OneF32 = f32;
+    type OneF64 = f64;
     type GroupF32 = f32;
     type FullF32 = FullF32;
     type GroupF64 = f64;

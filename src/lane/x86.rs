@@ -144,6 +144,8 @@ macro_rules! isa {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
+            type OneF32 = One<f32>;
+            type OneF64 = One<f64>;
             type GroupF32 = Group<$single>;
             type FullF32 = Full<$single>;
             type GroupF64 = Group<$double>;
@@ -406,7 +408,7 @@ macro_rules! lane {
     ($lane:ident, $real:ident, $vector:ident, $mask:ty, $width:literal, $wide:ident,
      to_int: $to_int:ident, from_int: $from_int:ident, splat: $splat:ident,
      loadu: $loadu:ident, storeu: $storeu:ident, stream: $stream:ident,
-     load_first: $load_first:ident, first_element: $first_element:ident, store_first: $store_first:ident, first: $first:ident,
+     load_first: $load_first:ident, store_first: $store_first:ident, first: $first:ident,
      add: $add:ident, sub: $sub:ident, mul: $mul:ident, div: $div:ident,
      fma: $fma:ident, neg_fma: $neg_fma:ident, max: $max:ident, min: $min:ident,
      and: $and:ident, or: $or:ident, xor: $xor:ident,
@@ -486,21 +488,8 @@ macro_rules! lane {
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn load_part(from: &[$real]) -> Self {
-                // A masked load waits for a store to the same place to reach the cache.
-                if let [one] = from {
-                    return Self::splat(*one);
-                }
                 // SAFETY: only the slice's own elements are read.
                 Self(unsafe { $load_first(from.as_ptr(), from.len()) })
-            }
-            #[cfg_attr(not(debug_assertions), inline(always))]
-            fn store_part(self, to: &mut [$real]) {
-                // And any load for a masked store.
-                if let [one] = to {
-                    *one = unsafe { $first_element(self.0) };
-                } else {
-                    self.store(to);
-                }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn stream(self, to: &mut [$real]) {
@@ -661,7 +650,7 @@ lane! {
     F32x8, f32, __m256, __m256, 8, F64x4,
     to_int: _mm256_castps_si256, from_int: _mm256_castsi256_ps, splat: _mm256_set1_ps,
     loadu: _mm256_loadu_ps, storeu: _mm256_storeu_ps, stream: _mm256_stream_ps,
-    load_first: load_first_ps256, first_element: _mm256_cvtss_f32, store_first: store_first_ps256, first: first_ps256,
+    load_first: load_first_ps256, store_first: store_first_ps256, first: first_ps256,
     add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps,
     fma: _mm256_fmadd_ps, neg_fma: _mm256_fnmadd_ps, max: _mm256_max_ps, min: _mm256_min_ps,
     and: _mm256_and_ps, or: _mm256_or_ps, xor: _mm256_xor_ps,
@@ -677,7 +666,7 @@ lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
     to_int: _mm256_castpd_si256, from_int: _mm256_castsi256_pd, splat: _mm256_set1_pd,
     loadu: _mm256_loadu_pd, storeu: _mm256_storeu_pd, stream: _mm256_stream_pd,
-    load_first: load_first_pd256, first_element: _mm256_cvtsd_f64, store_first: store_first_pd256, first: first_pd256,
+    load_first: load_first_pd256, store_first: store_first_pd256, first: first_pd256,
     add: _mm256_add_pd, sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd,
     fma: _mm256_fmadd_pd, neg_fma: _mm256_fnmadd_pd, max: _mm256_max_pd, min: _mm256_min_pd,
     and: _mm256_and_pd, or: _mm256_or_pd, xor: _mm256_xor_pd,
@@ -702,7 +691,7 @@ lane! {
     F32x16, f32, __m512, __mmask16, 16, F64x8,
     to_int: _mm512_castps_si512, from_int: _mm512_castsi512_ps, splat: _mm512_set1_ps,
     loadu: _mm512_loadu_ps, storeu: _mm512_storeu_ps, stream: _mm512_stream_ps,
-    load_first: load_first_ps512, first_element: _mm512_cvtss_f32, store_first: store_first_ps512, first: first_16,
+    load_first: load_first_ps512, store_first: store_first_ps512, first: first_16,
     add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps,
     fma: _mm512_fmadd_ps, neg_fma: _mm512_fnmadd_ps, max: _mm512_max_ps, min: _mm512_min_ps,
     and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
@@ -733,7 +722,7 @@ lane! {
     F64x8, f64, __m512d, __mmask8, 8, F64x8,
     to_int: _mm512_castpd_si512, from_int: _mm512_castsi512_pd, splat: _mm512_set1_pd,
     loadu: _mm512_loadu_pd, storeu: _mm512_storeu_pd, stream: _mm512_stream_pd,
-    load_first: load_first_pd512, first_element: _mm512_cvtsd_f64, store_first: store_first_pd512, first: first_8,
+    load_first: load_first_pd512, store_first: store_first_pd512, first: first_8,
     add: _mm512_add_pd, sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd,
     fma: _mm512_fmadd_pd, neg_fma: _mm512_fnmadd_pd, max: _mm512_max_pd, min: _mm512_min_pd,
     and: _mm512_and_pd, or: _mm512_or_pd, xor: _mm512_xor_pd,
@@ -1111,31 +1100,31 @@ unsafe fn widen_pd512(v: __m512d) -> (__m512d, __m512d) {
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_ps256(count: usize) -> __m256 {
-    unsafe {
-        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        _mm256_castsi256_ps(_mm256_cmpgt_epi32(
-            _mm256_set1_epi32(count.min(8) as i32),
-            lanes,
-        ))
-    }
+    static SET: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    unsafe { _mm256_loadu_ps(SET.as_ptr().add(8 - count.min(8)).cast()) }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_pd256(count: usize) -> __m256d {
-    unsafe {
-        let lanes = _mm256_setr_epi64x(0, 1, 2, 3);
-        _mm256_castsi256_pd(_mm256_cmpgt_epi64(
-            _mm256_set1_epi64x(count.min(4) as i64),
-            lanes,
-        ))
-    }
+    static SET: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+    unsafe { _mm256_loadu_pd(SET.as_ptr().add(4 - count.min(4)).cast()) }
 }
+/// From memory, which takes one operation.
+static FIRST: [u16; 17] = {
+    let mut masks = [u16::MAX; 17];
+    let mut count = 0;
+    while count < 16 {
+        masks[count] = (1 << count) - 1;
+        count += 1;
+    }
+    masks
+};
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_16(count: usize) -> __mmask16 {
-    ((1_u32 << count.min(16)) - 1) as __mmask16
+    FIRST[count.min(16)]
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn first_8(count: usize) -> __mmask8 {
-    ((1_u32 << count.min(8)) - 1) as __mmask8
+    FIRST[count.min(8)] as __mmask8
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
 unsafe fn load_first_ps256(from: *const f32, count: usize) -> __m256 {
