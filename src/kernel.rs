@@ -255,7 +255,7 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         if !L::Real::COMPENSATED {
             return (p.scale(rounded, k), splat(L::Real::ZERO));
         }
-        let power = rounded.low_bits_to_exponent();
+        let power = L::power_of_two(rounded);
         let e = power.fma(v, power);
         // The whole is exact.
         return (e, power.fma_cancelling(v, power - e));

@@ -526,6 +526,12 @@ pub trait Lane:
         self.add_bits(rounded.low_bits_to_exponent())
     }
 
+    /// 2^k, where `rounded` is k + `BIASED_ROUNDER`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn power_of_two(rounded: Self) -> Self {
+        rounded.low_bits_to_exponent()
+    }
+
     /// The elements as `f64`: the lower half and the upper half. `f64` lanes
     /// and lanes of one element return themselves and zero.
     fn widen(self) -> (Self::Wide, Self::Wide);

@@ -289,7 +289,7 @@ one_operator!(Mul, mul);
 one_operator!(Div, div);
 
 macro_rules! one {
-    ($real:ident, $bits:ident, $set:ident, $get:ident, $fma:ident, $blend:ident, $scale:ident, $fraction:literal) => {
+    ($real:ident, $bits:ident, $set:ident, $get:ident, $fma:ident, $blend:ident, $fraction:literal, own: { $($own:item)* }) => {
         impl From<One<$real>> for $real {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn from(one: One<$real>) -> Self {
@@ -336,10 +336,7 @@ macro_rules! one {
                 select_negative,
                 $fraction,
                 own: {
-                    #[cfg_attr(not(debug_assertions), inline(always))]
-                    fn scale(self, rounded: Self, _exponent: Self) -> Self {
-                        Self(unsafe { $scale(self.0, rounded.0) })
-                    }
+                    $($own)*
                     #[cfg_attr(not(debug_assertions), inline(always))]
                     fn step(self) -> Self {
                         Self(self.of_sign()[0])
@@ -368,8 +365,13 @@ one!(
     _mm_cvtss_f32,
     _mm_fmadd_ss,
     _mm_blendv_ps,
-    scale_ss,
-    23
+    23,
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn scale(self, rounded: Self, _exponent: Self) -> Self {
+            Self(unsafe { scale_ss(self.0, rounded.0) })
+        }
+    }
 );
 one!(
     f64,
@@ -378,11 +380,16 @@ one!(
     _mm_cvtsd_f64,
     _mm_fmadd_sd,
     _mm_blendv_pd,
-    scale_sd,
-    52
+    52,
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn power_of_two(rounded: Self) -> Self {
+            Self(unsafe { power_of_two_sd(rounded.0) })
+        }
+    }
 );
 
-// Compilers would take these additions to core registers and back.
+// Compilers would take integer operations to core registers and back.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn scale_ss(p: f32, rounded: f32) -> f32 {
@@ -394,12 +401,12 @@ unsafe fn scale_ss(p: f32, rounded: f32) -> f32 {
 }
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn scale_sd(p: f64, rounded: f64) -> f64 {
-    let scaled: f64;
+unsafe fn power_of_two_sd(rounded: f64) -> f64 {
+    let power: f64;
     unsafe {
-        core::arch::asm!("vpsllq {0}, {1}, 52", "vpaddq {0}, {0}, {2}", out(xmm_reg) scaled, in(xmm_reg) rounded, in(xmm_reg) p, options(pure, nomem, nostack, preserves_flags));
+        core::arch::asm!("vpsllq {0}, {1}, 52", out(xmm_reg) power, in(xmm_reg) rounded, options(pure, nomem, nostack, preserves_flags));
     }
-    scaled
+    power
 }
 
 /// The four lanes differ in the names of the intrinsics alone; those that one
