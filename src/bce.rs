@@ -722,12 +722,17 @@ impl<'a, T: Real> Bce<'a, T> {
         gradient: &mut [T],
         hessian: &mut [T],
     ) -> Result<f64, Error> {
-        let outputs = Outputs {
+        let mut outputs = Outputs {
             gradient,
             hessian,
             ..Outputs::default()
         };
-        self.add_up(SUM.and(GRADIENT_HESSIAN), z, t, outputs)
+        let wanted = SUM.and(GRADIENT_HESSIAN);
+        // Here alone, for the sake of programs that ask for less.
+        if let Some(sum) = self.short(wanted, z, t, &mut outputs) {
+            return Ok(sum);
+        }
+        self.add_up(wanted, z, t, outputs)
     }
 
     /// Adds the losses to `sum`, exactly: the way to a [sum](Self::sum) over
@@ -1011,13 +1016,8 @@ impl<'a, T: Real> Bce<'a, T> {
         wanted: Wanted,
         z: &[T],
         t: &[T],
-        mut outputs: Outputs<'_, T>,
+        outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
-        if wanted.has(Wanted::HESSIAN)
-            && let Some(sum) = self.short(wanted, z, t, &mut outputs)
-        {
-            return Ok(sum);
-        }
         let mut total = SpanSum::default();
         self.call::<true>(wanted, z, t, outputs, &mut total)?;
         Ok(total.into_f64())
