@@ -557,14 +557,16 @@ pub(crate) fn keep_constants<L: Lane>() {
     for &c in L::Real::LOG1P {
         L::keep(c);
     }
-    for c in [
-        L::Real::ONE,
-        L::Real::SIGN_BIT,
-        L::Real::MIN_POSITIVE,
-        L::Real::LEAST_SQUARED,
-        L::Real::LEAST_LOW,
-    ] {
-        L::keep(c);
+    L::keep(L::Real::ONE);
+    L::keep(L::Real::SIGN_BIT);
+    if L::Real::COMPENSATED {
+        for c in [
+            L::Real::MIN_POSITIVE,
+            L::Real::LEAST_SQUARED,
+            L::Real::LEAST_LOW,
+        ] {
+            L::keep(c);
+        }
     }
 }
 

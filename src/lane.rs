@@ -377,6 +377,11 @@ pub trait Lane:
     fn splat_kept(value: Self::Real) -> Self {
         Self::splat(value)
     }
+    /// `splat` of one that had better not, where others do.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn splat_anew(value: Self::Real) -> Self {
+        Self::splat(value)
+    }
     /// Makes a `splat_kept` in front of a loop: compilers leave it in a body that may end before it needs it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn keep(_value: Self::Real) {}

@@ -1347,6 +1347,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let e = buffers.e.get_mut(..length)?;
         let mut seen = Extremes::nothing();
         let mut sums = *window;
+        keep_constants::<T::FinishLane<I>>();
         let mut at = 0;
         while at + width <= length {
             let t = t.get(at..at + width)?;

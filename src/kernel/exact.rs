@@ -172,12 +172,12 @@ impl<L: Lane> Undecided<L> {
             return Self::differ::<FULL>(z, Bracket::narrow(low, high));
         }
         const FIRST: u64 = (1 << 28) + Quick::<f64>::BOUND_UNITS;
-        // The undecided become the largest patterns.
-        let shift = splat::<L>(L::Real::of_pattern((1 << 29) - 1 - FIRST));
-        let other_bits = splat(L::Real::of_pattern(0xe000_0000));
+        // The undecided become the largest patterns. Registers are for the `f64` lanes' constants.
+        let shift = L::splat_anew(L::Real::of_pattern((1 << 29) - 1 - FIRST));
+        let other_bits = L::splat_anew(L::Real::of_pattern(0xe000_0000));
         Self {
             lane: L::low_words(low, high).add_bits(shift).or_bits(other_bits),
-            decided: splat(L::Real::of_pattern(
+            decided: L::splat_anew(L::Real::of_pattern(
                 0xffff_ffff - 2 * Quick::<f64>::BOUND_UNITS - 1,
             )),
         }
@@ -581,7 +581,7 @@ impl<T: Float> Pointwise<T> for Exact {
         }
         if wanted.derivatives() {
             let bracket = Bracket::<L>::narrow(low.gradient(), high.gradient());
-            let sign = z.and_bits(splat(T::SIGN_BIT));
+            let sign = z.and_bits(L::splat_anew(T::SIGN_BIT));
             point.gradient = bracket.lower.xor_bits(sign);
             let gradient = Undecided::differ::<FULL>(z, bracket);
             let mut hessian = gradient;

@@ -96,6 +96,11 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         Self(lane, lane)
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn splat_anew(value: L::Real) -> Self {
+        let lane = L::splat_anew(value);
+        Self(lane, lane)
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn of_single(single: L::Single) -> Self {
         Self(L::of_single(single), L::splat(L::Real::ZERO))
     }

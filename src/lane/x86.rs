@@ -710,6 +710,14 @@ lane! {
     widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, low_words: low_words_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32,
     own: {
         #[cfg_attr(not(debug_assertions), inline(always))]
+        fn splat_kept(value: f32) -> Self {
+            Self(unsafe { splat_kept_ps512(value) })
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn keep(value: f32) {
+            unsafe { keep_ps512(value) }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
         fn step(self) -> Self {
             Self(unsafe { step_ps512(self.0) })
         }
@@ -962,7 +970,7 @@ unsafe fn upper_reaches_pd512(a: __m512d, limit: __m512d) -> bool {
 unsafe fn step_ps512(sign: __m512) -> __m512 {
     unsafe {
         let negative = _mm512_srai_epi32::<31>(_mm512_castps_si512(sign));
-        _mm512_andnot_ps(_mm512_castsi512_ps(negative), _mm512_set1_ps(1.0))
+        _mm512_andnot_ps(_mm512_castsi512_ps(negative), splat_kept_ps512(1.0))
     }
 }
 /// Nothing of which LLVM knows that it is a constant: it would broadcast it anew in every round of a loop, and
@@ -983,6 +991,25 @@ unsafe fn splat_kept_pd512(value: f64) -> __m512d {
 unsafe fn keep_pd512(value: f64) {
     unsafe {
         core::arch::asm!("/* {0} */", in(zmm_reg) splat_kept_pd512(value), options(nomem, nostack, preserves_flags));
+    }
+}
+/// The same of `f32`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn splat_kept_ps512(value: f32) -> __m512 {
+    let mut all = _mm512_set1_ps(value);
+    if value.to_bits() != 0 {
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(zmm_reg) all, options(pure, nomem, nostack, preserves_flags));
+        }
+    }
+    all
+}
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn keep_ps512(value: f32) {
+    unsafe {
+        core::arch::asm!("/* {0} */", in(zmm_reg) splat_kept_ps512(value), options(nomem, nostack, preserves_flags));
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]
