@@ -790,21 +790,14 @@ fn gradients<I: Isa, T: Float>(z: &[T], t: &[T], gradient: &mut [T]) -> Option<f
     if t.len() != z.len() || gradient.len() != z.len() {
         return None;
     }
-    // With 512 bits, groups keep constants, which few vectors would not pay for.
-    let wide = const { size_of::<T::Lane<I>>() == 64 };
-    let least = if wide {
-        <T::FullLane<I>>::WIDTH
-    } else {
-        <T::GroupLane<I>>::WIDTH
-    };
-    if T::COMPENSATED && z.len() >= least {
+    if T::COMPENSATED {
         if const { MainLoop::<T, Plain, false>::buffered::<I>() } {
-            return buffered_gradients::<T::GroupLane<I>, T::FullLane<I>>(z, t, gradient);
+            if z.len() >= <T::GroupLane<I>>::WIDTH {
+                return buffered_gradients::<T::GroupLane<I>, T::FullLane<I>>(z, t, gradient);
+            }
+        } else if z.len() >= <T::FullLane<I>>::WIDTH {
+            return whole_gradients::<T::FullLane<I>>(z, t, gradient);
         }
-        if !wide || z.len() >= SHORT_BLOCK / 2 {
-            return whole_gradients::<T::GroupLane<I>>(z, t, gradient);
-        }
-        return whole_gradients::<T::FullLane<I>>(z, t, gradient);
     }
     // In blocks, so that not much is lost where one has to be done the longer way.
     let blocks = gradient.chunks_mut(SHORT_BLOCK);
