@@ -226,7 +226,10 @@ impl SpanSum {
         let state = self.state();
         // Not unrolled.
         for [a, b, c, d] in black_box(&bins[..]) {
-            add_part(state, (a + b) + (c + d));
+            let sum = (a + b) + (c + d);
+            if sum != 0.0 {
+                add_part(state, sum);
+            }
         }
     }
 
