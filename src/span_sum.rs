@@ -12,12 +12,13 @@
 //!   (Rump, Ogita and Oishi, "Accurate floating-point summation", SIAM J. Sci.
 //!   Comput. 31(1), 2008). If the spread
 //!   allows, the remainders add up exactly as well. If not, they are cut again:
-//!   `f32` losses twice more, `f64` losses until nothing is left.
+//!   `f32` losses up to four times more, `f64` losses until nothing is left.
 //! * Subnormal losses are added up as integers: widening one, and cutting one by
 //!   subtractions, costs a microcode assist of more than a hundred cycles on some
 //!   CPUs; for the same reason small `f64` losses are scaled up before they are cut.
 //! * Losses of all magnitudes go one by one to integers, each of 32 binary exponents (Neal, "Fast exact
-//!   summation using small and large superaccumulators", arXiv:1505.05571, 2015), those of `f32` to `f64` sums of 16.
+//!   summation using small and large superaccumulators", arXiv:1505.05571, 2015), those of `f32`,
+//!   if cuts do not do, to `f64` sums of 16.
 //! * On microcontrollers each loss goes to the accumulator: no `f64` arithmetic,
 //!   which is software there.
 
@@ -29,8 +30,9 @@ use crate::sum::{BINS, Double, LossSum};
 /// The parts of `f64` losses below 2^LOW may be subnormal, and cost an assist each.
 const LOW: i32 = -800;
 
-/// Cuts and what they leave, if `f32`: from 2^28 down to 2^-149.
+/// Cuts and what they leave, if `f32`: from 2^28 down to 2^-149, and from 2^116. What needs more goes to bins.
 const PARTS: usize = 4;
+const MOST_PARTS: usize = 6;
 
 /// Sums of each bin of `f32` losses, so that not so many of one size wait for each other.
 pub(crate) const FEW: usize = 4;
@@ -530,6 +532,8 @@ impl<T: Float> Job for AddLosses<'_, T> {
             total.add_levels::<T::Lane<I>>(losses, top);
         } else if cuts_hold {
             total.add_cuts::<T::Lane<I>, PARTS>(losses, cut_at);
+        } else if last >= reached(MOST_PARTS as i32) {
+            total.add_cuts::<T::Lane<I>, MOST_PARTS>(losses, cut_at);
         } else {
             total.add_bins(losses);
         }

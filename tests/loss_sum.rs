@@ -488,7 +488,7 @@ fn debug_shows_the_sum_and_the_count() {
 
 /// Logits and targets as the walk over blocks meets them, over several blocks.
 macro_rules! accumulate_tests {
-    ($module:ident, $real:ident) => {
+    ($module:ident, $real:ident, $deep:expr) => {
         mod $module {
             use proptest::prelude::*;
             use soft_bce::{Backend, Bce, LossSum};
@@ -587,6 +587,29 @@ macro_rules! accumulate_tests {
                 }
             }
 
+            /// Cut into as many parts as their largest asks for, or taken apart by exponents.
+            #[test]
+            fn losses_down_to_subnormal_ones_beside_any_largest_are_exact() {
+                for top in 4..$real::MAX_EXP {
+                    let largest = (2.0 as $real).powi(top);
+                    let at = |i: u32| (f64::from(i) * 0.618_033_988_749_894_9).fract() as $real;
+                    let wrong = |i: u32| i.is_multiple_of(2);
+                    let z = |i| if wrong(i) { largest * (1.0 + at(i)) } else { $deep * at(i) };
+                    let z: Vec<$real> = (0..1000).map(z).collect();
+                    let t: Vec<$real> = (0..1000).map(|i| if wrong(i) { 0.0 } else { 1.0 }).collect();
+                    let mut losses = vec![0.0; z.len()];
+                    Bce::<$real>::new().loss(&z, &t, &mut losses).unwrap();
+                    let mut expected = LossSum::new();
+                    losses.iter().for_each(|&loss| expected.add(f64::from(loss)));
+                    for backend in Backend::available() {
+                        let mut sum = LossSum::new();
+                        let bce = Bce::<$real>::new().backend(backend).unwrap();
+                        bce.accumulate(&z, &t, &mut sum).unwrap();
+                        assert_eq!(sum.to_bytes(), expected.to_bytes(), "{} {top}", backend.name());
+                    }
+                }
+            }
+
             /// A sum of `f64` losses of a block may overflow where the state does not.
             #[test]
             fn blocks_of_the_greatest_losses_are_exact() {
@@ -620,5 +643,5 @@ macro_rules! accumulate_tests {
     };
 }
 
-accumulate_tests!(single, f32);
-accumulate_tests!(double, f64);
+accumulate_tests!(single, f32, 104.0);
+accumulate_tests!(double, f64, 746.0);
