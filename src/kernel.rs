@@ -623,6 +623,32 @@ impl<T: Float> Pointwise<T> for Plain {
 }
 
 impl Plain {
+    /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: e times
+    /// 2^`SUBNORMAL_SHIFT`, which is normal, or 0 where e rounds to it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn scale_tiny<L: Lane>(z: L, e: L) -> L {
+        let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
+        let scaled = e.add_bits(Self::tiny_scale());
+        let counts = minus_a.greater(-splat::<L>(L::Real::ZERO_LIMIT));
+        L::select(counts, scaled, splat(L::Real::ZERO))
+    }
+
+    /// The inverse, rounded as the full form does.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn unscale_tiny<L: Lane>(scaled: L) -> L {
+        let quantum = splat::<L>(L::Real::SUBNORMAL_ROUNDER);
+        let subnormal = (scaled + quantum).sub_bits(quantum);
+        let normal = scaled.sub_bits(Self::tiny_scale());
+        L::select(quantum.greater(scaled), subnormal, normal)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn tiny_scale<L: Lane>() -> L {
+        splat(L::Real::of_pattern(
+            L::Real::SUBNORMAL_SHIFT << L::Real::FRACTION_BITS,
+        ))
+    }
+
     /// What the full form makes of |z| beyond `FAST_LIMIT`, where log1p(e), q and q - q^2 all round to e, and, of those that
     /// are not `finite`, of infinities and NaN.
     #[cfg_attr(not(debug_assertions), inline(always))]

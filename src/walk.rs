@@ -1504,8 +1504,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 let width = <T::Lane<I>>::WIDTH;
                 for (z, e) in z.chunks_exact(width).zip(buffers.e.chunks_exact_mut(width)) {
                     // Nothing that costs an assist.
-                    let one = <T::Lane<I>>::splat(T::ONE);
-                    replace(is_within_fast_limit(<T::Lane<I>>::load(z)), one, e);
+                    let z = <T::Lane<I>>::load(z);
+                    let tiny = Plain::scale_tiny(z, <T::Lane<I>>::load(e));
+                    replace(is_within_fast_limit(z), tiny, e);
                 }
             }
             windowed = LOSSES
@@ -1724,8 +1725,28 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
             }
             let finite = !minus_a.exceeds_bits(-<T::Lane<I>>::splat(T::MAX));
             let t = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(t, at, 0)?);
-            let point = Plain::finish_tiny(z, t, finite);
             let within = is_within_fast_limit(z);
+            let (zero, one) = (<T::Lane<I>>::splat(T::ZERO), <T::Lane<I>>::splat(T::ONE));
+            // What e is added to: where it is 0 the fast kernel's loss is the scaled e, and its gradient but for the sign;
+            // where it is not small, neither counts beside it.
+            let near = <T::Lane<I>>::select(within, one, (z.step() - t).abs());
+            let least = <T::Lane<I>>::splat(T::LEAST_NEAR);
+            if finite && !near.sub_bits(least).exceeds_bits(zero.sub_bits(least)) {
+                let to = elements_mut::<T::Lane<I>, true>(losses, at, 0)?;
+                let loss = <T::Lane<I>>::load(to);
+                let e = Plain::unscale_tiny(loss);
+                <T::Lane<I>>::select(near.equal(zero), e, loss).store_blended(to);
+                if let Some(to) = elements_mut::<T::Lane<I>, true>(gradient, at, 0) {
+                    let signed = zero + e.with_sign(z.sign_of_minus());
+                    let kept = <T::Lane<I>>::load(to);
+                    <T::Lane<I>>::select(near.equal(zero), signed, kept).store_blended(to);
+                }
+                if let Some(to) = elements_mut::<T::Lane<I>, true>(hessian, at, 0) {
+                    replace(within, Plain::unscale_tiny(<T::Lane<I>>::load(to)), to);
+                }
+                continue;
+            }
+            let point = Plain::finish_tiny(z, t, finite);
             replace(
                 within,
                 point.loss,

@@ -361,6 +361,46 @@ fn blocks_of_gradients_have_the_bits_of_scalar() {
     compare_blocks::<f64>();
 }
 
+/// Logits beyond the fast kernel, most where e^-|z| is not yet 0, with targets of every magnitude up to both ends.
+fn compare_far<T: Element>(from: f64, to: f64) {
+    let mut random = Random::new(7);
+    for n in [64, 512, 1000, 20_000] {
+        let pair = |i: usize| {
+            let a = match i % 32 {
+                30 => [f64::INFINITY, f64::NAN, 1e30][i / 32 % 3],
+                31 => random.unit(),
+                _ => from + (to - from) * random.unit(),
+            };
+            let tiny = [0.0, (-to * random.unit()).exp()][usize::from(i / 512 % 2 == 1)];
+            let positive = random.unit() < 0.5;
+            let right = random.unit() < 0.75;
+            let z = if positive { a } else { -a };
+            (z, if positive == right { 1.0 - tiny } else { tiny })
+        };
+        let of_f64 = |(z, t)| (T::from_f64(z), T::from_f64(t));
+        let (z, t): (Vec<T>, Vec<T>) = (0..n).map(pair).map(of_f64).unzip();
+        for operation in Operation::ALL {
+            let on = |backend| {
+                let bce = Bce::<T>::new().backend(backend).unwrap();
+                call(operation, &bce, &z, &t)
+            };
+            let expected = on(Backend::Scalar);
+            for backend in Backend::available() {
+                if let Some(difference) = difference(&on(backend), &expected) {
+                    let (operation, backend) = (operation.name(), backend.name());
+                    panic!("{} {n} {operation} {backend}: {difference}", T::NAME);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn logits_beyond_the_fast_kernel_have_the_bits_of_scalar() {
+    compare_far::<f32>(86.0, 105.0);
+    compare_far::<f64>(635.0, 747.0);
+}
+
 /// A backend that the machine has but the tests would not run must not pass in silence.
 #[test]
 fn the_backends_of_this_machine_are_all_run() {
