@@ -255,9 +255,14 @@ impl SpanSum {
             let (lower, upper) = L::load_widened(chunk);
             sums = add_parts([lower, upper], one, sums);
         }
+        let mut parts = sums;
+        for (part, start) in parts.iter_mut().zip(starts) {
+            *part = *part - start;
+        }
         let state = self.state();
-        for (sum, start) in sums.into_iter().zip(starts) {
-            add_part(state, (sum - start).reduce_exact_sum());
+        // As slices of a length that is not known, so that one call is compiled, not N.
+        for part in black_box(&parts[..]) {
+            add_part(state, part.reduce_exact_sum());
         }
     }
 }
