@@ -468,7 +468,7 @@ fn compare<V: Vector>(
 const HEAD: &str = "\
 Made by `benches/peers/run.sh`. Nanoseconds an element, one thread, lower quartiles of rounds in which all of a column's
 are measured in turn; short calls at changing places of 1,024 elements. What the peers are and leave out is in
-[benches/peers/main.rs](../../benches/peers/main.rs): soft-bce checks its targets, and its sums are exact. ULP: the largest error of
+[benches/peers/main.rs](../../../benches/peers/main.rs): soft-bce checks its targets, and its sums are exact. ULP: the largest error of
 the operation's results in a sample, by the oracle's measure, half of it hard labels, logits up to 80.
 All but the libraries, soft-bce too, is compiled for the CPU at hand, as `wide` wants it; as most build it, it is in
 [report.md](report.md).";

@@ -427,7 +427,7 @@ const IN_CACHE_TEXT: &str = "\
 
 `std / this`: how many times as long the textbook formulas with std's `exp` and `ln_1p` take. `this / base`: against
 commit c573f7e in the same processes, of which the median counts. The last columns say what bounds an operation. Instructions a cycle are those that callgrind counts
-(`instructions.txt`). Multiply-adds, divisions and traffic are what the operation's own
+(`docs/speed/instructions.txt`). Multiply-adds, divisions and traffic are what the operation's own
 would take if nothing else were done, in percent of its time: each was timed alone in this run. Near 100 is
 the bound; what is far from all of them waits for the order of its operations, or is bound by those that are none of these.";
 
