@@ -97,6 +97,8 @@ pub struct Shaper<T: 'static> {
 
 /// The calls on one element type.
 pub trait Entries: Sized + 'static {
+    /// Targets of 0 and of 1, for short calls.
+    const LABELS: [&'static [Self]; 2];
     /// The only instance.
     const SHAPER: &'static Shaper<Self>;
     /// Loss, gradient and Hessian of cross-entropy, where no option changes the formulas.
@@ -158,6 +160,7 @@ pub trait Entries: Sized + 'static {
 macro_rules! entries {
     ($real:ident) => {
         impl Entries for $real {
+            const LABELS: [&'static [Self]; 2] = [&[0.0; MAIN_LOOP], &[1.0; MAIN_LOOP]];
             const SHAPER: &'static Shaper<Self> = &Shaper {
                 run: |shape, run, call| {
                     let Call {

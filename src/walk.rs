@@ -192,7 +192,15 @@ impl<T: Float> Slices<'_, T> {
     #[cold]
     #[inline(never)]
     pub(crate) fn check(&self, start: usize, length: usize) -> Result<(), Error> {
-        for index in start..start + length {
+        let mut range = start..start + length;
+        if let (Targets::Each(t), None) = (self.inputs.t, self.inputs.weights) {
+            // Most often nothing is wrong: -0, of which there may be many.
+            let (one, minus_zero) = (T::ONE.pattern(), T::SIGN_BIT.pattern());
+            let valid = |t: &&T| t.pattern() <= one || t.pattern() == minus_zero;
+            let targets = t.get(range.clone()).unwrap_or(&[]);
+            range.start += targets.iter().take_while(valid).count();
+        }
+        for index in range {
             let weight = self.inputs.weights.and_then(|weights| weights.get(index));
             let weight = weight.map_or(1.0, |weight| weight.as_f64());
             let logits = matches!(self.inputs.t, Targets::Logits(_));
