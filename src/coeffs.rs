@@ -54,14 +54,40 @@ pub(crate) mod single {
 
 /// Constants of the `f64` kernel.
 pub(crate) mod double {
-    /// log2(e).
-    pub(crate) const LOG2_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
     /// ln 2 to 42 bits, so that k LN2_HI is exact for every exponent k.
     pub(crate) const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fefa_3800);
     /// ln 2 - LN2_HI.
     pub(crate) const LN2_LO: f64 = f64::from_bits(0x3d2e_f357_93c7_6730);
-    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-57.869.
-    pub(crate) const EXP: [f64; 10] = [
+    /// 8 log2(e): x INVERSE_STEP, rounded to an integer, is n.
+    pub(crate) const INVERSE_STEP: f64 = f64::from_bits(0x4027_1547_652b_82fe);
+    /// ln(2)/8, rounded: x - n STEP_HI is exact where it is below 2^-4.
+    pub(crate) const STEP_HI: f64 = f64::from_bits(0x3fb6_2e42_fefa_39ef);
+    /// ln(2)/8 - STEP_HI.
+    pub(crate) const STEP_LO: f64 = f64::from_bits(0x3c4a_bc9e_3b39_803f);
+    /// 1.5 2^52 - 3612641509789, so that s = 3612641509789 STEP_LO.
+    pub(crate) const SHIFTED_ROUNDER: f64 = f64::from_bits(0x4337_fcb6_ddc9_3e63);
+    /// 2^(j/8) e^s for j = 0 to 7, relative error <= 2^-58.716, each pattern less j 2^49: plus n 2^49 it is that of 2^(n/8) e^s.
+    pub(crate) const EXP_TABLE: [f64; 8] = [
+        f64::from_bits(0x3ff0_000a_fb2a_975f),
+        f64::from_bits(0x3fef_72c4_3616_93b4),
+        f64::from_bits(0x3fef_070b_1940_d512),
+        f64::from_bits(0x3fee_bfe9_12d7_e446),
+        f64::from_bits(0x3fee_a0ad_ee16_2c76),
+        f64::from_bits(0x3fee_acf6_3193_e600),
+        f64::from_bits(0x3fee_e8b2_1127_7c72),
+        f64::from_bits(0x3fef_582d_00af_518e),
+    ];
+    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/16 and s more; relative error <= 2^-58.283.
+    pub(crate) const EXP: [f64; 6] = [
+        f64::from_bits(0x3fe0_0000_0000_010b),
+        f64::from_bits(0x3fc5_5555_5555_5130),
+        f64::from_bits(0x3fa5_5555_5480_cdc6),
+        f64::from_bits(0x3f81_1111_125d_ce57),
+        f64::from_bits(0x3f56_c1cb_ded7_a10a),
+        f64::from_bits(0x3f2a_0163_916e_7619),
+    ];
+    /// expm1(x) = x + x^2 EXPM1(x) on |x| <= ln(2)/2; relative error <= 2^-54.176.
+    pub(crate) const EXPM1: [f64; 10] = [
         f64::from_bits(0x3fe0_0000_0000_000a),
         f64::from_bits(0x3fc5_5555_5555_54fe),
         f64::from_bits(0x3fa5_5555_5555_06c0),
@@ -129,6 +155,8 @@ pub(crate) mod double {
 
 /// Constants of the correctly rounded `f32` functions, in `f64`.
 pub(crate) mod exact {
+    /// log2(e).
+    pub(crate) const LOG2_E: f64 = f64::from_bits(0x3ff7_1547_652b_82fe);
     /// ln 2.
     pub(crate) const LN2: f64 = f64::from_bits(0x3fe6_2e42_fefa_39ef);
     /// exp(r) = EXP(r) on |r| <= ln(2)/2; relative error <= 2^-40.231.

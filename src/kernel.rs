@@ -13,7 +13,8 @@
 //!
 //! e: k = round(-a log2 e) by adding a large constant; r = -a - k ln 2 by two
 //! FMAs, of which the first is exact (Cody and Waite, "Software Manual for the
-//! Elementary Functions", 1980); a minimax polynomial; scaling by 2^k.
+//! Elementary Functions", 1980); a minimax polynomial; scaling by 2^k. In `f64`
+//! with steps of ln(2)/8 and a table of eight powers: see `exp_by_table`.
 //! log1p(e) in `f32`: e + e^2 P(e) directly on [0, 1], without division or table: the
 //! divider stays free for q. In `f64` from q: see `log1p`.
 //!
@@ -223,64 +224,81 @@ fn pairs_abreast<L: Lane>(coefficients: &[L::Real], x: L, square: L) -> L {
 /// e^x for x <= 0, and what its last rounding left out (0 unless `COMPENSATED`).
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
-    let one = splat(L::Real::ONE);
-    // Biased, k stands in the low bits as in an exponent: 2^k is one shift away.
-    let biased = !FULL && L::Real::COMPENSATED;
-    let rounder = splat(if biased {
-        L::Real::BIASED_ROUNDER
-    } else {
-        L::Real::ROUNDER
-    });
+    let rounder = splat(L::Real::ROUNDER);
     let x = if FULL {
         // Also what comes of NaN is replaced at the end.
         x.max_or(-splat::<L>(L::Real::ZERO_LIMIT))
     } else {
         x
     };
-    let rounded = x.fma(splat(L::Real::LOG2_E), rounder);
-    let k = rounded - rounder;
-    let r = k.neg_fma_cancelling(splat(L::Real::LN2_HI), x);
-    let r = k.neg_fma(splat(L::Real::LN2_LO), r);
-    // What the rounding of v lost counts where no `low` follows.
-    let (v, lost, p) = if L::Real::COMPENSATED {
-        let square = (r * r).abreast();
-        let tail = pairs_abreast(L::Real::EXP, r, square);
-        let v = tail.fma(square, r);
-        (v, tail.fma(square, r - v), one + v)
-    } else {
-        let h = horner_abreast(L::Real::EXP, r).fma(r, one);
-        (h, r, h.fma(r, one))
-    };
-    if !FULL {
-        if !L::Real::COMPENSATED {
-            return (p.scale(rounded, k), splat(L::Real::ZERO));
-        }
-        let power = L::power_of_two(rounded);
-        let e = power.fma(v, power);
-        // The whole is exact.
-        return (e, power.fma_cancelling(v, power - e));
+    let rounded = x.fma(splat(L::Real::INVERSE_STEP), rounder);
+    let n = rounded - rounder;
+    let r = n.neg_fma_cancelling(splat(L::Real::STEP_HI), x);
+    let shifted = rounded - splat(L::Real::SHIFTED_ROUNDER);
+    let r = shifted.neg_fma(splat(L::Real::STEP_LO), r);
+    if L::Real::COMPENSATED {
+        return exp_by_table::<L, FULL>(x, rounded, r);
     }
-    let (p, low) = if L::Real::COMPENSATED {
-        let rest = v - (p - one);
-        // Beyond `FAST_LIMIT` e stands alone, and is rounded once; a `low` of subnormal numbers
-        // would cost an assist each.
-        let alone = (-splat::<L>(L::Real::FAST_LIMIT)).greater(x);
-        let rounded = rounded.max_or(rounder + splat(L::Real::LEAST_POWER_LOG2));
-        let low = rest * one.add_bits(rounded.low_bits_to_exponent());
-        (L::select(alone, p + (rest + lost), p), low)
-    } else {
-        (p, splat(L::Real::ZERO))
-    };
-    // Subnormal e: scaled up by 2^S it is normal, and adding 2^(S + fraction
-    // bits) * (smallest subnormal) rounds it, correctly, at the bit that will be
-    // the last; the fraction of that sum is the pattern of e.
-    let normal = p.add_bits(rounded.low_bits_to_exponent());
+    let (zero, one) = (splat(L::Real::ZERO), splat(L::Real::ONE));
+    let h = horner_abreast(L::Real::EXP, r).fma(r, one);
+    let p = h.fma(r, one);
+    if !FULL {
+        return (p.scale(rounded, n), zero);
+    }
     let shift = splat(L::Real::of_pattern(L::Real::SUBNORMAL_SHIFT));
     let scaled = p.add_bits(rounded.add_bits(shift).low_bits_to_exponent());
-    let quantum = splat(L::Real::SUBNORMAL_ROUNDER);
+    (unscale(scaled), zero)
+}
+
+/// `exp` from n + `ROUNDER` and r = x - n ln(2)/8 - s: S + S v, with S = 2^(n/8) e^s and v = e^r - 1.
+///
+/// A polynomial of degree 7 does where |r| is at most .043. S is an element of a table and a shift of n, and s,
+/// small, is what makes all eight elements almost doubles (Gal and Bachelis, "An accurate elementary mathematical
+/// library for the IEEE floating point standard", ACM TOMS 17, 1991): the table needs no second part, and
+/// s is taken off by the operation that takes off n `STEP_LO`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn exp_by_table<L: Lane, const FULL: bool>(x: L, rounded: L, r: L) -> (L, L) {
+    let square = (r * r).abreast();
+    let v = pairs_abreast(L::Real::EXP, r, square).fma(square, r);
+    // n is a multiple of 8 more: the table's element is the same.
+    let steps = if FULL {
+        rounded.add_bits(splat(L::Real::of_pattern(8 * L::Real::SUBNORMAL_SHIFT)))
+    } else {
+        rounded
+    };
+    let power = steps.exp_table().add_bits(steps.eighths_to_exponent());
+    let e = power.fma(v, power);
+    let low = power.fma_cancelling(v, power - e);
+    if !FULL {
+        return (e, low);
+    }
+    // Beyond `FAST_LIMIT` e stands alone; a `low` of subnormal numbers would cost an assist each.
+    let alone = (-splat::<L>(L::Real::FAST_LIMIT)).greater(x);
+    let unscaled = L::select(
+        alone,
+        splat(L::Real::ZERO),
+        splat(L::Real::SUBNORMAL_UNSCALE),
+    );
+    (unscale(e), low * unscaled)
+}
+
+/// A number from 2^`SUBNORMAL_SHIFT` times it, which is normal: where the number is subnormal, adding
+/// 2^(`SUBNORMAL_SHIFT` + fraction bits) (smallest subnormal) rounds it, correctly, at the bit that will be the
+/// last; the fraction of that sum is its pattern.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn unscale<L: Lane>(scaled: L) -> L {
+    let quantum = splat::<L>(L::Real::SUBNORMAL_ROUNDER);
     let subnormal = (scaled + quantum).sub_bits(quantum);
-    let below = (-splat::<L>(L::Real::NORMAL_LIMIT)).greater(x);
-    (L::select(below, subnormal, normal), low)
+    let normal = scaled.sub_bits(tiny_scale());
+    L::select(quantum.greater(scaled), subnormal, normal)
+}
+
+/// Added to a pattern it is a factor 2^`SUBNORMAL_SHIFT`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn tiny_scale<L: Lane>() -> L {
+    splat(L::Real::of_pattern(
+        L::Real::SUBNORMAL_SHIFT << L::Real::FRACTION_BITS,
+    ))
 }
 
 /// A number as a sum; `low` is 0 unless `COMPENSATED`.
@@ -393,8 +411,7 @@ impl<L: Lane> Logistic<L> {
         let c = (one / (one + e)).abreast();
         // 1 - c (1 + e), with one rounding.
         let residual = e.neg_fma_cancelling(c, one - c);
-        // Where `low` is 0, e^2 alone would be subnormal.
-        let w = e.fma(residual, low + splat(L::Real::LEAST_LOW));
+        let w = e.fma(residual, low);
         Self { e, c, w }
     }
 
@@ -456,7 +473,8 @@ struct ExpTerms<L> {
 impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
-        let zero = splat(L::Real::ZERO);
+        // Not 0, beside which e^2 would be subnormal; that of `exp` is 0 for three |z| beyond 350.
+        let least_low = splat(L::Real::LEAST_LOW);
         Self {
             minus_a,
             e: exp.e,
@@ -467,7 +485,7 @@ impl<L: Lane> ExpTerms<L> {
                 } else {
                     exp.e
                 },
-                low: unless_tiny::<L, FULL>(minus_a, zero, exp.low),
+                low: unless_tiny::<L, FULL>(minus_a, least_low, exp.low),
             },
         }
     }
@@ -560,13 +578,8 @@ pub(crate) fn keep_constants<L: Lane>() {
     L::keep(L::Real::ONE);
     L::keep(L::Real::SIGN_BIT);
     if L::Real::COMPENSATED {
-        for c in [
-            L::Real::MIN_POSITIVE,
-            L::Real::LEAST_SQUARED,
-            L::Real::LEAST_LOW,
-        ] {
-            L::keep(c);
-        }
+        L::keep(L::Real::MIN_POSITIVE);
+        L::keep(L::Real::LEAST_SQUARED);
     }
 }
 
@@ -624,29 +637,13 @@ impl<T: Float> Pointwise<T> for Plain {
 
 impl Plain {
     /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: e times
-    /// 2^`SUBNORMAL_SHIFT`, which is normal, or 0 where e rounds to it.
+    /// 2^`SUBNORMAL_SHIFT`, which is normal, or 0 where e rounds to it: for `unscale`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn scale_tiny<L: Lane>(z: L, e: L) -> L {
         let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
-        let scaled = e.add_bits(Self::tiny_scale());
+        let scaled = e.add_bits(tiny_scale());
         let counts = minus_a.greater(-splat::<L>(L::Real::ZERO_LIMIT));
         L::select(counts, scaled, splat(L::Real::ZERO))
-    }
-
-    /// The inverse, rounded as the full form does.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn unscale_tiny<L: Lane>(scaled: L) -> L {
-        let quantum = splat::<L>(L::Real::SUBNORMAL_ROUNDER);
-        let subnormal = (scaled + quantum).sub_bits(quantum);
-        let normal = scaled.sub_bits(Self::tiny_scale());
-        L::select(quantum.greater(scaled), subnormal, normal)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn tiny_scale<L: Lane>() -> L {
-        splat(L::Real::of_pattern(
-            L::Real::SUBNORMAL_SHIFT << L::Real::FRACTION_BITS,
-        ))
     }
 
     /// What the full form makes of |z| beyond `FAST_LIMIT`, where log1p(e), q and q - q^2 all round to e, and, of those that

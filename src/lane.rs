@@ -99,16 +99,21 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const INFINITY: Self;
     const NAN: Self;
     const SIGN_BIT: Self;
-    /// log2(e), and ln 2 in two parts of which the first has trailing zeros.
-    const LOG2_E: Self;
+    /// log2(e) or, where `COMPENSATED`, 8 log2(e): x in steps of e^x's reduction.
+    const INVERSE_STEP: Self;
+    /// The step, ln 2 or ln(2)/8, in two parts: n times the first is exactly taken off.
+    const STEP_HI: Self;
+    const STEP_LO: Self;
+    /// `ROUNDER` less s/`STEP_LO`: s, by which `EXP_TABLE` is off the powers of 2, is taken off with `STEP_LO`.
+    const SHIFTED_ROUNDER: Self;
+    /// 2^(j/8) e^s less j/8 of a binade in the pattern, where `COMPENSATED`.
+    const EXP_TABLE: [Self; 8];
+    /// ln 2 in two parts of which the first has trailing zeros.
     const LN2_HI: Self;
     const LN2_LO: Self;
     /// Adding it to a number below 2^(p-2) rounds that number to an integer,
     /// which then stands in the low bits of the sum.
     const ROUNDER: Self;
-    /// The same plus the exponent's bias: an odd number, so that odd multiples of 1/2 would round otherwise,
-    /// of which a product with `LOG2_E` is none.
-    const BIASED_ROUNDER: Self;
     const EXP: &'static [Self];
     const LOG1P: &'static [Self];
     /// Whether e/(1+e) is corrected for the last rounding of e and for that of
@@ -117,23 +122,22 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
     /// the last place where `COMPENSATED`, is normal.
     const FAST_LIMIT: Self;
-    /// Less than e^-`FAST_LIMIT`, and the same holds of it; and a power of two below it.
+    /// Less than e^-`FAST_LIMIT`, and the same holds of it.
     const LEAST_FAST: Self;
-    const LEAST_POWER_LOG2: Self;
     /// Its square is normal.
     const LEAST_SQUARED: Self;
     /// Nothing beside e or what it lacks, if `COMPENSATED`, and normal.
     const LEAST_LOW: Self;
     /// See `ExpTerms::hessian`.
     const HESSIAN_CORRECTION: Self;
-    /// The largest a whose e^-a is normal.
-    const NORMAL_LIMIT: Self;
     /// Beyond, e^-a rounds to 0.
     const ZERO_LIMIT: Self;
     /// A power of two 2^S by which subnormals are held scaled, and the number
     /// whose unit in the last place is the smallest subnormal times 2^S.
     const SUBNORMAL_SHIFT: u64;
     const SUBNORMAL_ROUNDER: Self;
+    /// 2^-`SUBNORMAL_SHIFT`.
+    const SUBNORMAL_UNSCALE: Self;
     /// Beside it, what rounds to it included, e^-|z| times 2^`SUBNORMAL_SHIFT` is nothing beyond `FAST_LIMIT`.
     const LEAST_NEAR: Self;
     /// See `span_sum::Window`.
@@ -191,24 +195,26 @@ impl Float for f32 {
     const INFINITY: Self = f32::INFINITY;
     const NAN: Self = f32::NAN;
     const SIGN_BIT: Self = -0.0;
-    const LOG2_E: Self = single::LOG2_E;
+    const INVERSE_STEP: Self = single::LOG2_E;
+    const STEP_HI: Self = single::LN2_HI;
+    const STEP_LO: Self = single::LN2_LO;
+    const SHIFTED_ROUNDER: Self = Self::ROUNDER;
+    const EXP_TABLE: [Self; 8] = [1.0; 8];
     const LN2_HI: Self = single::LN2_HI;
     const LN2_LO: Self = single::LN2_LO;
     const ROUNDER: Self = 12_582_912.0; // 1.5 * 2^23
-    const BIASED_ROUNDER: Self = Self::ROUNDER + 127.0;
     const EXP: &'static [Self] = &single::EXP;
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
     const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
-    const LEAST_POWER_LOG2: Self = -125.0;
     const LEAST_SQUARED: Self = f32::from_bits((127 - 60) << 23);
     const LEAST_LOW: Self = 0.0;
     const HESSIAN_CORRECTION: Self = 0.6875;
-    const NORMAL_LIMIT: Self = 87.336_54;
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
+    const SUBNORMAL_UNSCALE: Self = f32::from_bits((127 - 64) << 23);
     const LEAST_NEAR: Self = f32::from_bits((127 - 35) << 23);
     // e^-13 > 2^-19, and 37 (13 + ln 2) < 2^9.
     const WINDOW_LIMIT: Self = 13.0;
@@ -276,24 +282,26 @@ impl Float for f64 {
     const INFINITY: Self = f64::INFINITY;
     const NAN: Self = f64::NAN;
     const SIGN_BIT: Self = -0.0;
-    const LOG2_E: Self = double::LOG2_E;
+    const INVERSE_STEP: Self = double::INVERSE_STEP;
+    const STEP_HI: Self = double::STEP_HI;
+    const STEP_LO: Self = double::STEP_LO;
+    const SHIFTED_ROUNDER: Self = double::SHIFTED_ROUNDER;
+    const EXP_TABLE: [Self; 8] = double::EXP_TABLE;
     const LN2_HI: Self = double::LN2_HI;
     const LN2_LO: Self = double::LN2_LO;
     const ROUNDER: Self = 6_755_399_441_055_744.0; // 1.5 * 2^52
-    const BIASED_ROUNDER: Self = Self::ROUNDER + 1023.0;
     const EXP: &'static [Self] = &double::EXP;
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
     const FAST_LIMIT: Self = 640.0;
     const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
-    const LEAST_POWER_LOG2: Self = -925.0;
     const LEAST_SQUARED: Self = f64::from_bits((1023 - 500) << 52);
     const LEAST_LOW: Self = f64::from_bits((1023 - 1000) << 52);
     const HESSIAN_CORRECTION: Self = 0.0;
-    const NORMAL_LIMIT: Self = 708.396_418_532_264_1;
     const ZERO_LIMIT: Self = 745.5;
     const SUBNORMAL_SHIFT: u64 = 128;
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
+    const SUBNORMAL_UNSCALE: Self = f64::from_bits((1023 - 128) << 52);
     const LEAST_NEAR: Self = 0.0;
     // e^-24.9 > 2^-36, and 32 (24.9 + ln 2) < 2^10; what 2^-41 leaves is at most 2^-42.
     const WINDOW_LIMIT: Self = 24.9;
@@ -504,6 +512,8 @@ pub trait Lane:
     fn sub_bits(self, other: Self) -> Self;
     /// Shift left by the fraction's width: the low bits become the exponent field.
     fn low_bits_to_exponent(self) -> Self;
+    /// Shift left by three less: an integer's eighths become the exponent, the rest the upper fraction.
+    fn eighths_to_exponent(self) -> Self;
     /// Shift right by the fraction's width.
     fn exponent_to_low_bits(self) -> Self;
     fn and_bits(self, other: Self) -> Self;
@@ -535,10 +545,15 @@ pub trait Lane:
         self.add_bits(rounded.low_bits_to_exponent())
     }
 
-    /// 2^k, where `rounded` is k + `BIASED_ROUNDER`.
+    /// Those of `EXP_TABLE` that the lowest three bits say.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn power_of_two(rounded: Self) -> Self {
-        rounded.low_bits_to_exponent()
+    fn exp_table(self) -> Self {
+        let mut lanes = [Self::Real::ZERO; 16];
+        self.store(&mut lanes);
+        for lane in &mut lanes {
+            *lane = of_exp_table(*lane);
+        }
+        Self::load(&lanes)
     }
 
     /// The elements as `f64`: the lower half and the upper half. `f64` lanes
@@ -566,6 +581,12 @@ pub trait Lane:
     /// Element i is the sum of row i, of a fixed shape: halves are added (element k
     /// and k + `WIDTH`/2), then halves of that, to the last.
     fn sum_rows<R: Rows<Self>>(rows: R) -> Self::Single;
+}
+
+/// `Lane::exp_table` of one element.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn of_exp_table<T: Float>(element: T) -> T {
+    T::EXP_TABLE[(element.pattern() & 7) as usize]
 }
 
 /// As many lanes as a register has elements, made one by one, in order.

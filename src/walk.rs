@@ -14,7 +14,7 @@
 //! they become is put in its place afterwards: `Beyond`.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants, unscale};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
 use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 
@@ -1742,7 +1742,7 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
             if finite && !near.sub_bits(least).exceeds_bits(zero.sub_bits(least)) {
                 let to = elements_mut::<T::Lane<I>, true>(losses, at, 0)?;
                 let loss = <T::Lane<I>>::load(to);
-                let e = Plain::unscale_tiny(loss);
+                let e = unscale(loss);
                 <T::Lane<I>>::select(near.equal(zero), e, loss).store_blended(to);
                 if let Some(to) = elements_mut::<T::Lane<I>, true>(gradient, at, 0) {
                     let signed = zero + e.with_sign(z.sign_of_minus());
@@ -1750,7 +1750,7 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
                     <T::Lane<I>>::select(near.equal(zero), signed, kept).store_blended(to);
                 }
                 if let Some(to) = elements_mut::<T::Lane<I>, true>(hessian, at, 0) {
-                    replace(within, Plain::unscale_tiny(<T::Lane<I>>::load(to)), to);
+                    replace(within, unscale(<T::Lane<I>>::load(to)), to);
                 }
                 continue;
             }

@@ -76,7 +76,7 @@ fn minus_magnitude<W: Lane<Real = f64>, const CLAMP: bool>(z: W) -> W {
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn nearest_power<W: Lane<Real = f64>>(x: W) -> (W, W) {
     let rounder = splat(f64::ROUNDER);
-    let rounded = x.fma(splat(double::LOG2_E), rounder);
+    let rounded = x.fma(splat(exact::LOG2_E), rounder);
     (rounded, rounded - rounder)
 }
 

@@ -68,7 +68,7 @@ impl General {
     };
 }
 
-/// The polynomial of exp holds up to ln(2)/2.
+/// The polynomial of expm1 holds up to ln(2)/2.
 const NEAR_EXP: f64 = 0.34;
 
 /// Elements of one lane.
@@ -248,7 +248,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
         let fall = exp_neg(d);
         let by_exp = (one - fall.e) - fall.low;
         let minus = -distance;
-        let by_polynomial = -horner(&double::EXP, minus).fma(minus * minus, minus);
+        let by_polynomial = -horner(&double::EXPM1, minus).fma(minus * minus, minus);
         let low = d.low.xor_bits(d.high.and_bits(sign_bit));
         let near = splat::<W>(NEAR_EXP).greater(distance);
         let by_polynomial = low.fma(fall.e, by_polynomial);

@@ -234,6 +234,14 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         Self(self.0.low_bits_to_exponent(), self.1.low_bits_to_exponent())
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn exp_table(self) -> Self {
+        Self(self.0.exp_table(), self.1.exp_table())
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn eighths_to_exponent(self) -> Self {
+        Self(self.0.eighths_to_exponent(), self.1.eighths_to_exponent())
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn exponent_to_low_bits(self) -> Self {
         Self(self.0.exponent_to_low_bits(), self.1.exponent_to_low_bits())
     }

@@ -5,7 +5,7 @@ use wide::{f32x8, f64x4, u32x8, u64x4};
 
 use super::emulated::{self, Doubled, Vector};
 use super::pair::Pair;
-use super::{Isa, Job, Lane, Rows};
+use super::{Isa, Job, Lane, Rows, of_exp_table};
 
 /// The portable vector backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -165,6 +165,16 @@ macro_rules! portable_lane {
             fn low_bits_to_exponent(self) -> Self {
                 Self::of($vector::from_bits(
                     self.vector().to_bits().unbounded_shl_scalar($fraction),
+                ))
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn exp_table(self) -> Self {
+                Self::of($vector::new(self.vector().to_array().map(of_exp_table)))
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn eighths_to_exponent(self) -> Self {
+                Self::of($vector::from_bits(
+                    self.vector().to_bits().unbounded_shl_scalar($fraction - 3),
                 ))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]

@@ -275,6 +275,14 @@ macro_rules! scalar_lane {
                 <$lane>::from_bits(self.to_bits() << $fraction)
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn exp_table(self) -> Self {
+                crate::lane::of_exp_table($real::from(self)).into()
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn eighths_to_exponent(self) -> Self {
+                <$lane>::from_bits(self.to_bits() << ($fraction - 3))
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
                 <$lane>::from_bits(self.to_bits() >> $fraction)
             }

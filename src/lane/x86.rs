@@ -381,12 +381,7 @@ one!(
     _mm_fmadd_sd,
     _mm_blendv_pd,
     52,
-    own: {
-        #[cfg_attr(not(debug_assertions), inline(always))]
-        fn power_of_two(rounded: Self) -> Self {
-            Self(unsafe { power_of_two_sd(rounded.0) })
-        }
-    }
+    own: {}
 );
 
 // Compilers would take integer operations to core registers and back.
@@ -398,15 +393,6 @@ unsafe fn scale_ss(p: f32, rounded: f32) -> f32 {
         core::arch::asm!("vpslld {0}, {1}, 23", "vpaddd {0}, {0}, {2}", out(xmm_reg) scaled, in(xmm_reg) rounded, in(xmm_reg) p, options(pure, nomem, nostack, preserves_flags));
     }
     scaled
-}
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn power_of_two_sd(rounded: f64) -> f64 {
-    let power: f64;
-    unsafe {
-        core::arch::asm!("vpsllq {0}, {1}, 52", out(xmm_reg) power, in(xmm_reg) rounded, options(pure, nomem, nostack, preserves_flags));
-    }
-    power
 }
 
 /// The four lanes differ in the names of the intrinsics alone; those that one
@@ -565,6 +551,10 @@ macro_rules! lane {
                 Self(unsafe { $from_int($shl::<$fraction>($to_int(self.0))) })
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
+            fn eighths_to_exponent(self) -> Self {
+                Self(unsafe { $from_int($shl::<{ $fraction - 3 }>($to_int(self.0))) })
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
             fn exponent_to_low_bits(self) -> Self {
                 Self(unsafe { $from_int($shr::<$fraction>($to_int(self.0))) })
             }
@@ -692,6 +682,10 @@ lane! {
         fn may_exceed(self, limit: Self) -> bool {
             unsafe { upper_reaches_pd256(self.0, limit.0) }
         }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn exp_table(self) -> Self {
+            Self(unsafe { exp_table_pd256(self.0) })
+        }
     }
 }
 lane! {
@@ -765,6 +759,10 @@ lane! {
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn may_exceed(self, limit: Self) -> bool {
             unsafe { upper_reaches_pd512(self.0, limit.0) }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn exp_table(self) -> Self {
+            Self(unsafe { exp_table_pd512(self.0) })
         }
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn abreast_2(a: Self, b: Self) -> (Self, Self) {
@@ -963,6 +961,40 @@ unsafe fn upper_reaches_pd512(a: __m512d, limit: __m512d) -> bool {
     unsafe {
         let (a, limit) = (_mm512_castpd_si512(a), _mm512_castpd_si512(limit));
         _mm512_cmpge_epu32_mask(a, limit) & 0b1010_1010_1010_1010 != 0
+    }
+}
+/// `EXP_TABLE`'s lower words, then its upper ones: AVX2 permutes eight words at most.
+static EXP_TABLE_WORDS: Aligned<[[u32; 8]; 2]> = {
+    let mut words = [[0; 8]; 2];
+    let mut i = 0;
+    while i < 8 {
+        let pattern = f64::EXP_TABLE[i].to_bits();
+        words[0][i] = pattern as u32;
+        words[1][i] = (pattern >> 32) as u32;
+        i += 1;
+    }
+    Aligned(words)
+};
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn exp_table_pd256(of: __m256d) -> __m256d {
+    unsafe {
+        let index = _mm256_castpd_ps(of);
+        let word = |half: &[u32; 8], index: __m256| {
+            let table = _mm256_loadu_ps(half.as_ptr().cast());
+            _mm256_permutevar8x32_ps(table, _mm256_castps_si256(index))
+        };
+        let [lower, upper] = &EXP_TABLE_WORDS.0;
+        let lower = word(lower, index);
+        let upper = word(upper, _mm256_moveldup_ps(index));
+        _mm256_castps_pd(_mm256_blend_ps::<0b1010_1010>(lower, upper))
+    }
+}
+static EXP_TABLE: Aligned<[f64; 8]> = Aligned(f64::EXP_TABLE);
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn exp_table_pd512(of: __m512d) -> __m512d {
+    unsafe {
+        let table = _mm512_loadu_pd(EXP_TABLE.0.as_ptr());
+        _mm512_permutexvar_pd(_mm512_castpd_si512(of), table)
     }
 }
 // Of operations with two operands: those with three, masked ones too, take an FMA's place on Zen 4.
