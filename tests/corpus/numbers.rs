@@ -40,11 +40,13 @@ impl Random {
 }
 
 /// Magnitudes of logits where the kernel changes its method, or its result changes its kind.
-const LOGITS: [f64; 60] = [
+const LOGITS: [f64; 65] = [
     0.0,
     1e-16,
     6e-8,
     1e-3,
+    LN_2 / 16.0,
+    LN_2 / 8.0,
     0.25,
     LN_2 / 2.0,
     0.5,
@@ -79,6 +81,10 @@ const LOGITS: [f64; 60] = [
     200.0,
     300.0,
     354.0,
+    // e lacks nothing there, so that e^2 alone is subnormal.
+    357.959_653_997_137_37,
+    434.873_015_552_888_03,
+    458.468_021_521_474_67,
     640.0,
     708.396_418_532_264_1,
     709.782_712_893_384,
@@ -211,11 +217,11 @@ pub fn near<T: Format>(centre: T, steps: i64) -> T {
     }
 }
 
-/// Binade edges, range-reduction boundaries (multiples of ln 2 / 2) and a net over the tails.
+/// Binade edges, range-reduction boundaries and table points (multiples of ln(2)/16) and a net over the tails.
 pub fn edge_logits<T: Format>() -> impl Iterator<Item = T> + Clone {
     let (from, to) = tail_range::<T>();
     let binades = (T::MIN_EXPONENT - T::PRECISION + 1..=T::MAX_EXPONENT).map(T::power_of_two);
-    let reductions = (1..=(2.0 * to / LN_2) as i32).map(|k| f64::from(k) * LN_2 / 2.0);
+    let reductions = (1..=(16.0 * to / LN_2) as i32).map(|k| f64::from(k) * LN_2 / 16.0);
     let net = (0..2000).map(move |k| from + (to - from) * f64::from(k) / 2000.0);
     binades
         .chain(reductions.chain(net).map(T::from_f64))
