@@ -152,7 +152,18 @@ pub(crate) trait Pointwise<T: Float>: Copy {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L>;
-    /// The same with a weight of the positive class for each element, if the function has one.
+    /// `finish` by the fast form of losses with derivatives, known when it is compiled.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_both<L: Lane<Real = T>>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
+        self.finish::<L, false>(z, t, exp, wanted)
+    }
+    /// The same as `finish` with a weight of the positive class for each element, if the function has one.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish_each<L: Lane<Real = T>, const FULL: bool>(
         &self,
@@ -605,17 +616,44 @@ impl<T: Float> Pointwise<T> for Plain {
         exp: ExpNeg<L>,
         wanted: Wanted,
     ) -> Point<L> {
-        let zero = splat::<L>(T::ZERO);
-        let minus_a = z.or_bits(splat(T::SIGN_BIT));
+        Self::compute::<L, FULL, false>(z, t, exp, wanted)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_both<L: Lane<Real = T>>(
+        &self,
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
+        Self::compute::<L, false, true>(z, t, exp, wanted)
+    }
+}
+
+impl Plain {
+    /// `finish`; losses with derivatives in fewer operations, if it is known that `BOTH` are wanted.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn compute<L: Lane, const FULL: bool, const BOTH: bool>(
+        z: L,
+        t: L,
+        exp: ExpNeg<L>,
+        wanted: Wanted,
+    ) -> Point<L> {
+        let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
         let terms = ExpTerms::new::<FULL>(minus_a, exp);
         // What the gradient is near far out, and the loss proportional to but for its sign.
-        let limit_of_s = z.step();
+        let (limit_of_s, positive) = if BOTH {
+            z.step_and_positive()
+        } else {
+            (z.step(), z.max_or(splat(L::Real::ZERO)))
+        };
         let near = limit_of_s - t;
         let mut point = Point::zero();
         // The division first: what the loss needs has the time that it takes.
         let logistic = terms.logistic_if(wanted);
         if wanted.losses() {
-            let linear = t.neg_fma(z, z.max_or(zero));
+            let linear = t.neg_fma(z, positive);
             let linear = limit::<L, FULL>(minus_a, near, linear);
             let log1p = terms.log1p::<FULL>(logistic);
             point.loss = nan_like::<L, FULL>(z, log1p.plus::<FULL>(linear));
@@ -624,8 +662,12 @@ impl<T: Float> Pointwise<T> for Plain {
             // What the rounding of `near` lost.
             let near_low = (limit_of_s - near) - t;
             // That of -z.
-            let sign = z.sign_of_minus();
-            let gradient = terms.add_q::<FULL>(logistic, sign, near, near_low);
+            let gradient = if BOTH && !L::Real::COMPENSATED {
+                terms.q::<FULL>(logistic).add_with_sign_of_minus(z, near)
+            } else {
+                let sign = z.sign_of_minus();
+                terms.add_q::<FULL>(logistic, sign, near, near_low)
+            };
             point.gradient = nan_like::<L, FULL>(z, gradient);
             if wanted.has(Wanted::HESSIAN) {
                 point.hessian = nan_like::<L, FULL>(z, terms.hessian::<FULL>(logistic));
@@ -633,9 +675,7 @@ impl<T: Float> Pointwise<T> for Plain {
         }
         point
     }
-}
 
-impl Plain {
     /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: e times
     /// 2^`SUBNORMAL_SHIFT`, which is normal, or 0 where e rounds to it: for `unscale`.
     #[cfg_attr(not(debug_assertions), inline(always))]

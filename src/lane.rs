@@ -507,6 +507,17 @@ pub trait Lane:
         addend + self.with_sign(sign)
     }
 
+    /// `step`, and `self` where its sign bit is not set, else 0.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn step_and_positive(self) -> (Self, Self) {
+        (self.step(), self.max_or(Self::splat(Self::Real::ZERO)))
+    }
+    /// `add_with_sign` of `of.sign_of_minus()`, for where operations of any kind count.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_with_sign_of_minus(self, of: Self, addend: Self) -> Self {
+        self.add_with_sign(of.sign_of_minus(), addend)
+    }
+
     // Bit patterns as unsigned integers, wrapping.
     fn add_bits(self, other: Self) -> Self;
     fn sub_bits(self, other: Self) -> Self;
@@ -564,6 +575,17 @@ pub trait Lane:
     fn load_widened(from: &[Self::Real]) -> (Self::Wide, Self::Wide) {
         Self::load(from).widen()
     }
+    /// `widen` times 2^-`SPREAD_LOG2`, in an order of the lane's own, of elements that have no sign.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn spread(self) -> (Self::Wide, Self::Wide) {
+        self.widen()
+    }
+    /// `spread` of `load` where there are `WIDTH` elements.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn load_spread(from: &[Self::Real]) -> (Self::Wide, Self::Wide) {
+        Self::load_widened(from)
+    }
+    const SPREAD_LOG2: i32 = 0;
     /// The inverse of `widen`: each element rounded to nearest even.
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self;
     /// The lower 32 bits of the patterns of both, in an order of the lane's own.

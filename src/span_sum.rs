@@ -290,7 +290,7 @@ impl<L: Lane> Window<L> {
     /// An accumulator's additions in a span, or in one that lacks a group and ends with up
     /// to three single vectors.
     const ADDITIONS: usize = L::HALVES * ((1 << L::Real::SPAN_LOG2) / L::WIDTH + 2);
-    const START: f64 = start(L::Real::WINDOW_UNIT);
+    const START: f64 = start(L::Real::WINDOW_UNIT - L::SPREAD_LOG2);
     const LOW_START: f64 = start(L::Real::WINDOW_LOW_UNIT);
     /// An accumulator's pattern moves by at most 2^51 in a span, and there are up to 32 of them.
     const MOST_SPANS: u32 = 1 << 6;
@@ -314,7 +314,7 @@ impl<L: Lane> Window<L> {
             && !minus_a.may_exceed(-L::Single::splat(L::Real::WINDOW_LIMIT))
     }
 
-    /// Adds losses as `widen` returns them.
+    /// Adds losses as `spread` returns them.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn add(&mut self, (lower, upper): (L::Wide, L::Wide)) {
         if L::Real::FRACTION_BITS < 52 {
@@ -360,7 +360,7 @@ impl<L: Lane> Window<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn short_sum(self) -> f64 {
         if L::Real::FRACTION_BITS < 52 {
-            return self.high.reduce_exact_sum();
+            return self.high.reduce_exact_sum() * power_of_two(L::SPREAD_LOG2);
         }
         let high = self.high - L::Wide::splat(Self::START);
         high.reduce_exact_sum() + self.low.reduce_exact_sum()

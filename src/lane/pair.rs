@@ -218,6 +218,18 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         Self(self.0.sign_of_minus(), self.1.sign_of_minus())
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
+    fn step_and_positive(self) -> (Self, Self) {
+        let (first, second) = (self.0.step_and_positive(), self.1.step_and_positive());
+        (Self(first.0, second.0), Self(first.1, second.1))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_with_sign_of_minus(self, of: Self, addend: Self) -> Self {
+        Self(
+            self.0.add_with_sign_of_minus(of.0, addend.0),
+            self.1.add_with_sign_of_minus(of.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn with_sign(self, sign: Self) -> Self {
         Self(self.0.with_sign(sign.0), self.1.with_sign(sign.1))
     }
@@ -299,6 +311,18 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         let (first, second) = (L::load_widened(low), L::load_widened(high));
         (Pair(first.0, second.0), Pair(first.1, second.1))
     }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn spread(self) -> (Self::Wide, Self::Wide) {
+        let (first, second) = (self.0.spread(), self.1.spread());
+        (Pair(first.0, second.0), Pair(first.1, second.1))
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn load_spread(from: &[L::Real]) -> (Self::Wide, Self::Wide) {
+        let (low, high) = from.split_at_checked(L::WIDTH).unwrap_or((from, &[]));
+        let (first, second) = (L::load_spread(low), L::load_spread(high));
+        (Pair(first.0, second.0), Pair(first.1, second.1))
+    }
+    const SPREAD_LOG2: i32 = L::SPREAD_LOG2;
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn narrow(low: Self::Wide, high: Self::Wide) -> Self {
         Self(L::narrow(low.0, high.0), L::narrow(low.1, high.1))

@@ -657,7 +657,17 @@ lane! {
     max_int: _mm256_max_epu32, min_int: _mm256_min_epu32,
     reduce_max: reduce_max_epu32_256, reduce_min: reduce_min_epu32_256, exceeds: exceeds_epu32_256, reduce_add: reduce_add_ps256, scale: scale_by_exponent_field, abreast: abreast_ps256,
     widen: widen_ps256, load_widened: load_widened_ps256, narrow: narrow_ps256, low_words: low_words_ps256, sum_rows: sum_rows_ps256, isa: Avx2, fraction: 23, unsigned: u32,
-    own: {}
+    own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn step_and_positive(self) -> (Self, Self) {
+            let (step, positive) = unsafe { step_and_positive_ps256(self.0) };
+            (Self(step), Self(positive))
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn add_with_sign_of_minus(self, of: Self, addend: Self) -> Self {
+            addend + self.or_bits(Self(unsafe { _mm256_andnot_ps(of.0, _mm256_set1_ps(-0.0)) }))
+        }
+    }
 }
 lane! {
     F64x4, f64, __m256d, __m256d, 4, F64x4,
@@ -703,6 +713,31 @@ lane! {
     reduce_max: _mm512_reduce_max_epu32, reduce_min: _mm512_reduce_min_epu32, exceeds: exceeds_epu32_512, reduce_add: _mm512_reduce_add_ps, scale: scale_by_exponent_field, abreast: abreast_ps512,
     widen: widen_ps512, load_widened: load_widened_ps512, narrow: narrow_ps512, low_words: low_words_ps512, sum_rows: sum_rows_ps512, isa: Avx512, fraction: 23, unsigned: u32,
     own: {
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn step_and_positive(self) -> (Self, Self) {
+            let (step, positive) = unsafe { step_and_positive_ps512(self.0) };
+            (Self(step), Self(positive))
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn add_with_sign_of_minus(self, of: Self, addend: Self) -> Self {
+            addend + Self(unsafe { or_sign_of_minus_ps512(self.0, of.0) })
+        }
+        // An `f64` has the same fields as an `f32` that is shifted by 29 bits, but for 896 more in its exponent's bias.
+        const SPREAD_LOG2: i32 = 896;
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn spread(self) -> (F64x8, F64x8) {
+            let (even, odd) = unsafe { spread_ps512(self.0) };
+            (F64x8(even), F64x8(odd))
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn load_spread(from: &[f32]) -> (F64x8, F64x8) {
+            if from.len() < 16 {
+                return Self::load(from).spread();
+            }
+            // SAFETY: the slice holds `WIDTH` elements.
+            let (even, odd) = unsafe { load_spread_ps512(from.as_ptr()) };
+            (F64x8(even), F64x8(odd))
+        }
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn splat_kept(value: f32) -> Self {
             Self(unsafe { splat_kept_ps512(value) })
@@ -1005,6 +1040,44 @@ unsafe fn step_ps512(sign: __m512) -> __m512 {
         _mm512_andnot_ps(_mm512_castsi512_ps(negative), splat_kept_ps512(1.0))
     }
 }
+/// One mask for both: the maximum would take another operation, and on Zen 4 an FMA's place.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+unsafe fn step_and_positive_ps512(v: __m512) -> (__m512, __m512) {
+    let mut negative = _mm512_srai_epi32::<31>(_mm512_castps_si512(v));
+    unsafe {
+        // Compilers would make a maximum of it again.
+        core::arch::asm!("/* {0} */", inout(zmm_reg) negative, options(pure, nomem, nostack, preserves_flags));
+        let negative = _mm512_castsi512_ps(negative);
+        (
+            _mm512_andnot_ps(negative, splat_kept_ps512(1.0)),
+            _mm512_andnot_ps(negative, v),
+        )
+    }
+}
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn step_and_positive_ps256(v: __m256) -> (__m256, __m256) {
+    let mut negative = _mm256_srai_epi32::<31>(_mm256_castps_si256(v));
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(ymm_reg) negative, options(pure, nomem, nostack, preserves_flags));
+    }
+    let negative = _mm256_castsi256_ps(negative);
+    (
+        _mm256_andnot_ps(negative, _mm256_set1_ps(1.0)),
+        _mm256_andnot_ps(negative, v),
+    )
+}
+/// `value`, which has no sign, with that of -`of`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn or_sign_of_minus_ps512(value: __m512, of: __m512) -> __m512 {
+    unsafe {
+        let sign = _mm512_castps_si512(splat_kept_ps512(-0.0));
+        let (value, of) = (_mm512_castps_si512(value), _mm512_castps_si512(of));
+        // value | !of & sign
+        _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xf2>(value, of, sign))
+    }
+}
 /// Nothing of which LLVM knows that it is a constant: it would broadcast it anew in every round of a loop, and
 /// with 512 bits that takes an addition's place on Zen 4, where a load of what was spilled takes none.
 #[inline]
@@ -1092,6 +1165,39 @@ unsafe fn widen_ps512(v: __m512) -> (__m512d, __m512d) {
             _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v)),
         )
     }
+}
+/// Even and odd elements, by a multiplication each, where conversions take two operations.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn spread_ps512(v: __m512) -> (__m512d, __m512d) {
+    unsafe { spread_halves_ps512(v, _mm512_movehdup_ps(v)) }
+}
+/// Loaded twice, since a load moves the odd ones without an operation.
+#[inline]
+#[target_feature(enable = "avx512f")]
+// No instruction: nothing is read through it.
+#[allow(clippy::pointers_in_nomem_asm_block)]
+unsafe fn load_spread_ps512(from: *const f32) -> (__m512d, __m512d) {
+    let mut again = from;
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) again, options(pure, nomem, nostack, preserves_flags));
+        spread_halves_ps512(
+            _mm512_loadu_ps(from),
+            _mm512_movehdup_ps(_mm512_loadu_ps(again)),
+        )
+    }
+}
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn spread_halves_ps512(even: __m512, odd: __m512) -> (__m512d, __m512d) {
+    // Not a constant, of which compilers would make shifts and masks.
+    let mut shift = _mm512_set1_epi64(1 << 29);
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(zmm_reg) shift, options(pure, nomem, nostack, preserves_flags));
+    }
+    (
+        _mm512_castsi512_pd(_mm512_mul_epu32(_mm512_castps_si512(even), shift)),
+        _mm512_castsi512_pd(_mm512_mul_epu32(_mm512_castps_si512(odd), shift)),
+    )
 }
 /// From memory each half takes one operation instead of three.
 #[cfg_attr(not(debug_assertions), inline(always))]
