@@ -631,8 +631,8 @@ pub trait Isa: Copy {
     type RowF64: Lane<Real = f64, Single = Self::F64>;
     /// Whether the fast form of a function is worth its code besides the full one.
     const FAST: bool;
-    /// Bytes from which an address counts as aligned for `stream`.
-    const STREAM_ALIGNMENT: usize = 1;
+    /// Whether `stream` is more than `store`.
+    const STREAMS: bool = false;
 
     /// Runs the job with this instruction set's code, in a function of its own.
     fn run<J: Job>(self, job: J) -> J::Output;
@@ -659,6 +659,11 @@ pub trait Isa: Copy {
     /// Orders earlier `stream`s before whatever follows.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fence(self) {}
+    /// Whether large results are always streamed: the CPU's maker is asked, which takes microseconds.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn always_streams(self) -> bool {
+        false
+    }
 }
 
 /// Work that is generic over the instruction set.

@@ -22,6 +22,8 @@ use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 /// 1 to 8 KiB are the same within the noise, less or none is slower (ARCHITECTURE.md).
 const PREFETCH_BYTES: usize = 2048;
 
+const LINE: usize = 64;
+
 /// Outputs of at least this size are stored past the caches.
 const STREAM_BYTES: usize = 16 << 20;
 
@@ -379,11 +381,23 @@ fn elements_mut<L: Lane, const WHOLE: bool>(
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn put<L: Lane>(value: L, to: &mut [L::Real], stream: bool) {
-    if stream {
+    // Asked once: what follows in a group is aligned, too.
+    if stream && to.as_ptr().addr().is_multiple_of(LINE) {
         value.stream(to);
     } else {
         value.store(to);
     }
+}
+
+/// Of outputs that are large together, how many elements the first has before a cache line begins.
+#[cold]
+#[inline(never)]
+fn elements_before_line<T>(outputs: &Outputs<'_, T>) -> Option<usize> {
+    let outputs = [&*outputs.loss, &*outputs.gradient, &*outputs.hessian];
+    let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
+    let first = outputs.iter().find(|output| !output.is_empty())?;
+    let before = first.as_ptr().addr().wrapping_neg() % LINE;
+    (bytes >= STREAM_BYTES).then_some(before / size_of::<T>())
 }
 
 /// 0 for what is a number.
@@ -1013,8 +1027,13 @@ impl<'a, T: Float> Buffers<'a, T> {
 }
 
 impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSES> {
-    /// See `stream_head`.
-    const MAY_STREAM: bool = !LOSSES || T::COMPENSATED;
+    /// Whether there are loops for the results that most programs ask for.
+    const FEW: bool = LOSSES && !T::COMPENSATED && P::IN_WINDOW && P::PLAIN_LOOPS;
+
+    /// Not `f32` losses with options.
+    const OPTIONS_STREAM: bool = !LOSSES || T::COMPENSATED;
+
+    const MAY_STREAM: bool = Self::OPTIONS_STREAM || Self::FEW;
 
     /// A span's e^-|z|; returns the largest pattern of -|z|.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1073,20 +1092,20 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     }
 
     /// Elements before the first output's address is aligned for streaming, or nothing where the
-    /// outputs are too small to leave the caches, or ordinary stores are faster: beside sums, and of
-    /// `f32` losses, .76 to .95 of the time (Zen 4).
+    /// outputs are too small to leave the caches, or ordinary stores are faster: of `f32` losses and
+    /// beside sums, but for a CPU that always streams.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn stream_head<I: Isa>(&self) -> Option<usize> {
-        let outputs = &self.slices.outputs;
-        let outputs = [&*outputs.loss, &*outputs.gradient, &*outputs.hessian];
-        let bytes = outputs.iter().map(|o| size_of_val(*o)).sum::<usize>();
-        let ordinary = self.slices.wanted.has(Wanted::SUM) || !Self::MAY_STREAM;
-        if ordinary || bytes < STREAM_BYTES || I::STREAM_ALIGNMENT == 1 {
+    fn stream_head<I: Isa>(&self, isa: I) -> Option<usize> {
+        // Of three outputs at most; nearly all calls end here.
+        if !Self::MAY_STREAM || !I::STREAMS || size_of_val(self.slices.inputs.z) < STREAM_BYTES / 3
+        {
             return None;
         }
-        let first = outputs.iter().find(|output| !output.is_empty())?;
-        let misaligned = first.as_ptr().addr() % I::STREAM_ALIGNMENT;
-        Some((I::STREAM_ALIGNMENT - misaligned) % I::STREAM_ALIGNMENT / size_of::<T>())
+        let ordinary = self.slices.wanted.has(Wanted::SUM) || LOSSES && !T::COMPENSATED;
+        if ordinary && !isa.always_streams() {
+            return None;
+        }
+        elements_before_line(&self.slices.outputs)
     }
 
     /// Whether a span's e^-|z| are buffered. For derivatives alone, whose few operations leave the
@@ -1141,7 +1160,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         buffers: &mut Buffers<'_, T>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
-        let stream = stream && Self::MAY_STREAM;
+        let stream = stream && Self::OPTIONS_STREAM;
         let mut seen = Extremes::nothing();
         for at in (0..length).step_by(<T::FinishLane<I>>::WIDTH) {
             let place = (start + at, start + length);
@@ -1206,7 +1225,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         window: &mut Window<T::FinishLane<I>>,
         stream: bool,
     ) -> Extremes<T::Lane<I>> {
-        let stream = stream && Self::MAY_STREAM;
+        let stream = stream && Self::OPTIONS_STREAM;
         let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = self.slices.wanted;
         if !LOSSES {
@@ -1320,6 +1339,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         buffers: &mut Buffers<'_, T>,
         window: &mut Window<T::FinishLane<I>>,
         windowed: bool,
+        stream: bool,
     ) -> Option<Extremes<T::Lane<I>>> {
         let width = <T::FinishLane<I>>::WIDTH;
         let mut wanted = if SUM { Wanted::SUM } else { Wanted::LOSS };
@@ -1367,13 +1387,16 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                     self.function
                         .finish::<T::FinishLane<I>, false>(z, t, exp, wanted)
                 };
-                let losses = if SUM { &mut *e } else { &mut *loss };
-                point.loss.store(losses.get_mut(at..at + width)?);
+                if SUM {
+                    point.loss.store(e.get_mut(at..at + width)?);
+                } else {
+                    put(point.loss, loss.get_mut(at..at + width)?, stream);
+                }
                 if GRADIENT {
-                    point.gradient.store(gradient.get_mut(at..at + width)?);
+                    put(point.gradient, gradient.get_mut(at..at + width)?, stream);
                 }
                 if HESSIAN {
-                    point.hessian.store(hessian.get_mut(at..at + width)?);
+                    put(point.hessian, hessian.get_mut(at..at + width)?, stream);
                 }
             }
             // Sums are two groups behind: losses widened from the buffer cost fewer operations than in registers, but
@@ -1405,6 +1428,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         (start, length): (usize, usize),
         exp: &Buffers<'_, T>,
         window: &mut Window<T::FinishLane<I>>,
+        stream: bool,
     ) -> Option<Extremes<T::Lane<I>>> {
         const SUM: u8 = Wanted::SUM.bits();
         const LOSS: u8 = Wanted::LOSS.bits();
@@ -1436,6 +1460,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 exp,
                 output,
                 window: &mut Window::new(),
+                stream,
             }));
         }
         Some(match wanted.bits() {
@@ -1446,6 +1471,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 exp,
                 output: &mut [],
                 window,
+                stream,
             }),
             LOSS => isa.run(Chosen::<T, T::FinishLane<I>, P, LOSS> {
                 function,
@@ -1454,6 +1480,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 exp,
                 output: outputs.loss.get_mut(range)?,
                 window,
+                stream,
             }),
             SUM_GRADIENT => isa.run(Chosen::<T, T::FinishLane<I>, P, SUM_GRADIENT> {
                 function,
@@ -1462,6 +1489,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 exp,
                 output: outputs.gradient.get_mut(range)?,
                 window,
+                stream,
             }),
             _ => return None,
         })
@@ -1491,8 +1519,8 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             && !(wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS))
             // What the linear head asks for.
             && (wanted.has(Wanted::GRADIENT) || !wanted.has(Wanted::HESSIAN));
-        // Whether there are loops for the results that most programs ask for, and this span is theirs.
-        let few = LOSSES && !T::COMPENSATED && P::IN_WINDOW && P::PLAIN_LOOPS;
+        let few = Self::FEW;
+        // Whether this span is theirs.
         let fixed = few
             && plain
             && matches!(inputs.t, Targets::Each(_))
@@ -1528,17 +1556,25 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 && plain
                 && (windowed || wanted == Wanted::LOSS)
             {
-                self.chosen(isa, span, buffers, window)
+                self.chosen(isa, span, buffers, window, stream)
             } else if !fixed {
                 None
             } else if wanted == Wanted::LOSS {
-                self.fixed_results::<I, false, false, false>(isa, span, buffers, window, false)
+                self.fixed_results::<I, false, false, false>(
+                    isa, span, buffers, window, false, stream,
+                )
             } else if wanted.has(Wanted::HESSIAN) {
-                self.fixed_results::<I, true, true, true>(isa, span, buffers, window, windowed)
+                self.fixed_results::<I, true, true, true>(
+                    isa, span, buffers, window, windowed, stream,
+                )
             } else if wanted.has(Wanted::GRADIENT) {
-                self.fixed_results::<I, true, true, false>(isa, span, buffers, window, windowed)
+                self.fixed_results::<I, true, true, false>(
+                    isa, span, buffers, window, windowed, stream,
+                )
             } else {
-                self.fixed_results::<I, true, false, false>(isa, span, buffers, window, windowed)
+                self.fixed_results::<I, true, false, false>(
+                    isa, span, buffers, window, windowed, stream,
+                )
             };
             seen = if let Some(seen) = some {
                 seen
@@ -1557,7 +1593,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             };
         } else {
             let some = if const { Self::chooses::<I>() } && plain && !stream {
-                self.chosen(isa, span, buffers, window)
+                self.chosen(isa, span, buffers, window, stream)
             } else {
                 None
             };
@@ -1581,6 +1617,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             self.slices.check(start, length)?;
         }
         if beyond {
+            if stream {
+                isa.fence();
+            }
             isa.run(Beyond {
                 slices: self.slices,
                 span,
@@ -1663,7 +1702,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
                 end,
             });
         }
-        let head = self.stream_head::<I>();
+        let head = self.stream_head(isa);
         let stream = head.is_some();
         let head = head.unwrap_or(0);
         let result = if Self::buffered::<I>() {
@@ -1785,6 +1824,7 @@ struct Chosen<'a, 'b, T, L: Lane, P, const WANTED: u8> {
     /// Of losses or gradients.
     output: &'a mut [T],
     window: &'a mut Window<L>,
+    stream: bool,
 }
 
 impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
@@ -1798,6 +1838,7 @@ impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
         let width = L::WIDTH;
         let mut seen = Extremes::nothing();
         let mut window = *self.window;
+        let stream = self.stream;
         keep_constants::<L>();
         let inputs = self.z.chunks_exact(width).zip(self.t.chunks_exact(width));
         let e = self.exp.e.chunks_exact(width);
@@ -1818,9 +1859,9 @@ impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
             if wanted.has(Wanted::GRADIENT) || wanted.has(Wanted::LOSS) {
                 let Some(to) = output.next() else { break };
                 if wanted.has(Wanted::GRADIENT) {
-                    point.gradient.store(to);
+                    put(point.gradient, to, stream);
                 } else {
-                    point.loss.store(to);
+                    put(point.loss, to, stream);
                 }
             }
         }
@@ -1832,7 +1873,6 @@ impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
 /// One request for each cache line of a lane.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn prefetch<I: Isa, L: Lane>(isa: I, of: &[L::Real]) {
-    const LINE: usize = 64;
     let ahead = PREFETCH_BYTES / size_of::<L::Real>();
     for line in 0..size_of_val(of).div_ceil(LINE) {
         isa.prefetch(of, ahead + line * LINE / size_of::<L::Real>());

@@ -62,6 +62,13 @@ fn level() -> Level {
     }
 }
 
+/// The first word of "GenuineIntel".
+#[cold]
+#[inline(never)]
+fn is_intel() -> bool {
+    __cpuid(0).ebx == u32::from_le_bytes(*b"Genu")
+}
+
 /// CPUID (leaves 1 and 7) and XCR0; Intel SDM vol. 1, 14.3 and 15.2.
 fn ask() -> Level {
     const OSXSAVE_AVX_FMA: u32 = 1 << 27 | 1 << 28 | 1 << 12;
@@ -140,7 +147,7 @@ cfg_if::cfg_if! {
 }
 
 macro_rules! isa {
-    ($token:ident, $features:literal, $single:ty, $double:ty, $finish_double:ty, $row_single:ty, $row_double:ty, $alignment:literal) => {
+    ($token:ident, $features:literal, $single:ty, $double:ty, $finish_double:ty, $row_single:ty, $row_double:ty, $streams:literal) => {
         impl Isa for $token {
             type F32 = $single;
             type F64 = $double;
@@ -154,7 +161,7 @@ macro_rules! isa {
             type RowF32 = $row_single;
             type RowF64 = $row_double;
             const FAST: bool = true;
-            const STREAM_ALIGNMENT: usize = $alignment;
+            const STREAMS: bool = $streams;
 
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn run<J: Job>(self, job: J) -> J::Output {
@@ -219,6 +226,10 @@ macro_rules! isa {
                 // SAFETY: SSE is part of every machine with AVX.
                 unsafe { _mm_sfence() }
             }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn always_streams(self) -> bool {
+                is_intel()
+            }
         }
     };
 }
@@ -231,7 +242,7 @@ isa!(
     Group<F64x4>,
     Pair<F32x8>,
     Pair<Pair<F64x4>>,
-    32
+    true
 );
 isa!(
     OneElement,
@@ -241,7 +252,7 @@ isa!(
     One<f64>,
     Pair<Pair<Pair<Pair<One<f32>>>>>,
     Pair<Pair<Pair<Pair<One<f64>>>>>,
-    1
+    false
 );
 isa!(
     Avx512,
@@ -251,7 +262,7 @@ isa!(
     Half<F64x8>,
     F32x16,
     Pair<F64x8>,
-    64
+    true
 );
 
 /// A lane of one element.
