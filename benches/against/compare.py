@@ -67,7 +67,8 @@ class Slices(ctypes.Structure):
         for name, value in self.VALUES.items():
             random = Random(name)
             period = array.array(code, [value(random) for _ in range(min(length, self.PERIOD))])
-            memory = mmap.mmap(-1, length * period.itemsize)
+            # Private: shared memory has small pages whatever is advised.
+            memory = mmap.mmap(-1, length * period.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             memory.madvise(mmap.MADV_HUGEPAGE)
             for _ in range(length // len(period)):
                 memory.write(period)
