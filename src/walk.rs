@@ -1367,6 +1367,8 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             hessian = outputs.hessian.get_mut(range)?;
         }
         let e = buffers.e.get_mut(..length)?;
+        // The branch takes 3 % where 16 registers do not hold the gradients until then.
+        let stream = stream && (!GRADIENT || size_of::<T::Lane<I>>() == 64);
         let mut seen = Extremes::nothing();
         let mut sums = *window;
         keep_constants::<T::FinishLane<I>>();
