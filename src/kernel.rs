@@ -283,8 +283,8 @@ fn exp_by_table<L: Lane, const FULL: bool>(x: L, rounded: L, r: L) -> (L, L) {
     if !FULL {
         return (e, low);
     }
-    // Beyond `FAST_LIMIT` e stands alone; a `low` of subnormal numbers would cost an assist each.
-    let alone = (-splat::<L>(L::Real::FAST_LIMIT)).greater(x);
+    // Beyond `TINY_LIMIT` a `low` of subnormal numbers would cost an assist each.
+    let alone = (-splat::<L>(L::Real::TINY_LIMIT)).greater(x);
     let unscaled = L::select(
         alone,
         splat(L::Real::ZERO),
@@ -367,7 +367,7 @@ impl<L: Lane> Sum<L> {
 /// first two terms are the sum of two numbers, and the third and what e lacks, times 1/(1 + e), are
 /// added to the smaller.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn log1p<L: Lane>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
+fn log1p<L: Lane, const FULL: bool>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
     let ExpNeg { e, low } = exp;
     if !L::Real::COMPENSATED {
         let tail = horner_abreast(L::Real::LOG1P, e);
@@ -376,8 +376,12 @@ fn log1p<L: Lane>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
             low: splat(L::Real::ZERO),
         };
     }
-    // Where e^2 would be subnormal, and cost an assist, it is far below e's last place.
-    let squared = e.max_or(splat(L::Real::LEAST_SQUARED));
+    let squared = if FULL {
+        // Where e^2 would be subnormal, and cost an assist, it is far below e's last place.
+        e.max_or(splat(L::Real::LEAST_SQUARED))
+    } else {
+        e
+    };
     // One less in the exponent.
     let half = squared.sub_bits(splat(L::Real::MIN_POSITIVE));
     let high = half.neg_fma(e, e);
@@ -454,11 +458,11 @@ impl<L: Lane> Logistic<L> {
     }
 }
 
-/// `ordinary` but beyond FAST_LIMIT, where log1p(e), q and q - q^2 all round to e.
+/// `ordinary` but beyond TINY_LIMIT, where log1p(e), q and q - q^2 all round to e.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L {
     if FULL {
-        let mask = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
+        let mask = (-splat::<L>(L::Real::TINY_LIMIT)).greater(minus_a);
         L::select(mask, tiny, ordinary)
     } else {
         ordinary
@@ -492,7 +496,7 @@ impl<L: Lane> ExpTerms<L> {
             // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
             ordinary: ExpNeg {
                 e: if FULL {
-                    exp.e.max_or(splat(L::Real::LEAST_FAST))
+                    exp.e.max_or(splat(L::Real::LEAST_ORDINARY))
                 } else {
                     exp.e
                 },
@@ -504,7 +508,7 @@ impl<L: Lane> ExpTerms<L> {
     /// `logistic` counts only if `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn log1p<const FULL: bool>(self, logistic: Logistic<L>) -> Sum<L> {
-        let log1p = log1p(self.ordinary, logistic);
+        let log1p = log1p::<L, FULL>(self.ordinary, logistic);
         Sum {
             high: unless_tiny::<L, FULL>(self.minus_a, self.e, log1p.high),
             low: unless_tiny::<L, FULL>(self.minus_a, splat(L::Real::ZERO), log1p.low),
@@ -590,7 +594,6 @@ pub(crate) fn keep_constants<L: Lane>() {
     L::keep(L::Real::SIGN_BIT);
     if L::Real::COMPENSATED {
         L::keep(L::Real::MIN_POSITIVE);
-        L::keep(L::Real::LEAST_SQUARED);
     }
 }
 

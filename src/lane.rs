@@ -119,11 +119,14 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Whether e/(1+e) is corrected for the last rounding of e and for that of
     /// 1 + e: sigmoid's error in `f64` falls from 2.4 to 1.0 ULP.
     const COMPENSATED: bool;
-    /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
-    /// the last place where `COMPENSATED`, is normal.
+    /// Up to here the fast kernel holds: e^-a times 1/2, or e^-2a times 1/2
+    /// where `COMPENSATED`, is normal.
     const FAST_LIMIT: Self;
-    /// Less than e^-`FAST_LIMIT`, and the same holds of it.
-    const LEAST_FAST: Self;
+    /// Beyond, e^-a stands alone: up to here e^-a times 1/2, or times the unit of
+    /// the last place where `COMPENSATED`, is normal.
+    const TINY_LIMIT: Self;
+    /// Less than e^-`TINY_LIMIT`, and the same holds of it.
+    const LEAST_ORDINARY: Self;
     /// Its square is normal.
     const LEAST_SQUARED: Self;
     /// Nothing beside e or what it lacks, if `COMPENSATED`, and normal.
@@ -207,7 +210,8 @@ impl Float for f32 {
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
-    const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
+    const TINY_LIMIT: Self = Self::FAST_LIMIT;
+    const LEAST_ORDINARY: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
     const LEAST_SQUARED: Self = f32::from_bits((127 - 60) << 23);
     const LEAST_LOW: Self = 0.0;
     const HESSIAN_CORRECTION: Self = 0.6875;
@@ -293,8 +297,9 @@ impl Float for f64 {
     const EXP: &'static [Self] = &double::EXP;
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
-    const FAST_LIMIT: Self = 640.0;
-    const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
+    const FAST_LIMIT: Self = 353.0;
+    const TINY_LIMIT: Self = 640.0;
+    const LEAST_ORDINARY: Self = f64::from_bits((1023 - 924) << 52);
     const LEAST_SQUARED: Self = f64::from_bits((1023 - 500) << 52);
     const LEAST_LOW: Self = f64::from_bits((1023 - 1000) << 52);
     const HESSIAN_CORRECTION: Self = 0.0;

@@ -40,7 +40,7 @@ impl Random {
 }
 
 /// Magnitudes of logits where the kernel changes its method, or its result changes its kind.
-const LOGITS: [f64; 65] = [
+const LOGITS: [f64; 66] = [
     0.0,
     1e-16,
     6e-8,
@@ -80,6 +80,7 @@ const LOGITS: [f64; 65] = [
     110.0,
     200.0,
     300.0,
+    353.0,
     354.0,
     // e lacks nothing there, so that e^2 alone is subnormal.
     357.959_653_997_137_37,
