@@ -18,8 +18,48 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(parse)
 }
 
-/// z, and t of one of the kinds that the row takes.
-fn element<F: Element>(row: &Row<F>, random: &mut Random) -> (F, F) {
+/// Modes, parameters, z and t of the largest errors that searches have found in `f64`.
+const FOUND: [(&str, f64, f64, f64); 6] = [
+    (
+        "temperature",
+        0.502_466_504_814_240_7,
+        -356.188_672_050_997_3,
+        0.0,
+    ),
+    (
+        "temperature",
+        0.718_410_907_864_571_2,
+        509.240_065_852_380_5,
+        0.0,
+    ),
+    (
+        "squared_error",
+        0.267_854_733_177_725_73,
+        -189.915_422_317_707,
+        1.0,
+    ),
+    (
+        "squared_error",
+        0.713_979_852_658_153_4,
+        506.275_119_903_043_7,
+        0.117_591_460_125_395_79,
+    ),
+    (
+        "logit_excess",
+        1.7,
+        8.645_774_060_950_961,
+        6.790_209_897_767_817,
+    ),
+    (
+        "logit_excess",
+        1.0,
+        -10.385_746_586_782_862,
+        -9.637_132_560_790_613,
+    ),
+];
+
+/// z, and t of one of the kinds that the row takes; at times z/`parameter` is where e^-|z/T| becomes subnormal.
+fn element<F: Element>(row: &Row<F>, parameter: f64, random: &mut Random) -> (F, F) {
     let within = |x: F| {
         if x.to_f64().abs() < 2.0_f64.powi(<F as Format>::MAX_EXPONENT - 3) {
             x
@@ -28,7 +68,15 @@ fn element<F: Element>(row: &Row<F>, random: &mut Random) -> (F, F) {
         }
     };
     // Quotients beyond the range are infinite logits.
-    let z = within(numbers::random_logit(random));
+    let z = if random.below(8) == 0 {
+        let (from, to) = numbers::tail_range::<F>();
+        let sign = [1.0, -1.0][random.below(2) as usize];
+        within(F::from_f64(
+            sign * parameter * (from + (to - from) * random.unit()),
+        ))
+    } else {
+        within(numbers::random_logit(random))
+    };
     if row.mode == "probability" {
         let p = numbers::random_target(z, random);
         let y = if random.below(4) == 0 {
@@ -67,11 +115,22 @@ fn check<F: Element>() {
             panic!("a number of ULP")
         };
         let (mut worst, mut what) = (0.0, String::new());
-        for &parameter in row.parameters {
+        let anywhere = 0.1 + 1.9 * random.unit();
+        let found = FOUND.iter().filter(|found| found.0 == row.mode);
+        let runs = row
+            .parameters
+            .iter()
+            .chain(std::iter::once(&anywhere))
+            .map(|&parameter| (parameter, None))
+            .chain(found.map(|&(_, parameter, z, t)| (parameter, Some((z, t)))));
+        for (parameter, found) in runs {
             let parameter = F::from_f64(parameter).to_f64();
-            let (z, t): (Vec<F>, Vec<F>) = (0..count / row.parameters.len())
-                .map(|_| element(&row, &mut random))
-                .unzip();
+            let (z, t): (Vec<F>, Vec<F>) = match found {
+                Some((z, t)) => (vec![F::from_f64(z)], vec![F::from_f64(t)]),
+                None => (0..count / (row.parameters.len() + 1))
+                    .map(|_| element(&row, parameter, &mut random))
+                    .unzip(),
+            };
             let mut out = vec![F::from_f64(7.0); z.len()];
             let call = row.compute;
             call(row.function, F::from_f64(parameter), &z, &t, &mut out).expect("valid inputs");
