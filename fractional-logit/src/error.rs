@@ -102,7 +102,7 @@ pub enum Error {
         /// The column whose coefficient moved most; none if it was the constant.
         column: Option<usize>,
     },
-    /// A logit, or a sum, is beyond the range of `f64`: with offsets beyond 745 all curvature at the start.
+    /// A logit, or a sum, is beyond the range of `f64`: with offsets beyond 745 the curvature at the start.
     OutOfRange,
     /// A state does not belong to the task, or bytes are none of a state or task.
     Malformed {
@@ -230,7 +230,9 @@ impl fmt::Display for Error {
                     None => f.write_str("; the constant moves most"),
                 }
             }
-            Self::OutOfRange => f.write_str("a logit or a sum is beyond the range of f64"),
+            Self::OutOfRange => f.write_str(
+                "a logit, a sum or, with offsets beyond 745, the curvature at the start is beyond the range of f64",
+            ),
             Self::Malformed { reason } => f.write_str(reason),
             Self::Kernel(error) => error.fmt(f),
         }

@@ -125,7 +125,10 @@ pub(crate) mod scan {
     pub(crate) const SINGLE: usize = 6;
     /// Parts that the linear head does not take: with trials, or with anything in rows of weight 0.
     pub(crate) const AWKWARD: usize = 7;
-    pub(crate) const COUNTS: usize = 8;
+    /// Rows without curvature at the start: e^-745.2 is 0.
+    pub(crate) const FAR_OFFSET: usize = 8;
+    pub(crate) const FAR: f64 = 745.0;
+    pub(crate) const COUNTS: usize = 9;
     /// The largest weight, and the least one's negative; then the exponents of the columns.
     pub(crate) const GREATEST: usize = 0;
     pub(crate) const LEAST: usize = 1;
@@ -539,11 +542,12 @@ fn scan_at_once<T: Value>(data: &Data<'_, T>, state: &mut State) -> bool {
             least = least.min(w);
         }
     }
-    let mut with_offset = 0;
+    let (mut with_offset, mut far_offset) = (0, 0);
     for offset in data.offset.unwrap_or(&[]) {
         let offset: f64 = (*offset).into();
         valid &= offset.is_finite();
         with_offset += u64::from(offset != 0.0);
+        far_offset += u64::from(offset.abs() > scan::FAR);
     }
     if !valid {
         return false;
@@ -554,6 +558,7 @@ fn scan_at_once<T: Value>(data: &Data<'_, T>, state: &mut State) -> bool {
     state.counts[scan::BELOW_1] = below;
     state.counts[scan::CLUSTERED] = if data.clusters.is_some() { used } else { 0 };
     state.counts[scan::WITH_OFFSET] = with_offset;
+    state.counts[scan::FAR_OFFSET] = far_offset;
     if size_of::<T>() == size_of::<f32>() {
         state.counts[scan::SINGLE] = data.row_count() as u64;
     }
@@ -729,6 +734,7 @@ impl Block {
         state.counts[scan::ABOVE_0] += count(|t| t > 0.0, &self.targets);
         state.counts[scan::BELOW_1] += count(|t| t < 1.0, &self.targets);
         state.counts[scan::WITH_OFFSET] += count(|offset| offset != 0.0, &self.offset);
+        state.counts[scan::FAR_OFFSET] += count(|offset| offset.abs() > scan::FAR, &self.offset);
         state.sums[scan::WEIGHT].add_slice(&self.weights);
         for (weight, target) in self.weights.iter().zip(&self.targets) {
             let (high, low) = two_product(*weight, *target);

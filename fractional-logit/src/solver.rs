@@ -149,6 +149,7 @@ pub(crate) struct Scanned {
     pub(crate) mean: f64,
     pub(crate) clustered: bool,
     pub(crate) with_offset: bool,
+    pub(crate) far_offset: bool,
 }
 
 /// What is next.
@@ -289,6 +290,7 @@ impl Solver {
             mean: (sum(scan::WEIGHTED_TARGET) / sum(scan::WEIGHT)).to_f64(),
             clustered: clustered != 0,
             with_offset: state.counts[scan::WITH_OFFSET] != 0,
+            far_offset: state.counts[scan::FAR_OFFSET] != 0,
         });
         self.task.weight = ceiling(state.maxima[scan::GREATEST].max(f64::MIN_POSITIVE));
         self.scan_levels(state)?;
@@ -754,7 +756,8 @@ impl Solver {
                 // A column of zeros has no gradient.
                 let is_flat = hessian.inner.get(row, row).high == 0.0
                     && (of_constant || self.penalised_gradient(state)[row].high != 0.0);
-                return Err(if is_flat {
+                // Rows that are flat at the start hide what tells columns apart.
+                return Err(if is_flat || self.scanned_rows().far_offset {
                     Error::OutOfRange
                 } else if of_constant {
                     // The first level, which it stands for, weighs next to nothing.
@@ -1022,6 +1025,7 @@ impl Solver {
             mean: 0.5,
             clustered: false,
             with_offset: false,
+            far_offset: false,
         })
     }
 

@@ -413,6 +413,11 @@ fn refuses_a_start_without_curvature() {
     }
     let found = fit(Model::new().intercept(false), 1, 1000.0, &[1.0; 4]);
     assert_eq!(found.unwrap_err(), Error::OutOfRange);
+    // Some rows' alone: what is curved has no variation.
+    let features = Features::rows(&x, 4, 1).unwrap();
+    let offset = [0.0, 1e300, -1e300, 750.0];
+    let found = Model::new().fit(&Data::new(features, &targets).offset(&offset));
+    assert_eq!(found.unwrap_err(), Error::OutOfRange);
     // The reference of all others weighs nothing beside them; another level may.
     let found = fit(Model::new().levels(2), 0, 0.0, &[1e-30, 1.0, 1e-30, 1.0]);
     let (steps, column) = (0, None);
