@@ -71,7 +71,7 @@ type Clamped<T> = fn(
 ///   [`loss`](Self::loss) writes, whatever the order, the vector width or the backend.
 /// * A gradient of **zero** is +0, also where a mean's divisor makes it one; with
 ///   [`exact`](Self::exact) alone, −0 where a negative value rounds to 0.
-/// * **Floating-point flags**: none but inexact for logits of at most 86 (`f32`) or 353
+/// * **Floating-point flags**: none but inexact for logits of at most 86 (`f32`) or 640
 ///   (`f64`; 200 without FMA instructions) in magnitude, where weights and results are in
 ///   the normal range or 0; beyond, underflow, overflow and invalid may be raised.
 /// * **Panics**: none. **Bits**: the same on every machine and backend.

@@ -60,22 +60,22 @@ pub(crate) mod double {
     pub(crate) const LN2_LO: f64 = f64::from_bits(0x3d2e_f357_93c7_6730);
     /// 8 log2(e): x INVERSE_STEP, rounded to an integer, is n.
     pub(crate) const INVERSE_STEP: f64 = f64::from_bits(0x4027_1547_652b_82fe);
-    /// ln(2)/8, rounded: x - n STEP_HI is exact where it is below 2^-4.
-    pub(crate) const STEP_HI: f64 = f64::from_bits(0x3fb6_2e42_fefa_39ef);
+    /// Adding it rounds to an integer; s = ROUNDER STEP_LO - STEP_HI.
+    pub(crate) const ROUNDER: f64 = f64::from_bits(0x4332_58d5_db3d_5610);
+    /// ln(2)/8 to 52 bits, rounded down: x - n STEP_HI is exact where it is below 2^-2 and |x| is not below 2^-3.
+    pub(crate) const STEP_HI: f64 = f64::from_bits(0x3fb6_2e42_fefa_39ee);
     /// ln(2)/8 - STEP_HI.
-    pub(crate) const STEP_LO: f64 = f64::from_bits(0x3c4a_bc9e_3b39_803f);
-    /// 1.5 2^52 - 3612641509789, so that s = 3612641509789 STEP_LO.
-    pub(crate) const SHIFTED_ROUNDER: f64 = f64::from_bits(0x4337_fcb6_ddc9_3e63);
-    /// 2^(j/8) e^s for j = 0 to 7, relative error <= 2^-58.716, each pattern less j 2^49: plus n 2^49 it is that of 2^(n/8) e^s.
+    pub(crate) const STEP_LO: f64 = f64::from_bits(0x3c73_5793_c767_3008);
+    /// 2^(j/8) e^s for j = 0 to 7, relative error <= 2^-58.58, each pattern less (ROUNDER + j) 2^49: plus (ROUNDER + n) 2^49 it is that of 2^(n/8) e^s. ROUNDER is a multiple of 8.
     pub(crate) const EXP_TABLE: [f64; 8] = [
-        f64::from_bits(0x3ff0_000a_fb2a_975f),
-        f64::from_bits(0x3fef_72c4_3616_93b4),
-        f64::from_bits(0x3fef_070b_1940_d512),
-        f64::from_bits(0x3fee_bfe9_12d7_e446),
-        f64::from_bits(0x3fee_a0ad_ee16_2c76),
-        f64::from_bits(0x3fee_acf6_3193_e600),
-        f64::from_bits(0x3fee_e8b2_1127_7c72),
-        f64::from_bits(0x3fef_582d_00af_518e),
+        f64::from_bits(0x93cf_fff4_eea3_41d8),
+        f64::from_bits(0x93cf_72b2_3396_794f),
+        f64::from_bits(0x93cf_06f7_7577_8773),
+        f64::from_bits(0x93ce_bfd3_a800_e1b9),
+        f64::from_bits(0x93ce_a096_9301_e02d),
+        f64::from_bits(0x93ce_acdc_b958_749d),
+        f64::from_bits(0x93ce_e896_4aca_657b),
+        f64::from_bits(0x93cf_580e_b6c7_3fb4),
     ];
     /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/16 and s more; relative error <= 2^-58.283.
     pub(crate) const EXP: [f64; 6] = [

@@ -243,13 +243,13 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         x
     };
     let rounded = x.fma(splat(L::Real::INVERSE_STEP), rounder);
-    let n = rounded - rounder;
+    let n = rounded - splat(L::Real::ROUNDER_OF_HI);
     let r = n.neg_fma_cancelling(splat(L::Real::STEP_HI), x);
-    let shifted = rounded - splat(L::Real::SHIFTED_ROUNDER);
-    let r = shifted.neg_fma(splat(L::Real::STEP_LO), r);
     if L::Real::COMPENSATED {
+        let r = rounded.neg_fma(splat(L::Real::STEP_LO), r);
         return exp_by_table::<L, FULL>(x, rounded, r);
     }
+    let r = n.neg_fma(splat(L::Real::STEP_LO), r);
     let (zero, one) = (splat(L::Real::ZERO), splat(L::Real::ONE));
     let h = horner_abreast(L::Real::EXP, r).fma(r, one);
     let p = h.fma(r, one);
@@ -266,7 +266,8 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
 /// A polynomial of degree 7 does where |r| is at most .043. S is an element of a table and a shift of n, and s,
 /// small, is what makes all eight elements almost doubles (Gal and Bachelis, "An accurate elementary mathematical
 /// library for the IEEE floating point standard", ACM TOMS 17, 1991): the table needs no second part, and
-/// s is taken off by the operation that takes off n `STEP_LO`.
+/// s is taken off by the operation that takes off n `STEP_LO`: it has n + `ROUNDER` in the place of n, and
+/// `ROUNDER` `STEP_LO` = `STEP_HI` + s, for which the operation before has n - 1.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exp_by_table<L: Lane, const FULL: bool>(x: L, rounded: L, r: L) -> (L, L) {
     let square = (r * r).abreast();
@@ -283,8 +284,8 @@ fn exp_by_table<L: Lane, const FULL: bool>(x: L, rounded: L, r: L) -> (L, L) {
     if !FULL {
         return (e, low);
     }
-    // Beyond `TINY_LIMIT` a `low` of subnormal numbers would cost an assist each.
-    let alone = (-splat::<L>(L::Real::TINY_LIMIT)).greater(x);
+    // Beyond `FAST_LIMIT` e stands alone; a `low` of subnormal numbers would cost an assist each.
+    let alone = (-splat::<L>(L::Real::FAST_LIMIT)).greater(x);
     let unscaled = L::select(
         alone,
         splat(L::Real::ZERO),
@@ -328,31 +329,11 @@ impl<L: Lane> Sum<L> {
             self.high
         }
     }
-
-    /// `linear` + self, rounded once or, not compensated, twice.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plus<const FULL: bool>(self, linear: L) -> L {
-        let sum = linear + self.high;
-        if !L::Real::COMPENSATED {
-            return sum;
-        }
-        // What the addition of two numbers that are not negative lost (Dekker's two-sum), exactly.
-        let (most, least) = (linear.max_or(self.high), linear.min_or(self.high));
-        let lost = least - (sum - most);
-        let rounded = sum + (self.low + lost);
-        if FULL {
-            // What an infinite sum lost is NaN.
-            let infinite = sum.equal(splat(L::Real::INFINITY));
-            L::select(infinite, sum, rounded)
-        } else {
-            rounded
-        }
-    }
 }
 
 /// log1p(e) for e in [0, 1], normal or zero.
 ///
-/// Not compensated: e + e (e P(e)), whose last rounding is that of e plus less than 0.31.
+/// Not compensated: `high` = e + e (e P(e)), whose last rounding is that of e plus less than 0.31.
 /// Horner's scheme, though its chain is long: split into even and odd powers the halves are
 /// larger than their sum, and softplus lost up to 2.3 ULP near z = 0.
 ///
@@ -364,35 +345,82 @@ impl<L: Lane> Sum<L> {
 /// ```
 ///
 /// whose only singularity is at w = -4: 10 coefficients instead of 19 of a polynomial of e. The
-/// first two terms are the sum of two numbers, and the third and what e lacks, times 1/(1 + e), are
-/// added to the smaller.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn log1p<L: Lane, const FULL: bool>(exp: ExpNeg<L>, logistic: Logistic<L>) -> Sum<L> {
-    let ExpNeg { e, low } = exp;
-    if !L::Real::COMPENSATED {
-        let tail = horner_abreast(L::Real::LOG1P, e);
-        return Sum {
-            high: (tail * e).fma(e, e),
-            low: splat(L::Real::ZERO),
-        };
+/// first two terms are `high` and what it lacks; the third and what e lacks, times 1/(1 + e), are
+/// added to that.
+#[derive(Clone, Copy)]
+struct Log1p<L> {
+    high: L,
+    exp: ExpNeg<L>,
+    /// e/2.
+    half: L,
+    w: L,
+    /// e/2 - (e + q) H(w).
+    third: L,
+    /// 1/(1 + e).
+    c: L,
+}
+
+impl<L: Lane> Log1p<L> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn new(exp: ExpNeg<L>, Logistic { c, .. }: Logistic<L>) -> Self {
+        let e = exp.e;
+        if !L::Real::COMPENSATED {
+            let zero = splat(L::Real::ZERO);
+            return Self {
+                high: (horner_abreast(L::Real::LOG1P, e) * e).fma(e, e),
+                exp,
+                half: zero,
+                w: zero,
+                third: zero,
+                c,
+            };
+        }
+        // Nothing beside e/2, or times e beside e; but e times it is normal.
+        let half = e.fma_cancelling(splat(L::Real::HALF), splat(L::Real::LEAST_HALF));
+        let w = c.neg_fma(e, e);
+        let h = horner_abreast(L::Real::LOG1P, w);
+        Self {
+            high: half.neg_fma(e, e),
+            exp,
+            half,
+            w,
+            third: c.fma(e, e).neg_fma(h, half),
+            c,
+        }
     }
-    let squared = if FULL {
-        // Where e^2 would be subnormal, and cost an assist, it is far below e's last place.
-        e.max_or(splat(L::Real::LEAST_SQUARED))
-    } else {
-        e
-    };
-    // One less in the exponent.
-    let half = squared.sub_bits(splat(L::Real::MIN_POSITIVE));
-    let high = half.neg_fma(e, e);
-    let rest = half.neg_fma_cancelling(squared, e - high);
-    let quotient = e * logistic.c;
-    let w = e - quotient;
-    let h = pairs_abreast(L::Real::LOG1P, w, w * w);
-    let third = (e + quotient).neg_fma(h, half);
-    Sum {
-        high,
-        low: logistic.c.fma(low, w.fma(third, rest)),
+
+    /// log1p(e) - (e - `excess`), if `COMPENSATED`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn rest(self, excess: L) -> L {
+        let ExpNeg { e, low } = self.exp;
+        let lacking = self.c.fma(low, self.half.neg_fma(e, excess));
+        self.w.fma(self.third, lacking)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sum(self) -> Sum<L> {
+        let low = if L::Real::COMPENSATED {
+            self.rest(self.exp.e - self.high)
+        } else {
+            splat(L::Real::ZERO)
+        };
+        Sum {
+            high: self.high,
+            low,
+        }
+    }
+
+    /// `linear`, not negative, + log1p(e), rounded once or, not compensated, twice.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn plus(self, linear: L) -> L {
+        let sum = linear + self.high;
+        if !L::Real::COMPENSATED {
+            return sum;
+        }
+        // linear + e - sum, exactly; but where linear is the smaller, what is lost is less than an ULP of e^2.
+        let e = self.exp.e;
+        let excess = (linear.max_or(e) - sum) + linear.min_or(e);
+        sum + self.rest(excess)
     }
 }
 
@@ -458,11 +486,11 @@ impl<L: Lane> Logistic<L> {
     }
 }
 
-/// `ordinary` but beyond TINY_LIMIT, where log1p(e), q and q - q^2 all round to e.
+/// `ordinary` but beyond FAST_LIMIT, where log1p(e), q and q - q^2 all round to e.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn unless_tiny<L: Lane, const FULL: bool>(minus_a: L, tiny: L, ordinary: L) -> L {
     if FULL {
-        let mask = (-splat::<L>(L::Real::TINY_LIMIT)).greater(minus_a);
+        let mask = (-splat::<L>(L::Real::FAST_LIMIT)).greater(minus_a);
         L::select(mask, tiny, ordinary)
     } else {
         ordinary
@@ -488,7 +516,7 @@ struct ExpTerms<L> {
 impl<L: Lane> ExpTerms<L> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
-        // Not 0, beside which e^2 would be subnormal; that of `exp` is 0 for three |z| beyond 350.
+        // Not 0, beside which e^2 would be subnormal; that of `exp` is neither 0 nor subnormal where e is `FAST`.
         let least_low = splat(L::Real::LEAST_LOW);
         Self {
             minus_a,
@@ -496,7 +524,7 @@ impl<L: Lane> ExpTerms<L> {
             // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
             ordinary: ExpNeg {
                 e: if FULL {
-                    exp.e.max_or(splat(L::Real::LEAST_ORDINARY))
+                    exp.e.max_or(splat(L::Real::LEAST_FAST))
                 } else {
                     exp.e
                 },
@@ -508,11 +536,18 @@ impl<L: Lane> ExpTerms<L> {
     /// `logistic` counts only if `COMPENSATED`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn log1p<const FULL: bool>(self, logistic: Logistic<L>) -> Sum<L> {
-        let log1p = log1p::<L, FULL>(self.ordinary, logistic);
+        let log1p = Log1p::new(self.ordinary, logistic).sum();
         Sum {
             high: unless_tiny::<L, FULL>(self.minus_a, self.e, log1p.high),
             low: unless_tiny::<L, FULL>(self.minus_a, splat(L::Real::ZERO), log1p.low),
         }
+    }
+
+    /// `Log1p::plus`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_log1p<const FULL: bool>(self, logistic: Logistic<L>, linear: L) -> L {
+        let ordinary = Log1p::new(self.ordinary, logistic).plus(linear);
+        unless_tiny::<L, FULL>(self.minus_a, linear + self.e, ordinary)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -593,7 +628,8 @@ pub(crate) fn keep_constants<L: Lane>() {
     L::keep(L::Real::ONE);
     L::keep(L::Real::SIGN_BIT);
     if L::Real::COMPENSATED {
-        L::keep(L::Real::MIN_POSITIVE);
+        L::keep(L::Real::HALF);
+        L::keep(L::Real::LEAST_HALF);
     }
 }
 
@@ -658,8 +694,8 @@ impl Plain {
         if wanted.losses() {
             let linear = t.neg_fma(z, positive);
             let linear = limit::<L, FULL>(minus_a, near, linear);
-            let log1p = terms.log1p::<FULL>(logistic);
-            point.loss = nan_like::<L, FULL>(z, log1p.plus::<FULL>(linear));
+            let loss = terms.add_log1p::<FULL>(logistic, linear);
+            point.loss = nan_like::<L, FULL>(z, loss);
         }
         if wanted.derivatives() {
             // What the rounding of `near` lost.

@@ -101,11 +101,11 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const SIGN_BIT: Self;
     /// log2(e) or, where `COMPENSATED`, 8 log2(e): x in steps of e^x's reduction.
     const INVERSE_STEP: Self;
-    /// The step, ln 2 or ln(2)/8, in two parts: n times the first is exactly taken off.
+    /// The step, ln 2 or ln(2)/8, in two parts: n times the first is taken off exactly, from |x| = 1/8 on.
     const STEP_HI: Self;
     const STEP_LO: Self;
-    /// `ROUNDER` less s/`STEP_LO`: s, by which `EXP_TABLE` is off the powers of 2, is taken off with `STEP_LO`.
-    const SHIFTED_ROUNDER: Self;
+    /// `ROUNDER`, or one more where `ROUNDER` `STEP_LO` is `STEP_HI` + s, by which `EXP_TABLE` is off the powers of 2.
+    const ROUNDER_OF_HI: Self;
     /// 2^(j/8) e^s less j/8 of a binade in the pattern, where `COMPENSATED`.
     const EXP_TABLE: [Self; 8];
     /// ln 2 in two parts of which the first has trailing zeros.
@@ -119,16 +119,13 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Whether e/(1+e) is corrected for the last rounding of e and for that of
     /// 1 + e: sigmoid's error in `f64` falls from 2.4 to 1.0 ULP.
     const COMPENSATED: bool;
-    /// Up to here the fast kernel holds: e^-a times 1/2, or e^-2a times 1/2
-    /// where `COMPENSATED`, is normal.
-    const FAST_LIMIT: Self;
-    /// Beyond, e^-a stands alone: up to here e^-a times 1/2, or times the unit of
+    /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
     /// the last place where `COMPENSATED`, is normal.
-    const TINY_LIMIT: Self;
-    /// Less than e^-`TINY_LIMIT`, and the same holds of it.
-    const LEAST_ORDINARY: Self;
-    /// Its square is normal.
-    const LEAST_SQUARED: Self;
+    const FAST_LIMIT: Self;
+    /// Less than e^-`FAST_LIMIT`, and the same holds of it.
+    const LEAST_FAST: Self;
+    /// Nothing beside 1, and normal times `LEAST_FAST`, if `COMPENSATED`.
+    const LEAST_HALF: Self;
     /// Nothing beside e or what it lacks, if `COMPENSATED`, and normal.
     const LEAST_LOW: Self;
     /// See `ExpTerms::hessian`.
@@ -201,7 +198,7 @@ impl Float for f32 {
     const INVERSE_STEP: Self = single::LOG2_E;
     const STEP_HI: Self = single::LN2_HI;
     const STEP_LO: Self = single::LN2_LO;
-    const SHIFTED_ROUNDER: Self = Self::ROUNDER;
+    const ROUNDER_OF_HI: Self = Self::ROUNDER;
     const EXP_TABLE: [Self; 8] = [1.0; 8];
     const LN2_HI: Self = single::LN2_HI;
     const LN2_LO: Self = single::LN2_LO;
@@ -210,9 +207,8 @@ impl Float for f32 {
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
-    const TINY_LIMIT: Self = Self::FAST_LIMIT;
-    const LEAST_ORDINARY: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
-    const LEAST_SQUARED: Self = f32::from_bits((127 - 60) << 23);
+    const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
+    const LEAST_HALF: Self = 0.0;
     const LEAST_LOW: Self = 0.0;
     const HESSIAN_CORRECTION: Self = 0.6875;
     const ZERO_LIMIT: Self = 104.0;
@@ -289,18 +285,17 @@ impl Float for f64 {
     const INVERSE_STEP: Self = double::INVERSE_STEP;
     const STEP_HI: Self = double::STEP_HI;
     const STEP_LO: Self = double::STEP_LO;
-    const SHIFTED_ROUNDER: Self = double::SHIFTED_ROUNDER;
+    const ROUNDER_OF_HI: Self = double::ROUNDER + 1.0;
     const EXP_TABLE: [Self; 8] = double::EXP_TABLE;
     const LN2_HI: Self = double::LN2_HI;
     const LN2_LO: Self = double::LN2_LO;
-    const ROUNDER: Self = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    const ROUNDER: Self = double::ROUNDER;
     const EXP: &'static [Self] = &double::EXP;
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
-    const FAST_LIMIT: Self = 353.0;
-    const TINY_LIMIT: Self = 640.0;
-    const LEAST_ORDINARY: Self = f64::from_bits((1023 - 924) << 52);
-    const LEAST_SQUARED: Self = f64::from_bits((1023 - 500) << 52);
+    const FAST_LIMIT: Self = 640.0;
+    const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
+    const LEAST_HALF: Self = f64::from_bits((1023 - 90) << 52);
     const LEAST_LOW: Self = f64::from_bits((1023 - 1000) << 52);
     const HESSIAN_CORRECTION: Self = 0.0;
     const ZERO_LIMIT: Self = 745.5;

@@ -1363,10 +1363,10 @@ fn the_bits_are_the_committed_ones() {
 }
 
 const COMMITTED: [[&str; 2]; 4] = [
-    ["cd91301530d60a8c", "97cfd84dde82b04c"],
-    ["6631d6f297ed7425", "def704a230c370cd"],
+    ["cd91301530d60a8c", "af093aa55be0be9c"],
+    ["6631d6f297ed7425", "06da2c993306d05f"],
     ["6d2d19dfc6852393", "82664d271e7f018c"],
-    ["1b570a1e646eefff", "7d05bdaf979f5d45"],
+    ["1b570a1e646eefff", "9177ac59a5a28e07"],
 ];
 
 /// Where roundings take the largest residual above what exact arithmetic gives, the scale that the head
@@ -1490,4 +1490,4 @@ fn the_bits_are_those_of_c() {
     assert_eq!(hashes, OF_C.map(|hash| Ok(hash.to_owned())));
 }
 
-const OF_C: [&str; 2] = ["c03eea4dd031841f", "dee72c00a185e132"];
+const OF_C: [&str; 2] = ["c03eea4dd031841f", "ec9f19553e248f5a"];

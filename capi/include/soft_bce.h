@@ -74,7 +74,7 @@
  *   - n = 0 is valid: a sum of 0, and nothing written to arrays.
  *   - A logit of +-infinity gives the mathematical limit; a NaN logit gives NaN in its element
  *     and in sums. Neither is an error.
- *   - Floating-point exceptions: for logits of at most 86 (float) or 353 (double; 200 on machines
+ *   - Floating-point exceptions: for logits of at most 86 (float) or 640 (double; 200 on machines
  *     without FMA instructions) in magnitude, where weights and results are in the normal range or
  *     0, no flag but FE_INEXACT is raised.
  *     Beyond, FE_UNDERFLOW, FE_OVERFLOW and FE_INVALID may be, whatever the result; logits that are

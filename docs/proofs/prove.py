@@ -15,15 +15,24 @@ COEFFICIENTS = HERE.parents[1] / "src" / "coeffs.rs"
 
 
 def constants(module):
-    """Those of a module: NAME for a scalar, NAME_0, NAME_1, ... for an array."""
+    """Those of a module: NAME for a scalar, NAME_0, NAME_1, ... for an array.
+
+    POWER_0 ... are the numbers 2^(j/8) e^s that EXP_TABLE's patterns stand for.
+    """
     source = COEFFICIENTS.read_text()
     module = re.search(rf"mod {module} \{{(.*?)\n\}}", source, re.DOTALL).group(1)
     lines = []
+    rounder = 0
     for name, value in re.findall(r"const (\w+): [^=]+= (.*?);\n", module, re.DOTALL):
         patterns = re.findall(r"from_bits\(0x([0-9a-f_]+)\)", value)
         for i, pattern in enumerate(patterns):
             data = bytes.fromhex(pattern.replace("_", ""))
             number = struct.unpack(">f" if len(data) == 4 else ">d", data)[0]
+            if name == "ROUNDER":
+                rounder = int(number)
+            if name == "EXP_TABLE":
+                power = (int.from_bytes(data, "big") + ((rounder + i) << 49)) % 2**64
+                lines.append(f"POWER_{i} = {struct.unpack('>d', power.to_bytes(8, 'big'))[0].hex()};")
             index = f"_{i}" if value.startswith("[") else ""
             lines.append(f"{name}{index} = {number.hex()};")
     return "\n".join(lines) + "\n"

@@ -72,10 +72,13 @@ fn minus_magnitude<W: Lane<Real = f64>, const CLAMP: bool>(z: W) -> W {
     W::select(lowest.greater(minus_a), lowest, minus_a)
 }
 
+/// 1.5 2^52.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+
 /// k + `ROUNDER` and k = x/ln 2, rounded to an integer.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn nearest_power<W: Lane<Real = f64>>(x: W) -> (W, W) {
-    let rounder = splat(f64::ROUNDER);
+    let rounder = splat(ROUNDER);
     let rounded = x.fma(splat(exact::LOG2_E), rounder);
     (rounded, rounded - rounder)
 }

@@ -386,7 +386,7 @@ fn power<W: Lane<Real = f64>>(y: W, exponent: f64) -> Sum<W> {
     let ln = two_sum(sum.high, rest);
     let high = ln.high * exponent;
     let low = exponent.fma(ln.low, ln.high.fma(exponent, -high));
-    let tail = high.abs().greater(splat(f64::TINY_LIMIT));
+    let tail = high.abs().greater(splat(f64::FAST_LIMIT));
     // What an infinite one lacks is NaN.
     let low = W::select(splat::<W>(f64::INFINITY).greater(high.abs()), low, zero);
     let exp = ExpNeg::of::<true>(high);

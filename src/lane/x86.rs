@@ -819,15 +819,14 @@ lane! {
         fn step(self) -> Self {
             Self(unsafe { step_pd512(self.0) })
         }
-        // These two as they are, so that compilers do not make one operation with three operands of them.
+        // Compilers would make two operations of it.
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn sign_of_minus(self) -> Self {
-            let sign = Self::splat(-0.0);
-            self.and_bits(sign).xor_bits(sign)
+            self
         }
         #[cfg_attr(not(debug_assertions), inline(always))]
         fn with_sign(self, sign: Self) -> Self {
-            self.add_bits(sign)
+            Self(unsafe { xor_sign_of_minus_pd512(self.0, sign.0) })
         }
     }
 }
@@ -1133,6 +1132,15 @@ unsafe fn step_pd512(sign: __m512d) -> __m512d {
     unsafe {
         let negative = _mm512_srai_epi64::<63>(_mm512_castpd_si512(sign));
         _mm512_andnot_pd(_mm512_castsi512_pd(negative), splat_kept_pd512(1.0))
+    }
+}
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn xor_sign_of_minus_pd512(value: __m512d, of: __m512d) -> __m512d {
+    unsafe {
+        let (value, of) = (_mm512_castpd_si512(value), _mm512_castpd_si512(of));
+        let sign = _mm512_castpd_si512(_mm512_set1_pd(-0.0));
+        // value ^ (!of & sign).
+        _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0b1101_0010>(value, of, sign))
     }
 }
 #[cfg_attr(not(debug_assertions), inline(always))]

@@ -40,7 +40,7 @@ impl Random {
 }
 
 /// Magnitudes of logits where the kernel changes its method, or its result changes its kind.
-const LOGITS: [f64; 66] = [
+const LOGITS: [f64; 68] = [
     0.0,
     1e-16,
     6e-8,
@@ -82,10 +82,13 @@ const LOGITS: [f64; 66] = [
     300.0,
     353.0,
     354.0,
-    // e lacks nothing there, so that e^2 alone is subnormal.
+    // e lacked nothing there, by an earlier table, so that e^2 alone was subnormal.
     357.959_653_997_137_37,
     434.873_015_552_888_03,
     458.468_021_521_474_67,
+    // It lacks next to nothing.
+    635.833_630_829_874_2,
+    639.913_770_692_901_6,
     640.0,
     708.396_418_532_264_1,
     709.782_712_893_384,
