@@ -17,15 +17,7 @@ pub(crate) const GRADIENT: Wanted = Wanted::GRADIENT;
 pub(crate) const GRADIENT_HESSIAN: Wanted = GRADIENT.and(Wanted::HESSIAN);
 
 /// `Bce::run_part` with clamped targets.
-type Clamped<T> = fn(
-    &Bce<'_, T>,
-    usize,
-    Wanted,
-    Option<SmoothedWeighted<T>>,
-    Inputs<'_, T>,
-    Outputs<'_, T>,
-    &mut SpanSum,
-) -> Result<(), Error>;
+type Clamped<T> = fn(&Bce<'_, T>, usize, &mut Call<'_, T>) -> Result<(), Error>;
 
 /// Binary cross-entropy of logits `z` and targets `t` in [0, 1], with its options.
 ///
@@ -424,11 +416,7 @@ impl<'a, T: Real> Bce<'a, T> {
         if self.plain && !T::short_loss(z, t, loss, self.backend).is_nan() {
             return Ok(());
         }
-        let outputs = Outputs {
-            loss,
-            ..Outputs::default()
-        };
-        self.write::<true>(LOSS, z, t, outputs)
+        self.write_losses(z, t, loss)
     }
 
     /// The sum of the losses, correctly rounded to `f64`. 0 for empty slices.
@@ -449,7 +437,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 return Ok(sum);
             }
         }
-        self.add_up(SUM, z, t, Outputs::default())
+        self.add_up(SUM, z, t, [&mut [], &mut []])
     }
 
     /// The mean loss: the exact sum over the number of elements or, with weights, over the
@@ -483,7 +471,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 return Ok(sum / z.len() as f64);
             }
         }
-        self.average(SUM, z, t, Outputs::default())
+        self.average(SUM, z, t, &mut [])
     }
 
     /// Writes the gradient by the logit, s − t, of every element.
@@ -505,11 +493,7 @@ impl<'a, T: Real> Bce<'a, T> {
         if self.plain && !T::short_gradient(z, t, gradient, self.backend).is_nan() {
             return Ok(());
         }
-        let outputs = Outputs {
-            gradient,
-            ..Outputs::default()
-        };
-        self.write::<false>(GRADIENT, z, t, outputs)
+        self.write_gradients(z, t, gradient)
     }
 
     /// Replaces every logit by the gradient there. Checks all targets and
@@ -580,11 +564,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 return Ok(sum);
             }
         }
-        let outputs = Outputs {
-            gradient,
-            ..Outputs::default()
-        };
-        self.add_up(SUM.and(GRADIENT), z, t, outputs)
+        self.add_up(SUM.and(GRADIENT), z, t, [gradient, &mut []])
     }
 
     /// The [mean](Self::mean) and its gradient: each element's gradient divided by what
@@ -611,11 +591,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 return Ok(sum / count);
             }
         }
-        let outputs = Outputs {
-            gradient,
-            ..Outputs::default()
-        };
-        self.average(SUM.and(GRADIENT), z, t, outputs)
+        self.average(SUM.and(GRADIENT), z, t, gradient)
     }
 
     /// Writes the [gradient](Self::gradient) and the Hessian's diagonal, s (1 − s).
@@ -732,7 +708,7 @@ impl<'a, T: Real> Bce<'a, T> {
         if let Some(sum) = self.short(wanted, z, t, &mut outputs) {
             return Ok(sum);
         }
-        self.add_up(wanted, z, t, outputs)
+        self.add_up(wanted, z, t, [outputs.gradient, outputs.hessian])
     }
 
     /// Adds the losses to `sum`, exactly: the way to a [sum](Self::sum) over
@@ -813,6 +789,26 @@ impl<'a, T: Real> Bce<'a, T> {
 
     /// The options that change the formula, checked.
     pub(crate) fn options(&self) -> Result<Option<SmoothedWeighted<T>>, Error> {
+        self.check_options()?;
+        Ok(self.reshaping())
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn reshaping(&self) -> Option<SmoothedWeighted<T>> {
+        let Self {
+            pos_weight,
+            label_smoothing: smoothing,
+            ..
+        } = *self;
+        let reshapes = pos_weight != T::ONE || smoothing != T::ZERO || self.pos_weights.is_some();
+        reshapes.then_some(SmoothedWeighted {
+            pos_weight,
+            smoothing,
+        })
+    }
+
+    #[inline(never)]
+    fn check_options(&self) -> Result<(), Error> {
         let Self {
             pos_weight,
             label_smoothing: smoothing,
@@ -849,7 +845,7 @@ impl<'a, T: Real> Bce<'a, T> {
                 reason: "pos_weights excludes pos_weight",
             });
         }
-        let reshaped = pos_weight != T::ONE || smoothing != T::ZERO || self.pos_weights.is_some();
+        let reshaped = self.reshaping().is_some();
         if self.excess.is_some() && (reshaped || self.exact.is_some()) {
             return Err(Error::UnsupportedOptions {
                 reason: "excess() excludes exact(), pos_weight, pos_weights and label_smoothing",
@@ -863,21 +859,32 @@ impl<'a, T: Real> Bce<'a, T> {
         if self.general.is_some() {
             self.check_general(reshaped)?;
         }
-        Ok(reshaped.then_some(SmoothedWeighted {
-            pos_weight,
-            smoothing,
-        }))
+        Ok(())
     }
 
-    /// The options, if there is all that is wanted.
-    fn options_for(&self, wanted: Wanted) -> Result<Option<SmoothedWeighted<T>>, Error> {
-        let options = self.options()?;
+    /// Whether there is all that is wanted of so many elements.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn check_options_for(&self, wanted: Wanted, length: usize) -> Result<(), Error> {
+        // Most often there are weights alone.
+        let unset = self.reshaping().is_none()
+            && self.target_tolerance == T::ZERO
+            && self.shaper.is_none()
+            && self.exact.is_none()
+            && self.excess.is_none()
+            && self.general.is_none();
+        if unset {
+            return Ok(());
+        }
+        if self.shaper.is_some() {
+            self.check_shape(length)?;
+        }
+        self.check_options()?;
         if wanted.has(Wanted::HESSIAN) && self.kind == Kind::Focal {
             return Err(Error::UnsupportedOptions {
                 reason: "there is no Hessian of the focal loss",
             });
         }
-        Ok(options)
+        Ok(())
     }
 
     fn check_ranges_of_general(&self) -> Result<(), Error> {
@@ -996,6 +1003,24 @@ impl<'a, T: Real> Bce<'a, T> {
         self.call::<LOSSES>(wanted, z, t, outputs, &mut SpanSum::default())
     }
 
+    #[inline(never)]
+    fn write_losses(&self, z: &[T], t: &[T], loss: &mut [T]) -> Result<(), Error> {
+        let outputs = Outputs {
+            loss,
+            ..Outputs::default()
+        };
+        self.call::<true>(LOSS, z, t, outputs, &mut SpanSum::default())
+    }
+
+    #[inline(never)]
+    fn write_gradients(&self, z: &[T], t: &[T], gradient: &mut [T]) -> Result<(), Error> {
+        let outputs = Outputs {
+            gradient,
+            ..Outputs::default()
+        };
+        self.call::<false>(GRADIENT, z, t, outputs, &mut SpanSum::default())
+    }
+
     /// A short call that needs no more than that; its sum.
     #[inline]
     fn short(&self, wanted: Wanted, z: &[T], t: &[T], outputs: &mut Outputs<'_, T>) -> Option<f64> {
@@ -1016,11 +1041,16 @@ impl<'a, T: Real> Bce<'a, T> {
         wanted: Wanted,
         z: &[T],
         t: &[T],
-        outputs: Outputs<'_, T>,
+        [gradient, hessian]: [&mut [T]; 2],
     ) -> Result<f64, Error> {
+        let outputs = Outputs {
+            gradient,
+            hessian,
+            ..Outputs::default()
+        };
         let mut total = SpanSum::default();
         self.call::<true>(wanted, z, t, outputs, &mut total)?;
-        Ok(total.into_f64())
+        Ok(total.nearest())
     }
 
     fn add_to(
@@ -1038,51 +1068,117 @@ impl<'a, T: Real> Bce<'a, T> {
     }
 
     #[inline(never)]
-    fn average(
-        &self,
-        wanted: Wanted,
-        z: &[T],
-        t: &[T],
-        outputs: Outputs<'_, T>,
-    ) -> Result<f64, Error> {
-        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
-            let total = if self.is_weighted() {
-                let mut sum = SpanSum::default();
-                self.add_weights(z.len(), inputs, &mut sum)?;
-                self.total_weight(&inputs, sum.into_double())?
-            } else {
-                count(z.len())?
-            };
-            divide(self.divisor(total), inputs, outputs, |inputs, outputs| {
-                let mut sum = SpanSum::default();
-                self.run_for::<true>(z.len(), wanted, options, inputs, outputs, &mut sum)?;
-                Ok(sum.into_double())
-            })
-        })
+    fn average(&self, wanted: Wanted, z: &[T], t: &[T], gradient: &mut [T]) -> Result<f64, Error> {
+        let mut outputs = Outputs {
+            gradient,
+            ..Outputs::default()
+        };
+        let inputs = Inputs::new(z, self.targets(t), self.weights);
+        let error = match self.check(wanted, &inputs, t, &outputs) {
+            Err(error) => error,
+            Ok(()) => match self.checked_average(wanted, inputs, &mut outputs) {
+                Ok(mean) => return Ok(mean),
+                Err(error) => error,
+            },
+        };
+        outputs.poison();
+        Err(error)
     }
 
-    pub(crate) fn divisor(&self, total: Double) -> Divisor {
-        Divisor {
-            total,
-            weighted: self.is_weighted(),
-            steep: self.temperature < T::ONE,
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn checked_average(
+        &self,
+        wanted: Wanted,
+        mut inputs: Inputs<'_, T>,
+        outputs: &mut Outputs<'_, T>,
+    ) -> Result<f64, Error> {
+        let length = inputs.z.len();
+        let total = if self.is_weighted() {
+            let mut sum = SpanSum::default();
+            self.add_weights(length, inputs, &mut sum)?;
+            self.total_weight(&inputs, sum.double())?
+        } else {
+            count(length)?
+        };
+        let mut division = self.division(total);
+        loop {
+            division.prepare(&mut inputs, outputs);
+            let mut sum = SpanSum::default();
+            let own = outputs.of_length(length);
+            self.run_for::<true>(length, wanted, self.reshaping(), inputs, own, &mut sum)?;
+            if let Some(mean) = division.mean(sum.double(), outputs.gradient) {
+                return Ok(mean);
+            }
         }
     }
 
+    /// Of a mean by the total weight.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn division(&self, total: Double) -> Division {
+        // A total below 1 becomes one in [1, 4), so that only results that are subnormal come of
+        // subnormal products, unless products overflow then; a large one, or one of losses that overflow,
+        // comes into [1/4, 1), where no product is beyond its unweighted result.
+        let log2 = total.log2();
+        let (up, down) = ((2 - log2).div_euclid(2), -(log2 + 1).div_euclid(2));
+        let weighted = self.is_weighted();
+        // Gradients may be beyond any weight at a temperature below 1.
+        let half = if self.temperature < T::ONE && weighted {
+            Some(down)
+        } else if log2 < 1 {
+            Some(up)
+        } else {
+            (log2 > T::MAX_EXPONENT / 2).then_some(down)
+        };
+        Division {
+            total,
+            weighted,
+            half,
+            down,
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn call<const LOSSES: bool>(
         &self,
         wanted: Wanted,
         z: &[T],
         t: &[T],
-        outputs: Outputs<'_, T>,
+        mut outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
-            self.run_for::<LOSSES>(z.len(), wanted, options, inputs, outputs.reborrow(), sum)
-        })
+        // As `checked`, without closures, of which copies would be made.
+        let inputs = Inputs::new(z, self.targets(t), self.weights);
+        let length = z.len();
+        let error = match self.check(wanted, &inputs, t, &outputs) {
+            Err(error) => error,
+            Ok(()) => {
+                let options = self.reshaping();
+                let own = outputs.of_length(length);
+                match self.run_for::<LOSSES>(length, wanted, options, inputs, own, sum) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                }
+            }
+        };
+        outputs.poison();
+        Err(error)
+    }
+
+    /// Checks lengths and options.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn check(
+        &self,
+        wanted: Wanted,
+        inputs: &Inputs<'_, T>,
+        t: &[T],
+        outputs: &Outputs<'_, T>,
+    ) -> Result<(), Error> {
+        check_lengths(wanted, inputs, t, outputs)?;
+        self.check_options_for(wanted, inputs.z.len())
     }
 
     /// Checks lengths and options and goes on. After any error all elements of all outputs are NaN.
+    #[cfg(feature = "rayon")]
     pub(crate) fn checked<R>(
         &self,
         wanted: Wanted,
@@ -1096,14 +1192,15 @@ impl<'a, T: Real> Bce<'a, T> {
         ) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let inputs = Inputs::new(z, self.targets(t), self.weights);
-        let result = check_lengths(wanted, &inputs, t, &outputs)
-            .and_then(|()| self.check_shape(z.len()))
-            .and_then(|()| self.options_for(wanted))
-            .and_then(|options| go_on(options, inputs, &mut outputs));
-        if result.is_err() {
-            outputs.poison();
-        }
-        result
+        let error = match self.check(wanted, &inputs, t, &outputs) {
+            Err(error) => error,
+            Ok(()) => match go_on(self.reshaping(), inputs, &mut outputs) {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            },
+        };
+        outputs.poison();
+        Err(error)
     }
 
     pub(crate) fn backend_or_fastest(&self) -> Backend {
@@ -1196,18 +1293,13 @@ impl<'a, T: Real> Bce<'a, T> {
         outputs: Outputs<'_, T>,
         sum: &mut SpanSum,
     ) -> Result<(), Error> {
-        if self.target_tolerance > T::ZERO
-            && let Some(clamped) = self.clamped
-        {
-            return clamped(self, length, wanted, options, inputs, outputs, sum);
-        }
         let plain = if LOSSES {
             T::cross_entropy
         } else {
             T::derivatives
         };
         let (run, general) = self.function(plain, options);
-        let call = Call {
+        let mut call = Call {
             backend: self.backend_or_fastest(),
             options,
             general,
@@ -1218,23 +1310,30 @@ impl<'a, T: Real> Bce<'a, T> {
                 sum,
             },
         };
+        // Made before what may take its parts: no copies.
+        if self.target_tolerance > T::ZERO
+            && let Some(clamped) = self.clamped
+        {
+            return clamped(self, length, &mut call);
+        }
         match self.shaper {
-            Some(shaper) => (shaper.run)(&self.shape(length), run, call),
-            None => run(call),
+            Some(shaper) => (shaper.run)(&self.shape(length), run, &mut call),
+            None => run(&mut call),
         }
     }
 }
 
-/// `run_part` on copies of the targets, clamped where they are within the tolerance.
+/// A call on copies of the targets, clamped where they are within the tolerance.
 fn run_clamped<T: Real>(
     bce: &Bce<'_, T>,
     length: usize,
-    wanted: Wanted,
-    options: Option<SmoothedWeighted<T>>,
-    mut inputs: Inputs<'_, T>,
-    mut outputs: Outputs<'_, T>,
-    sum: &mut SpanSum,
+    call: &mut Call<'_, T>,
 ) -> Result<(), Error> {
+    let Slices {
+        wanted, mut inputs, ..
+    } = call.slices;
+    let mut outputs = call.slices.outputs.reborrow();
+    let (options, sum) = (call.options, &mut *call.slices.sum);
     let tolerance = bce.target_tolerance.as_f64();
     let strict = Bce {
         target_tolerance: T::ZERO,
@@ -1270,6 +1369,7 @@ fn run_clamped<T: Real>(
     Ok(())
 }
 
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn check_lengths<T: Float>(
     wanted: Wanted,
     inputs: &Inputs<'_, T>,
@@ -1277,30 +1377,35 @@ fn check_lengths<T: Float>(
     outputs: &Outputs<'_, T>,
 ) -> Result<(), Error> {
     let expected = inputs.z.len();
-    for (argument, found) in [
-        ("t", Some(t.len())),
-        ("weights", inputs.weights.map(<[T]>::len)),
-        ("loss", wanted.has(LOSS).then_some(outputs.loss.len())),
-        (
-            "gradient",
-            wanted.has(GRADIENT).then_some(outputs.gradient.len()),
-        ),
-        (
-            "hessian",
-            wanted.has(Wanted::HESSIAN).then_some(outputs.hessian.len()),
-        ),
+    let check = |argument, found| {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(wrong_length(argument, expected, found))
+        }
+    };
+    check("t", t.len())?;
+    check("weights", inputs.weights.map_or(expected, <[T]>::len))?;
+    for (result, argument, output) in [
+        (LOSS, "loss", &outputs.loss),
+        (GRADIENT, "gradient", &outputs.gradient),
+        (Wanted::HESSIAN, "hessian", &outputs.hessian),
     ] {
-        if let Some(found) = found
-            && found != expected
-        {
-            return Err(Error::LengthMismatch {
-                argument,
-                expected,
-                found,
-            });
+        if wanted.has(result) {
+            check(argument, output.len())?;
         }
     }
     Ok(())
+}
+
+#[cold]
+#[inline(never)]
+const fn wrong_length(argument: &'static str, expected: usize, found: usize) -> Error {
+    Error::LengthMismatch {
+        argument,
+        expected,
+        found,
+    }
 }
 
 /// The number of elements, by which a mean is divided.
@@ -1311,56 +1416,46 @@ pub(crate) fn count(elements: usize) -> Result<Double, Error> {
     Ok(Double::sum(elements as f64, 0.0))
 }
 
-/// What a mean is divided by.
-pub(crate) struct Divisor {
-    total: Double,
-    weighted: bool,
-    /// Whether gradients may be beyond any weight, as those at a temperature below 1.
-    steep: bool,
-}
-
-/// Runs a call whose sum, and whose gradient, is to be divided by the total weight.
+/// A call whose sum, and whose gradient, is to be divided by the total weight: once or, if weights turn out to need
+/// it, twice.
 ///
 /// Weights whose total is below 1 or far above, or whose losses or gradients may overflow, are scaled
 /// by a power of two, which changes no bit where nothing overflows or underflows.
-pub(crate) fn divide<T: Float>(
-    Divisor {
-        total,
-        weighted,
-        steep,
-    }: Divisor,
-    inputs: Inputs<'_, T>,
-    outputs: &mut Outputs<'_, T>,
-    mut run: impl FnMut(Inputs<'_, T>, Outputs<'_, T>) -> Result<Double, Error>,
-) -> Result<f64, Error> {
-    // A total below 1 becomes one in [1, 4), so that only results that are subnormal come of
-    // subnormal products, unless products overflow then; a large one, or one of losses that overflow,
-    // comes into [1/4, 1), where no product is beyond its unweighted result.
-    let log2 = total.log2();
-    let (up, down) = ((2 - log2).div_euclid(2), -(log2 + 1).div_euclid(2));
-    let mut half = if steep && weighted {
-        Some(down)
-    } else if log2 < 1 {
-        Some(up)
-    } else {
-        (log2 > T::MAX_EXPONENT / 2).then_some(down)
-    };
-    loop {
-        let exponent = 2 * half.unwrap_or(0);
-        let inputs = Inputs {
-            weight_scale: half.map(|half| T::of_f64(ldexp(1.0, half))),
-            ..inputs
-        };
-        outputs.divisor = Some(T::of_f64(total.scaled(exponent)));
-        let mean = run(inputs, outputs.reborrow())?.divided(total, -exponent);
+pub(crate) struct Division {
+    total: Double,
+    weighted: bool,
+    /// Half the exponent of the weights' factor, and what it is at last.
+    half: Option<i32>,
+    down: i32,
+}
+
+impl Division {
+    fn exponent(&self) -> i32 {
+        2 * self.half.unwrap_or(0)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn prepare<T: Float>(
+        &self,
+        inputs: &mut Inputs<'_, T>,
+        outputs: &mut Outputs<'_, T>,
+    ) {
+        inputs.weight_scale = self.half.map(|half| T::of_f64(ldexp(1.0, half)));
+        outputs.divisor = Some(T::of_f64(self.total.scaled(self.exponent())));
+    }
+
+    /// The mean, or nothing if all has to be done again.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn mean<T: Float>(&mut self, sum: Double, gradient: &[T]) -> Option<f64> {
+        let mean = sum.divided(self.total, -self.exponent());
         // No gradient overflows whose loss does not, but a NaN hides that.
         let infinite = |gradient: &T| gradient.as_f64().is_infinite();
-        let overflows =
-            mean == f64::INFINITY || mean.is_nan() && outputs.gradient.iter().any(infinite);
-        if !overflows || half == Some(down) || !weighted {
-            return Ok(mean);
+        let overflows = mean == f64::INFINITY || mean.is_nan() && gradient.iter().any(infinite);
+        if !overflows || self.half == Some(self.down) || !self.weighted {
+            return Some(mean);
         }
-        half = Some(down);
+        self.half = Some(self.down);
+        None
     }
 }
 
@@ -1414,7 +1509,7 @@ impl<T: Real> Bce<'_, T> {
             general.temperature = self.temperature.as_f64();
         }
         // As a gradient: that at t = 0, but not −0 where e^z is 0.
-        run(Call {
+        run(&mut Call {
             backend: self.backend_or_fastest(),
             options: None,
             general,

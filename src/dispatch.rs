@@ -45,6 +45,40 @@ const ALL: [Backend; 4] = [
     Backend::Avx512,
 ];
 
+/// A result by the instruction set of a backend, a job moved into it: closures would have a copy.
+macro_rules! on_isa {
+    ($backend:ident, $rare:literal, $isa:ident => $result:expr) => {
+        match $backend {
+            #[cfg(not(any(
+                target_arch = "arm",
+                target_arch = "riscv32",
+                target_arch = "riscv64"
+            )))]
+            Self::Wide if !$rare || Portable::FAST => {
+                let $isa = Portable;
+                $result
+            }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx2 => match Avx2::detect() {
+                Some($isa) => $result,
+                None => Err($backend.missing()),
+            },
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Avx512 => match Avx512::detect() {
+                Some($isa) => $result,
+                None => Err($backend.missing()),
+            },
+            Self::Wide if !$rare => Err($backend.missing()),
+            Self::Scalar | Self::Wide => {
+                let $isa = Scalar;
+                $result
+            }
+            #[allow(unreachable_patterns, reason = "the backends that this target lacks")]
+            _ => Err($backend.missing()),
+        }
+    };
+}
+
 impl Backend {
     /// The fastest backend of this machine. Asks the CPU once and remembers.
     ///
@@ -118,46 +152,24 @@ impl Backend {
         }
     }
 
-    /// As `run`, for jobs that few programs ask for, or that `Wide` is no faster at: where it has
-    /// no instruction for an FMA, `Scalar` does its work. The bits are the same; the code is not
-    /// there twice.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn run_rare<J: Job>(self, job: J) -> Result<J::Output, Error> {
-        #[cfg(not(any(target_arch = "arm", target_arch = "riscv32", target_arch = "riscv64")))]
-        if Portable::FAST && self == Self::Wide {
-            return Ok(Portable.run(job));
-        }
-        match self {
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(self.missing()),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx512 => Avx512::detect()
-                .map(|isa| isa.run(job))
-                .ok_or(self.missing()),
-            _ => Ok(Scalar.run(job)),
-        }
-    }
-
     /// Runs the job on this backend, or says that the machine lacks it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output, Error> {
-        match self {
-            Self::Scalar => Ok(Scalar.run(job)),
-            #[cfg(not(any(
-                target_arch = "arm",
-                target_arch = "riscv32",
-                target_arch = "riscv64"
-            )))]
-            Self::Wide => Ok(Portable.run(job)),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx2 => Avx2::detect().map(|isa| isa.run(job)).ok_or(self.missing()),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::Avx512 => Avx512::detect()
-                .map(|isa| isa.run(job))
-                .ok_or(self.missing()),
-            #[allow(unreachable_patterns, reason = "the backends that this target lacks")]
-            _ => Err(self.missing()),
-        }
+        on_isa!(self, false, isa => Ok(isa.run(job)))
+    }
+
+    /// The same of what may fail itself, whose result is not copied.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn run_call<J: Job<Output = Result<(), Error>>>(self, job: J) -> J::Output {
+        on_isa!(self, false, isa => isa.run(job))
+    }
+
+    /// As `run_call`, for jobs that few programs ask for, or that `Wide` is no faster at: where it has
+    /// no instruction for an FMA, `Scalar` does its work. The bits are the same; the code is not
+    /// there twice.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn run_rare<J: Job<Output = Result<(), Error>>>(self, job: J) -> J::Output {
+        on_isa!(self, true, isa => isa.run(job))
     }
 
     /// Runs a job on few elements on this backend or, if none is chosen, on the fastest one. Nothing

@@ -42,7 +42,7 @@ pub struct Call<'a, T> {
 }
 
 impl<T: Float> Call<'_, T> {
-    fn apply<P: Pointwise<T>>(self, function: P) -> Result<(), Error> {
+    fn apply<P: Pointwise<T>>(&mut self, function: P) -> Result<(), Error> {
         if self.slices.wanted.losses() {
             self.apply_for::<P, true>(function)
         } else {
@@ -52,44 +52,62 @@ impl<T: Float> Call<'_, T> {
 
     /// The results are the same with and without `LOSSES`; slower with it where none are wanted, and without
     /// it where some are.
-    fn apply_for<P: Pointwise<T>, const LOSSES: bool>(mut self, function: P) -> Result<(), Error> {
+    fn apply_for<P: Pointwise<T>, const LOSSES: bool>(&mut self, function: P) -> Result<(), Error> {
         let slices = &mut self.slices;
         let end = slices.inputs.z.len();
         let in_spans = P::MAIN_LOOP && end >= MAIN_LOOP && (LOSSES || !slices.wanted.losses());
         if slices.wanted == Wanted::NOTHING {
-            self.backend.run(Check(slices))?
+            self.backend.run_call(Check(slices))
         } else if in_spans {
             let main_loop = MainLoop::<_, _, LOSSES> { function, slices };
-            run::<T, P, _>(self.backend, main_loop)?
+            run::<T, P, _>(self.backend, main_loop)
         } else {
-            let remainder = Remainder {
-                function,
-                slices,
-                start: 0,
-                end,
-            };
-            run::<T, P, _>(self.backend, remainder)?
+            remainder(self.backend, function, slices)
         }
     }
 }
 
-fn run<T: Float, P: Pointwise<T>, J: Job>(backend: Backend, job: J) -> Result<J::Output, Error> {
+/// What both forms of `apply_for` end in.
+#[inline(never)]
+fn remainder<T: Float, P: Pointwise<T>>(
+    backend: Backend,
+    function: P,
+    slices: &mut Slices<'_, T>,
+) -> Result<(), Error> {
+    let end = slices.inputs.z.len();
+    let remainder = Remainder {
+        function,
+        slices,
+        start: 0,
+        end,
+    };
+    run::<T, P, _>(backend, remainder)
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn run<T: Float, P: Pointwise<T>, J: Job<Output = Result<(), Error>>>(
+    backend: Backend,
+    job: J,
+) -> Result<(), Error> {
     if P::RARE {
         backend.run_rare(job)
     } else {
-        backend.run(job)
+        backend.run_call(job)
     }
 }
 
 /// What runs a call.
-pub(crate) type Run<T> = fn(Call<'_, T>) -> Result<(), Error>;
+///
+/// A call is made once, and not copied: copies are 16 bytes and more at a time, and a load of two words that were
+/// stored just before, each by itself, waits until they are in the cache.
+pub(crate) type Run<T> = fn(&mut Call<'_, T>) -> Result<(), Error>;
 
 /// What is done with weights of rows and classes: pointers, so that programs that have none do not
 /// contain it.
 #[derive(Debug)]
 #[allow(clippy::type_complexity, reason = "each is said once, here")]
 pub struct Shaper<T: 'static> {
-    pub(crate) run: fn(&Shape<'_, T>, Run<T>, Call<'_, T>) -> Result<(), Error>,
+    pub(crate) run: fn(&Shape<'_, T>, Run<T>, &mut Call<'_, T>) -> Result<(), Error>,
     pub(crate) add_weights:
         fn(&Shape<'_, T>, Backend, Inputs<'_, T>, &mut SpanSum) -> Result<(), Error>,
     pub(crate) first_invalid: fn(Backend, &[T], bool) -> Result<Option<usize>, Error>,
@@ -102,11 +120,11 @@ pub trait Entries: Sized + 'static {
     /// The only instance.
     const SHAPER: &'static Shaper<Self>;
     /// Loss, gradient and Hessian of cross-entropy, where no option changes the formulas.
-    fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error>;
+    fn cross_entropy(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// The same where no losses are wanted: faster there.
-    fn derivatives(call: Call<'_, Self>) -> Result<(), Error>;
+    fn derivatives(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// The same with what the options make of them.
-    fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error>;
+    fn smoothed_weighted(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// `cross_entropy` of few elements without options, lengths not yet checked: the sum, or NaN
     /// if it cannot be done in short.
     fn short_loss(z: &[Self], t: &[Self], loss: &mut [Self], backend: Option<Backend>) -> f64;
@@ -137,11 +155,11 @@ pub trait Entries: Sized + 'static {
     fn single_loss(z: Self, t: Self) -> Option<Self>;
     fn single_gradient(z: Self, t: Self) -> Option<Self>;
     /// `cross_entropy` with the excess instead of the loss.
-    fn excess(call: Call<'_, Self>) -> Result<(), Error>;
+    fn excess(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// What few programs ask for, as `Call::general` says.
-    fn general(call: Call<'_, Self>) -> Result<(), Error>;
+    fn general(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// The logit of the targets, as a loss.
-    fn logit(call: Call<'_, Self>) -> Result<(), Error>;
+    fn logit(call: &mut Call<'_, Self>) -> Result<(), Error>;
     /// Adds the positive values or the magnitudes of the negative ones. NaN is both. Whether
     /// there were values of the other sign.
     fn add(
@@ -167,10 +185,10 @@ macro_rules! entries {
                         backend,
                         options,
                         general,
-                        slices,
-                    } = call;
+                        ref mut slices,
+                    } = *call;
                     shape.run(backend, slices, |slices| {
-                        run(Call {
+                        run(&mut Call {
                             backend,
                             options,
                             general,
@@ -181,13 +199,13 @@ macro_rules! entries {
                 add_weights: |shape, backend, inputs, sum| shape.add_weights(backend, inputs, sum),
                 first_invalid: shape::first_invalid,
             };
-            fn cross_entropy(call: Call<'_, Self>) -> Result<(), Error> {
+            fn cross_entropy(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 call.apply_for::<_, true>(Plain)
             }
-            fn derivatives(call: Call<'_, Self>) -> Result<(), Error> {
+            fn derivatives(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 call.apply_for::<_, false>(Plain)
             }
-            fn smoothed_weighted(call: Call<'_, Self>) -> Result<(), Error> {
+            fn smoothed_weighted(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 match call.options {
                     None => call.apply(Plain),
                     Some(function) => call.apply(function),
@@ -251,18 +269,18 @@ macro_rules! entries {
             fn single_gradient(z: Self, t: Self) -> Option<Self> {
                 Backend::run_single(Single::<_, false> { z, t })
             }
-            fn excess(call: Call<'_, Self>) -> Result<(), Error> {
+            fn excess(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 if call.slices.wanted.losses() {
                     call.apply_for::<_, true>(Excess)
                 } else {
                     Self::derivatives(call)
                 }
             }
-            fn general(call: Call<'_, Self>) -> Result<(), Error> {
+            fn general(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 let general = call.general;
                 call.apply(general)
             }
-            fn logit(call: Call<'_, Self>) -> Result<(), Error> {
+            fn logit(call: &mut Call<'_, Self>) -> Result<(), Error> {
                 call.apply_for::<_, true>(Logit)
             }
             fn add(
@@ -289,6 +307,6 @@ entries!(f32);
 entries!(f64);
 
 /// Loss, gradient and Hessian, correctly rounded.
-pub(crate) fn exact(call: Call<'_, f32>) -> Result<(), Error> {
+pub(crate) fn exact(call: &mut Call<'_, f32>) -> Result<(), Error> {
     call.apply(Exact)
 }

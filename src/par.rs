@@ -3,7 +3,7 @@
 //! The bits do not depend on the number of threads: elements do not depend on
 //! each other, and sums are exact until their one rounding.
 
-use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM, count, divide};
+use crate::bce::{Bce, GRADIENT, GRADIENT_HESSIAN, LOSS, SUM, count};
 use crate::entry::Real;
 use crate::error::Error;
 use crate::kernel::{SmoothedWeighted, Wanted};
@@ -222,17 +222,21 @@ impl<T: Real> Bce<'_, T> {
         t: &[T],
         outputs: Outputs<'_, T>,
     ) -> Result<f64, Error> {
-        self.checked(wanted, z, t, outputs, |options, inputs, outputs| {
+        self.checked(wanted, z, t, outputs, |options, mut inputs, outputs| {
             let total = if self.is_weighted() {
                 let sum = self.par_add_weights(z.len(), inputs, leaf(z.len()))?;
                 self.total_weight(&inputs, sum.to_double())?
             } else {
                 count(z.len())?
             };
-            divide(self.divisor(total), inputs, outputs, |inputs, outputs| {
-                let sum = self.par_whole(wanted, options, inputs, outputs)?;
-                Ok(sum.to_double())
-            })
+            let mut division = self.division(total);
+            loop {
+                division.prepare(&mut inputs, outputs);
+                let sum = self.par_whole(wanted, options, inputs, outputs.reborrow())?;
+                if let Some(mean) = division.mean(sum.to_double(), outputs.gradient) {
+                    return Ok(mean);
+                }
+            }
         })
     }
 

@@ -224,7 +224,7 @@ impl<'a, T: Float> Shape<'a, T> {
     pub(crate) fn run(
         &self,
         backend: Backend,
-        slices: Slices<'_, T>,
+        slices: &mut Slices<'_, T>,
         run: impl FnMut(Slices<'_, T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let spreads = self.spreads_rows(slices.inputs.weights);
@@ -245,15 +245,14 @@ impl<'a, T: Float> Shape<'a, T> {
     fn pieces<const ROWS: usize, const CLASSES: usize>(
         &self,
         backend: Backend,
-        slices: Slices<'_, T>,
+        slices: &mut Slices<'_, T>,
         mut run: impl FnMut(Slices<'_, T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Slices {
-            wanted,
-            mut inputs,
-            mut outputs,
-            sum,
-        } = slices;
+            wanted, mut inputs, ..
+        } = *slices;
+        let mut outputs = slices.outputs.reborrow();
+        let sum = &mut *slices.sum;
         let first = inputs.start;
         let mut row_buffer = [T::ZERO; ROWS];
         let mut class_buffer = [T::ZERO; CLASSES];

@@ -1,7 +1,7 @@
 //! The functions of one argument over slices.
 
 use crate::dispatch::Backend;
-use crate::entry::{Call, Real};
+use crate::entry::{Call, Real, Run};
 use crate::error::Error;
 use crate::kernel::Wanted;
 use crate::kernel::general::General;
@@ -121,7 +121,7 @@ pub(crate) enum Curve {
 /// Applies one of them by means of `cross_entropy`, which rounds as it does.
 pub(crate) fn of_logit<T: Float>(
     curve: Curve,
-    cross_entropy: fn(Call<'_, T>) -> Result<(), Error>,
+    cross_entropy: Run<T>,
     z: &[T],
     out: &mut [T],
 ) -> Result<(), Error> {
@@ -142,14 +142,14 @@ pub(crate) fn of_logit<T: Float>(
 }
 
 fn map<T: Float>(
-    function: fn(Call<'_, T>) -> Result<(), Error>,
+    function: Run<T>,
     wanted: Wanted,
     (z, t): (&[T], Targets<'_, T>),
     mut outputs: Outputs<'_, T>,
 ) -> Result<(), Error> {
     let (expected, found) = (z.len(), outputs.loss.len().max(outputs.gradient.len()));
     let result = if found == expected {
-        function(Call {
+        function(&mut Call {
             backend: Backend::detect(),
             options: None,
             general: General::PLAIN,
@@ -167,10 +167,7 @@ fn map<T: Float>(
             found,
         })
     };
-    if result.is_err() {
-        outputs.poison();
-    }
-    result
+    result.inspect_err(|_| outputs.poison())
 }
 
 impl LossSum {

@@ -47,18 +47,42 @@ pub struct SpanSum {
     /// In units of 2^`unit`, which is the same for all calls on a type.
     integer: i128,
     unit: i32,
-    first: Option<[f64; 2]>,
+    has_first: bool,
+    high: f64,
+    low: f64,
     state: Option<LossSum>,
 }
 
 impl SpanSum {
-    /// Adds two exact partial sums.
+    /// Adds an exact sum of values of type `T`, in two parts.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn add(&mut self, parts: [f64; 2]) {
-        if self.first.is_none() && self.state.is_none() {
-            self.first = Some(parts);
+    fn add<T: Float>(&mut self, high: f64, low: f64) {
+        if self.has_first || self.state.is_some() || self.integer != 0 {
+            self.add_second(high, low, unit::<T>());
         } else {
-            self.add_to_state(parts);
+            self.has_first = true;
+            self.high = high;
+            self.low = low;
+        }
+    }
+
+    /// As integers in units of 2^`unit` where they are such, which is a tenth of the work.
+    #[inline(never)]
+    fn add_second(&mut self, high: f64, low: f64, unit: i32) {
+        if self.has_first {
+            self.has_first = false;
+            self.add_units(self.high, unit);
+            self.add_units(self.low, unit);
+        }
+        self.add_units(high, unit);
+        self.add_units(low, unit);
+    }
+
+    #[inline(never)]
+    fn add_units(&mut self, part: f64, unit: i32) {
+        match units(part, unit) {
+            Some(integer) => self.add_integer(integer, unit),
+            None => add_part(self.state(), part),
         }
     }
 
@@ -84,8 +108,10 @@ impl SpanSum {
     fn state(&mut self) -> &mut LossSum {
         let state = self.state.get_or_insert(const { LossSum::new() });
         if !FIRMWARE {
-            for part in self.first.take().into_iter().flatten() {
-                add_part(state, part);
+            if self.has_first {
+                self.has_first = false;
+                add_part(state, self.high);
+                add_part(state, self.low);
             }
             if self.integer != 0 {
                 let negative = self.integer < 0;
@@ -103,24 +129,24 @@ impl SpanSum {
     }
 
     /// The sum, twice as precise as `f64`.
-    pub(crate) fn into_double(mut self) -> Double {
-        match (&self.state, self.first) {
-            (None, None) => {
+    pub(crate) fn double(&mut self) -> Double {
+        match (&self.state, self.has_first) {
+            (None, false) => {
                 let high = self.integer as f64;
                 let low = (self.integer - high as i128) as f64;
                 let unit = power_of_two(self.unit);
                 Double::sum(high * unit, low * unit)
             }
-            (None, Some([high, low])) if self.integer == 0 && !FIRMWARE => Double::sum(high, low),
+            (None, true) if self.integer == 0 => Double::sum(self.high, self.low),
             _ => self.state().to_double(),
         }
     }
 
     /// The sum, correctly rounded.
-    pub(crate) fn into_f64(mut self) -> f64 {
-        match (&self.state, self.first) {
-            (None, None) => rounded(self.integer, self.unit),
-            (None, Some([high, low])) if self.integer == 0 && !FIRMWARE => high + low,
+    pub(crate) fn nearest(&mut self) -> f64 {
+        match (&self.state, self.has_first) {
+            (None, false) => rounded(self.integer, self.unit),
+            (None, true) if self.integer == 0 => self.high + self.low,
             _ => self.state().to_f64(),
         }
     }
@@ -389,13 +415,11 @@ impl<L: Lane> Window<L> {
             return;
         }
         let mut integer = i128::from(self.high_total.reduce_add_bits());
-        let mut unit = L::Real::WINDOW_UNIT;
         if L::Real::FRACTION_BITS == 52 {
-            integer <<= unit - L::Real::WINDOW_LOW_UNIT;
-            unit = L::Real::WINDOW_LOW_UNIT;
+            integer <<= L::Real::WINDOW_UNIT - L::Real::WINDOW_LOW_UNIT;
             integer += i128::from(self.low_total.reduce_add_bits());
         }
-        sum.add_integer(integer, unit);
+        sum.add_integer(integer, unit::<L::Real>());
         *self = Self::new();
     }
 }
@@ -404,6 +428,34 @@ impl<L: Lane> Window<L> {
 #[inline(never)]
 fn add_part(state: &mut LossSum, part: f64) {
     state.add_exact(part, 0);
+}
+
+/// The exponent of the unit of a type's integers.
+const fn unit<T: Float>() -> i32 {
+    if T::FRACTION_BITS == 52 {
+        T::WINDOW_LOW_UNIT
+    } else {
+        T::WINDOW_UNIT
+    }
+}
+
+/// A number as a multiple of 2^unit below 2^111, if it is one.
+fn units(number: f64, unit: i32) -> Option<i128> {
+    let bits = number.to_bits();
+    let exponent = (bits >> 52) as i32 & 0x7ff;
+    if exponent == 0 {
+        return (number == 0.0).then_some(0);
+    }
+    let significand = bits & ((1 << 52) - 1) | 1 << 52;
+    let zeros = significand.trailing_zeros();
+    let odd = significand >> zeros;
+    let shift = exponent - (1023 + 52) + zeros as i32 - unit;
+    // Neither infinity nor NaN.
+    if !(0..=111 - 53).contains(&shift) {
+        return None;
+    }
+    let magnitude = i128::from(odd) << shift;
+    Some(if number < 0.0 { -magnitude } else { magnitude })
 }
 
 /// integer * 2^unit, rounded once.
@@ -461,7 +513,7 @@ fn exact_sum<L: Lane>(losses: &[L::Real]) -> f64 {
 
 /// The sums of the upper and of the lower parts of one cut.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> [f64; 2] {
+fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> (f64, f64) {
     let mut sums = (L::Wide::splat(0.0), L::Wide::splat(0.0));
     for chunk in losses.chunks_exact(L::WIDTH) {
         let (first, second) = L::load_widened(chunk);
@@ -472,7 +524,7 @@ fn halves<L: Lane>(losses: &[L::Real], cut_at: i32) -> [f64; 2] {
             sums = (sums.0 + upper, sums.1 + lower);
         }
     }
-    [sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum()]
+    (sums.0.reduce_exact_sum(), sums.1.reduce_exact_sum())
 }
 
 impl<T: Float> Job for AddLosses<'_, T> {
@@ -494,7 +546,7 @@ impl<T: Float> Job for AddLosses<'_, T> {
         let (max, min) = (max.reduce_max_bits(), min.reduce_min_bits());
         if max >= T::INFINITY.pattern() {
             // No finite loss matters any more.
-            total.add([T::of_pattern(max).as_f64(), 0.0]);
+            total.add::<T>(T::of_pattern(max).as_f64(), 0.0);
             return;
         }
         // All losses are below 2^top, and multiples of 2^last.
@@ -503,7 +555,7 @@ impl<T: Float> Job for AddLosses<'_, T> {
         let cut_at = top + T::SPAN_LOG2 - 53;
         let narrow = T::FRACTION_BITS < 52;
         if narrow && last >= cut_at {
-            total.add([exact_sum::<T::GroupLane<I>>(losses), 0.0]);
+            total.add::<T>(exact_sum::<T::GroupLane<I>>(losses), 0.0);
             return;
         }
         if top > 1000 {
@@ -532,7 +584,8 @@ impl<T: Float> Job for AddLosses<'_, T> {
         if narrow && last >= reached(2) {
             total.add_cuts::<T::Lane<I>, 2>(losses, cut_at);
         } else if !narrow && top >= LOW && last >= reached(2) {
-            total.add(halves::<T::GroupLane<I>>(losses, cut_at));
+            let (upper, lower) = halves::<T::GroupLane<I>>(losses, cut_at);
+            total.add::<T>(upper, lower);
         } else if !narrow {
             total.add_levels::<T::Lane<I>>(losses, top);
         } else if cuts_hold {

@@ -30,6 +30,9 @@ const STREAM_BYTES: usize = 16 << 20;
 /// Elements that `Remainder` takes at a time.
 const BLOCK: usize = if FIRMWARE { 16 } else { 64 };
 
+/// Calls of at most so many elements have shorter buffers (of `f32`), since those of a span take 30 ns to clear.
+const SHORT_ROOM: usize = 2 * MAIN_LOOP;
+
 /// Calls of fewer elements are `Remainder`'s, which needs no buffers.
 pub(crate) const MAIN_LOOP: usize = 64;
 
@@ -154,6 +157,18 @@ impl<'a, T: Float> Outputs<'a, T> {
         }
     }
 
+    /// Those that have as many elements. Its lengths are not read again: a compiler would read and write them beside
+    /// the pointers, 16 bytes at a time (see `entry::Run`).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn of_length(&mut self, length: usize) -> Outputs<'_, T> {
+        Outputs {
+            loss: self.loss.get_mut(..length).unwrap_or(&mut []),
+            gradient: self.gradient.get_mut(..length).unwrap_or(&mut []),
+            hessian: self.hessian.get_mut(..length).unwrap_or(&mut []),
+            ..*self
+        }
+    }
+
     /// The first `length` elements, or as many as there are; the others remain.
     pub(crate) fn take(&mut self, length: usize) -> Outputs<'a, T> {
         let take = |from: &mut &'a mut [T]| {
@@ -170,13 +185,18 @@ impl<'a, T: Float> Outputs<'a, T> {
         }
     }
 
-    /// No element survives an error: all become NaN.
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn poison(&mut self) {
-        for output in [&mut self.loss, &mut self.gradient, &mut self.hessian] {
-            output.fill(T::NAN);
-        }
+        poison([self.loss, self.gradient, self.hessian]);
+    }
+}
+
+/// No element survives an error: all become NaN.
+#[cold]
+#[inline(never)]
+fn poison<T: Float>(outputs: [&mut [T]; 3]) {
+    for output in outputs {
+        output.fill(T::NAN);
     }
 }
 
@@ -1642,15 +1662,16 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     }
 
     /// Everything, from the first span to the rest behind the last one. The first
-    /// `head` elements are those in front of the address that `stream` needs.
+    /// `head` elements, if there is such a number, are those in front of the address that streaming needs.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn spans<I: Isa>(
         &mut self,
         isa: I,
         mut buffers: Buffers<'_, T>,
-        head: usize,
-        stream: bool,
+        head: Option<usize>,
     ) -> Result<(), Error> {
+        let stream = head.is_some();
+        let head = head.unwrap_or(0);
         let width = <T::GroupLane<I>>::WIDTH;
         let count = self.slices.inputs.z.len();
         let mut window = Window::new();
@@ -1707,24 +1728,55 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
         }
         let head = self.stream_head(isa);
         let stream = head.is_some();
-        let head = head.unwrap_or(0);
-        let result = if Self::buffered::<I>() {
+        let z = self.slices.inputs.z;
+        let result = if T::COMPENSATED && Self::buffered::<I>() {
+            // The stack has no room for another function's frame.
             let mut room = T::EXP_SPAN;
-            let buffers = Buffers::new(room.as_mut(), self.slices.inputs.z);
-            self.spans(isa, buffers, head, stream)
-        } else if LOSSES {
+            let buffers = Buffers::new(room.as_mut(), z);
+            self.spans(isa, buffers, head)
+        } else if LOSSES && !Self::buffered::<I>() {
             let mut losses = T::SPAN;
             let (e, low) = (losses.as_mut(), &mut [] as _);
-            self.spans(isa, Buffers { e, low }, head, stream)
+            self.spans(isa, Buffers { e, low }, head)
+        } else if LOSSES && z.len() <= SHORT_ROOM {
+            let mut losses = Aligned([T::ZERO; SHORT_ROOM]);
+            let (e, low) = (&mut losses.0 as _, &mut [] as _);
+            isa.run(Spans(&mut self, Buffers { e, low }, head))
+        } else if Self::buffered::<I>() {
+            let mut room = T::EXP_SPAN;
+            let buffers = Buffers::new(room.as_mut(), z);
+            isa.run(Spans(&mut self, buffers, head))
         } else {
             let (e, low) = (&mut [] as _, &mut [] as _);
-            self.spans(isa, Buffers { e, low }, head, stream)
+            self.spans(isa, Buffers { e, low }, head)
         };
         if stream {
             // Also after an error, which has the outputs overwritten.
             isa.fence();
         }
         result
+    }
+}
+
+/// `MainLoop::spans`, with either buffers.
+struct Spans<'a, 'b, 'c, T, P, const LOSSES: bool>(
+    &'c mut MainLoop<'a, 'b, T, P, LOSSES>,
+    Buffers<'c, T>,
+    Option<usize>,
+);
+
+impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for Spans<'_, '_, '_, T, P, LOSSES> {
+    type Output = Result<(), Error>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, isa: I) -> Result<(), Error> {
+        let Self(main_loop, buffers, head) = self;
+        let MainLoop { function, slices } = main_loop;
+        let mut main_loop = MainLoop::<_, _, LOSSES> {
+            function: *function,
+            slices: &mut **slices,
+        };
+        main_loop.spans(isa, buffers, head)
     }
 }
 

@@ -162,7 +162,7 @@ impl<T: Float> Pass<'_, T> {
             sum.check_rows(rows)?;
         }
         let backend = self.backend;
-        let result = backend.run_rare(&mut self).and_then(|result| result);
+        let result = backend.run_rare(&mut self);
         for sum in self.sums.iter_mut().chain(&mut *self.gram) {
             sum.finish(result.is_ok().then_some(rows));
         }
