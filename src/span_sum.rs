@@ -137,7 +137,7 @@ impl SpanSum {
                 let unit = power_of_two(self.unit);
                 Double::sum(high * unit, low * unit)
             }
-            (None, true) if self.integer == 0 => Double::sum(self.high, self.low),
+            (None, true) if self.integer == 0 && !FIRMWARE => Double::sum(self.high, self.low),
             _ => self.state().to_double(),
         }
     }
@@ -146,7 +146,7 @@ impl SpanSum {
     pub(crate) fn nearest(&mut self) -> f64 {
         match (&self.state, self.has_first) {
             (None, false) => rounded(self.integer, self.unit),
-            (None, true) if self.integer == 0 => self.high + self.low,
+            (None, true) if self.integer == 0 && !FIRMWARE => self.high + self.low,
             _ => self.state().to_f64(),
         }
     }
