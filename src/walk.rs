@@ -1662,16 +1662,15 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     }
 
     /// Everything, from the first span to the rest behind the last one. The first
-    /// `head` elements, if there is such a number, are those in front of the address that streaming needs.
+    /// `head` elements are those in front of the address that `stream` needs.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn spans<I: Isa>(
         &mut self,
         isa: I,
         mut buffers: Buffers<'_, T>,
-        head: Option<usize>,
+        head: usize,
+        stream: bool,
     ) -> Result<(), Error> {
-        let stream = head.is_some();
-        let head = head.unwrap_or(0);
         let width = <T::GroupLane<I>>::WIDTH;
         let count = self.slices.inputs.z.len();
         let mut window = Window::new();
@@ -1728,27 +1727,28 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
         }
         let head = self.stream_head(isa);
         let stream = head.is_some();
+        let head = head.unwrap_or(0);
         let z = self.slices.inputs.z;
         let result = if T::COMPENSATED && Self::buffered::<I>() {
             // The stack has no room for another function's frame.
             let mut room = T::EXP_SPAN;
             let buffers = Buffers::new(room.as_mut(), z);
-            self.spans(isa, buffers, head)
+            self.spans(isa, buffers, head, stream)
         } else if LOSSES && !Self::buffered::<I>() {
             let mut losses = T::SPAN;
             let (e, low) = (losses.as_mut(), &mut [] as _);
-            self.spans(isa, Buffers { e, low }, head)
+            self.spans(isa, Buffers { e, low }, head, stream)
         } else if LOSSES && z.len() <= SHORT_ROOM {
             let mut losses = Aligned([T::ZERO; SHORT_ROOM]);
             let (e, low) = (&mut losses.0 as _, &mut [] as _);
-            isa.run(Spans(&mut self, Buffers { e, low }, head))
+            isa.run(Spans(&mut self, Buffers { e, low }, (head, stream)))
         } else if Self::buffered::<I>() {
             let mut room = T::EXP_SPAN;
             let buffers = Buffers::new(room.as_mut(), z);
-            isa.run(Spans(&mut self, buffers, head))
+            isa.run(Spans(&mut self, buffers, (head, stream)))
         } else {
             let (e, low) = (&mut [] as _, &mut [] as _);
-            self.spans(isa, Buffers { e, low }, head)
+            self.spans(isa, Buffers { e, low }, head, stream)
         };
         if stream {
             // Also after an error, which has the outputs overwritten.
@@ -1762,7 +1762,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
 struct Spans<'a, 'b, 'c, T, P, const LOSSES: bool>(
     &'c mut MainLoop<'a, 'b, T, P, LOSSES>,
     Buffers<'c, T>,
-    Option<usize>,
+    (usize, bool),
 );
 
 impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for Spans<'_, '_, '_, T, P, LOSSES> {
@@ -1770,13 +1770,13 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for Spans<'_, '_, '_, T,
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn run<I: Isa>(self, isa: I) -> Result<(), Error> {
-        let Self(main_loop, buffers, head) = self;
+        let Self(main_loop, buffers, (head, stream)) = self;
         let MainLoop { function, slices } = main_loop;
         let mut main_loop = MainLoop::<_, _, LOSSES> {
             function: *function,
             slices: &mut **slices,
         };
-        main_loop.spans(isa, buffers, head)
+        main_loop.spans(isa, buffers, head, stream)
     }
 }
 
