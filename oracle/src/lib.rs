@@ -2,7 +2,7 @@
 //!
 //! [`mpfr`] evaluates the formulas at a precision that is raised until the answer is certain,
 //! [`losses`] has those of the other losses, [`ulp`] measures, [`fast`] is a quicker reference for what is far from its budget, [`check`] puts
-//! them together, [`corpus`] has the inputs and [`cases`] batches of them, and [`fault`] spoils results to show that checks turn red.
+//! them together, [`corpus`] has the inputs, [`cases`] batches of them, [`search`] looks for those with large errors, and [`fault`] spoils results to show that checks turn red.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -16,5 +16,6 @@ pub mod fault;
 pub mod format;
 pub mod losses;
 pub mod mpfr;
+pub mod search;
 pub mod subject;
 pub mod ulp;

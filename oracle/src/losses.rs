@@ -9,6 +9,8 @@ use soft_bce::{Bce, Error, Focal, Real, SquaredError, probability};
 /// Enough for z - u = 2^-1074, and its square, beside numbers near 1.
 const PRECISION: u32 = 2560;
 const OF_F32: u32 = 640;
+/// Enough if one of z/T and u/T is at least 2^-40: what cancels leaves 2^-93, and its square.
+const ORDINARY: u32 = 384;
 
 /// A logit or probability, a target or teacher's logit, and the temperature or exponent.
 #[derive(Clone, Copy, Debug)]
@@ -31,29 +33,37 @@ pub struct Truth {
 
 /// sigmoid(x), sigmoid(-x), softplus(x), softplus(-x).
 fn logistic(x: &Float) -> [Float; 4] {
-    let of = |x: &Float| -> [Float; 2] {
-        let e = Float::with_val(x.prec(), -x.clone().abs()).exp();
-        let small = Float::with_val(x.prec(), &e / (Float::with_val(x.prec(), 1) + &e));
-        let log = e.clone().ln_1p();
-        if *x < 0 {
-            [small, log]
-        } else {
-            let large = Float::with_val(x.prec(), 1) / (e + 1u32);
-            [large, log + x]
-        }
-    };
-    let [s, plus] = of(x);
-    let [complement, minus] = of(&Float::with_val(x.prec(), -x));
-    [s, complement, plus, minus]
+    let magnitude = x.clone().abs();
+    let e = Float::with_val(x.prec(), -&magnitude).exp();
+    let large = 1 / Float::with_val(x.prec(), 1 + &e);
+    let small = Float::with_val(x.prec(), &e * &large);
+    let log = e.ln_1p();
+    let far = Float::with_val(x.prec(), &log + magnitude);
+    if *x < 0 {
+        [small, large, log, far]
+    } else {
+        [large, small, far, log]
+    }
 }
 
-fn logit<F: Format>(input: f64, temperature: f64) -> Float {
-    let precision = if F::PRECISION == 24 {
+fn precision<F: Format>(Input { x, t, parameter }: Input) -> u32 {
+    if x.abs().max(t.abs()) / parameter.max(1.0) >= 2.0_f64.powi(-40) {
+        ORDINARY
+    } else if F::PRECISION == 24 {
         OF_F32
     } else {
         PRECISION
-    };
-    Float::with_val(precision, input) / temperature
+    }
+}
+
+/// z/T, exact to the precision that the input takes.
+fn student<F: Format>(input: Input) -> Float {
+    Float::with_val(precision::<F>(input), input.x) / input.parameter
+}
+
+/// u/T.
+fn teacher<F: Format>(input: Input) -> Float {
+    Float::with_val(precision::<F>(input), input.t) / input.parameter
 }
 
 /// e^-|z/T| counts as the smallest normal number at least, and is divided by T.
@@ -63,8 +73,8 @@ fn at_least_normal<F: Format>(value: &Float, divisor: f64) -> Float {
 }
 
 fn temperature<F: Format>(function: Function, input: Input) -> Truth {
-    let Input { x, t, parameter } = input;
-    let z = logit::<F>(x, parameter);
+    let Input { t, parameter, .. } = input;
+    let z = student::<F>(input);
     let [s, complement, plus, minus] = logistic(&z);
     let of_t = Float::with_val(z.prec(), t);
     match function {
@@ -109,9 +119,9 @@ fn with_shares<F: Format>(value: &Float, z: &Float) -> Float {
 }
 
 fn logit_targets<F: Format>(function: Function, input: Input) -> Truth {
-    let Input { x, t, parameter } = input;
-    let z = logit::<F>(x, parameter);
-    let u = logit::<F>(t, parameter);
+    let Input { x, parameter, .. } = input;
+    let z = student::<F>(input);
+    let u = teacher::<F>(input);
     let [s, complement, plus, minus] = logistic(&z);
     let [r, r_complement, ..] = logistic(&u);
     match function {
@@ -134,9 +144,8 @@ fn logit_targets<F: Format>(function: Function, input: Input) -> Truth {
 }
 
 fn logit_excess<F: Format>(_: Function, input: Input) -> Truth {
-    let Input { x, t, parameter } = input;
-    let z = logit::<F>(x, parameter);
-    let u = logit::<F>(t, parameter);
+    let z = student::<F>(input);
+    let u = teacher::<F>(input);
     let [_, _, plus, minus] = logistic(&z);
     let [r, r_complement, of_plus, of_minus] = logistic(&u);
     let value = r * (minus - of_minus) + r_complement * (plus - of_plus);
@@ -145,8 +154,8 @@ fn logit_excess<F: Format>(_: Function, input: Input) -> Truth {
 }
 
 fn squared_error<F: Format>(function: Function, input: Input) -> Truth {
-    let Input { x, t, parameter } = input;
-    let z = logit::<F>(x, parameter);
+    let Input { t, parameter, .. } = input;
+    let z = student::<F>(input);
     let [s, complement, ..] = logistic(&z);
     let of_t = Float::with_val(z.prec(), t);
     let g = if t == 1.0 {
@@ -161,30 +170,31 @@ fn squared_error<F: Format>(function: Function, input: Input) -> Truth {
         s.clone().max(&of_t)
     };
     let h = Float::with_val(z.prec(), &s * &complement);
-    let (value, scale, divisor) = match function {
+    let (value, scale, times) = match function {
         Function::Loss => {
             // Where s and t agree, the square of s - t's error is left.
             let least = of_g.clone() * 2.0_f64.powi(-52);
-            (g.clone() * &g, (g.clone().abs() + least) * &of_g, 1.0)
+            (g.clone() * &g, (g.clone().abs() + least) * &of_g, 0)
         }
-        Function::Gradient => (2 * g.clone() * &h, 2 * of_g * &h, parameter),
+        Function::Gradient => (2 * g.clone() * &h, 2 * of_g * &h, 1),
         _ => {
             let slope = complement - s;
             let value = 2 * h.clone() * (h.clone() + g * &slope);
             let scale = 2 * h.clone() * (h.clone() + of_g * slope.abs());
-            (value, scale, parameter * parameter)
+            (value, scale, 2)
         }
     };
-    let scale = at_least_normal::<F>(&(scale / divisor), divisor.min(1.0));
+    let divided = |value: Float| (0..times).fold(value, |value, _| value / parameter);
+    let scale = at_least_normal::<F>(&divided(scale), parameter.min(1.0).powi(times));
     Truth {
-        value: value / divisor,
+        value: divided(value),
         scale,
     }
 }
 
 fn focal<F: Format>(function: Function, input: Input) -> Truth {
     let Input { x, t, parameter } = input;
-    let z = logit::<F>(x, 1.0);
+    let z = Float::with_val(precision::<F>(input), x);
     let [s, complement, plus, minus] = logistic(&z);
     let of_t = Float::with_val(z.prec(), t);
     let g = if t == 1.0 {
@@ -232,7 +242,7 @@ fn focal<F: Format>(function: Function, input: Input) -> Truth {
 
 fn probabilities<F: Format>(function: Function, input: Input) -> Truth {
     let Input { x, t, .. } = input;
-    let p = logit::<F>(x, 1.0);
+    let p = Float::with_val(precision::<F>(input), x);
     let y = Float::with_val(p.prec(), t);
     let (rest, of_y) = (
         Float::with_val(p.prec(), 1 - &p),
@@ -246,7 +256,7 @@ fn probabilities<F: Format>(function: Function, input: Input) -> Truth {
         }
     };
     let value = match function {
-        Function::Loss => zero_or(&y, p.clone().ln()) + zero_or(&of_y, rest.ln()),
+        Function::Loss => zero_or(&y, p.clone().ln()) + zero_or(&of_y, (-p).ln_1p()),
         _ if y.is_zero() => 1 / rest,
         _ if of_y.is_zero() => -1 / p,
         _ => (p.clone() - y) / p / rest,

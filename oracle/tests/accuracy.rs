@@ -1,12 +1,16 @@
 //! soft-bce within `src/accuracy.md`, on 10 million elements per function, type and mode, of the
-//! excess on 300,000, and with options on 50,000 for each of 24 sets of them.
+//! excess on 300,000, and with options on 50,000 for each of 24 sets of them; and on what 100,000 steps of climbing
+//! towards large errors lead to.
 //!
-//! `SEED=n` repeats a run, `CASES=n` sets its length, `PLANT=fault` shows it red.
+//! `SEED=n` repeats a run, `CASES=n` sets its length, `ROW=name` chooses where it climbs, `PLANT=fault` shows it red.
 
 use rug::Float;
 use soft_bce_oracle::budget::Mode;
-use soft_bce_oracle::corpus::{Format, Random};
-use soft_bce_oracle::mpfr::{Function, Options};
+use soft_bce_oracle::cases;
+use soft_bce_oracle::check::{Job, judge};
+use soft_bce_oracle::corpus::{Format, Random, numbers};
+use soft_bce_oracle::mpfr::{Function, Input, Options};
+use soft_bce_oracle::search;
 use soft_bce_oracle::subject::{Element, Subject};
 use std::hash::{BuildHasher, RandomState};
 
@@ -232,4 +236,131 @@ fn f64_gradient_with_options() {
 #[test]
 fn f64_hessian_with_options() {
     with_options::<f64>(Function::Hessian);
+}
+
+/// z, t, weight, pos_weight, label_smoothing.
+type Climber = [f64; 5];
+
+fn beside<F: Element>(mode: Mode, from: &Climber, random: &mut Random) -> Climber {
+    let count = match mode {
+        Mode::Options => 5,
+        _ => 2,
+    };
+    let mut next = *from;
+    let which = random.below(count) as usize;
+    let moved = search::beside::<F>(from[which], random);
+    next[which] = match which {
+        0 => moved,
+        1 | 4 => numbers::clamp_target(F::from_f64(moved)).to_f64(),
+        _ => moved.abs(),
+    };
+    // A weight of nothing is a case of its own.
+    let allowed =
+        next[0].is_finite() && next[2].is_finite() && next[3] > 0.0 && next[3].is_finite();
+    if allowed { next } else { *from }
+}
+
+fn anywhere<F: Element>(mode: Mode, random: &mut Random) -> Climber {
+    let (z, t) = cases::random_pair::<F>(random);
+    if mode != Mode::Options {
+        return [z.to_f64(), t.to_f64(), 1.0, 1.0, 0.0];
+    }
+    let spread = [4.0, f64::from(<F as Format>::MAX_EXPONENT)][random.below(2) as usize];
+    let pos_weight = ((2.0 * random.unit() - 1.0) * spread).exp2();
+    let smoothing = [random.unit(), (-random.unit() * 30.0).exp2(), 0.0][random.below(3) as usize];
+    let weight = numbers::random_weight::<F>(random);
+    [
+        z,
+        t,
+        weight,
+        F::from_f64(pos_weight),
+        F::from_f64(smoothing),
+    ]
+    .map(F::to_f64)
+}
+
+/// Infinite where the requirement is missed.
+fn error<F: Element>(subject: Subject, climber: &Climber) -> f64 {
+    let &[z, t, weight, pos_weight, label_smoothing] = climber;
+    let options = Options {
+        pos_weight,
+        label_smoothing,
+        ..subject.job.options
+    };
+    let subject = Subject {
+        job: Job {
+            options,
+            ..subject.job
+        },
+        ..subject
+    };
+    // logit takes its probabilities from the targets.
+    let z = if subject.job.function == Function::Logit {
+        t
+    } else {
+        z
+    };
+    let number = F::from_f64;
+    let mut out = [number(7.0)];
+    let weights = [number(weight)];
+    let weights = if subject.mode == Mode::Options {
+        &weights[..]
+    } else {
+        &[]
+    };
+    subject
+        .call(&[number(z)], &[number(t)], weights, &mut out)
+        .expect("valid inputs");
+    let (ulp, right) = judge(subject.job, Input { z, t, weight }, out[0]);
+    if right { ulp } else { f64::INFINITY }
+}
+
+fn climb<F: Element>() {
+    let seed = number("SEED").unwrap_or_else(any_seed);
+    let mut random = Random::new(seed);
+    let mut failed = Vec::new();
+    let options = [Function::Loss, Function::Gradient, Function::Hessian]
+        .map(|function| (Mode::Options, function));
+    let rows = Function::ALL
+        .map(|function| (Mode::Default, function))
+        .into_iter()
+        .chain(options)
+        .chain([(Mode::Excess, Function::Loss)]);
+    let wanted = std::env::var("ROW").unwrap_or_default();
+    for (mode, function) in rows {
+        let name = format!("{} {} {}", function.name(), F::NAME, mode.name());
+        if !name.contains(&wanted) {
+            continue;
+        }
+        let options = if mode == Mode::Excess {
+            EXCESS
+        } else {
+            Options::PLAIN
+        };
+        let subject = Subject::new::<F>(function, mode, options).expect("a budget");
+        let worst = search::climb(
+            &mut random,
+            number("CASES").unwrap_or(100_000),
+            |random| anywhere::<F>(mode, random),
+            |climber, random| beside::<F>(mode, climber, random),
+            |climber| error::<F>(subject, climber),
+        );
+        println!("SEED={seed} climbing {name}: {worst:?}");
+        failed.extend(
+            worst
+                .filter(|(ulp, _)| !ulp.is_finite())
+                .map(|(_, climber)| (name, climber)),
+        );
+    }
+    assert!(failed.is_empty(), "SEED={seed} {failed:#?}");
+}
+
+#[test]
+fn f32_climbing() {
+    climb::<f32>();
+}
+
+#[test]
+fn f64_climbing() {
+    climb::<f64>();
 }

@@ -15,14 +15,16 @@
 //!
 //! **Temperature.** Of z/T the division's remainder corrects e^-|z/T|, which is all that depends on it
 //! by more than its own error.
+//!
+//! **Roundings.** What is multiplied or divided further, the sigmoids, s - t, s (1 - s) and q, is a sum of two numbers.
 
 use crate::coeffs::double;
-use crate::kernel::double::two_sum;
+use crate::kernel::double::{Double, fast_two_sum, two_sum};
 use crate::kernel::excess::excess;
 use crate::kernel::{
     ExpNeg, ExpTerms, Logistic, Plain, Point, Pointwise, SmoothedWeighted, Sum, Wanted,
 };
-use crate::kernel::{horner, limit, ln, nan_like, splat, split};
+use crate::kernel::{horner, limit, nan_like, splat, split, unless_tiny, unscale};
 use crate::lane::{Float, Isa, Job, Lane};
 
 /// What is computed.
@@ -71,6 +73,10 @@ impl General {
 /// The polynomial of expm1 holds up to ln(2)/2.
 const NEAR_EXP: f64 = 0.34;
 
+/// 128, which is `SUBNORMAL_SHIFT`, times ln 2 in two parts: the first, a multiple of 2^-43, is exactly taken off what is beyond `FAST_LIMIT`.
+const SHIFT_HI: f64 = f64::from_bits(0x4056_2e42_fefa_39e8);
+const SHIFT_LO: f64 = f64::from_bits(0x3d3c_d5e4_f1d9_cc02);
+
 /// Elements of one lane.
 struct Elements<W> {
     general: General,
@@ -92,25 +98,23 @@ struct Argument<W> {
 /// `value` / `divisor`; `low` is the remainder over it, with `rest`.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn quotient<W: Lane<Real = f64>>(value: W, rest: W, divisor: f64) -> Sum<W> {
-    let (zero, infinity) = (splat::<W>(0.0), splat::<W>(f64::INFINITY));
-    let (high, low) = if divisor == 1.0 {
-        (value, rest)
-    } else {
-        let divisor = splat::<W>(divisor);
-        let high = value / divisor;
-        (high, (high.neg_fma(divisor, value) + rest) / divisor)
-    };
+    if divisor == 1.0 {
+        return Sum {
+            high: value,
+            low: rest,
+        };
+    }
+    let high = value / splat(divisor);
+    let low = (high.neg_fma(splat(divisor), value) + rest) * splat(1.0 / divisor);
     // What an infinite one lacks is NaN.
-    let finite = infinity.greater(high.abs());
-    let low = W::select(finite, low, zero);
+    let finite = splat::<W>(f64::INFINITY).greater(low.abs());
+    let low = W::select(finite, low, splat(0.0));
     Sum { high, low }
 }
 
-/// e^-|x|.
+/// e^-(a + low) from e^-a.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn exp_neg<W: Lane<Real = f64>>(x: Sum<W>) -> ExpNeg<W> {
-    let exp = ExpNeg::of::<true>(x.high);
-    let low = x.low.xor_bits(x.high.and_bits(splat(-0.0)));
+fn corrected<W: Lane<Real = f64>>(exp: ExpNeg<W>, low: W) -> ExpNeg<W> {
     let e = exp.e.neg_fma(low, exp.e);
     let rest = exp.e.neg_fma(low, exp.e - e);
     ExpNeg {
@@ -119,12 +123,105 @@ fn exp_neg<W: Lane<Real = f64>>(x: Sum<W>) -> ExpNeg<W> {
     }
 }
 
+/// What is to be added to |x.high|.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn low_of_magnitude<W: Lane<Real = f64>>(x: Sum<W>) -> W {
+    x.low.xor_bits(x.high.and_bits(splat(-0.0)))
+}
+
+/// e^-|x|, where it need not be good beyond `FAST_LIMIT`: there 1 - e^-|x| is 1.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn exp_neg<W: Lane<Real = f64>>(x: Sum<W>) -> ExpNeg<W> {
+    let minus_a = x.high.or_bits(splat(-0.0));
+    let limit = -splat::<W>(f64::FAST_LIMIT);
+    let exp = ExpNeg::of::<false>(minus_a.max_or(limit));
+    let low = W::select(minus_a.greater(limit), low_of_magnitude(x), splat(0.0));
+    corrected(exp, low)
+}
+
+/// e^-|x| where some |x| are beyond `FAST_LIMIT`: there that of a quotient is made from 2^`SUBNORMAL_SHIFT` times it,
+/// and rounded once.
+struct ExpNegFull<W> {
+    x: Sum<W>,
+    quotient: bool,
+}
+
+impl<W: Lane<Real = f64>> Job for ExpNegFull<W> {
+    type Output = ExpNeg<W>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(self, _: I) -> ExpNeg<W> {
+        let Self { x, quotient } = self;
+        if !quotient {
+            return ExpNeg::of::<true>(x.high);
+        }
+        let minus_a = x.high.or_bits(splat(-0.0));
+        let tiny = (-splat::<W>(f64::FAST_LIMIT)).greater(minus_a);
+        let nothing = -splat::<W>(f64::ZERO_LIMIT);
+        let moved = minus_a.max_or(nothing) + splat(SHIFT_HI);
+        let moved = W::select(tiny, moved, minus_a);
+        let low = W::select(minus_a.greater(nothing), low_of_magnitude(x), splat(0.0));
+        let low = W::select(tiny, low - splat(SHIFT_LO), low);
+        let exp = corrected(ExpNeg::of::<true>(moved), low);
+        let sum = fast_two_sum(exp.e, exp.low);
+        let low = sum.low * splat(f64::SUBNORMAL_UNSCALE);
+        // To units of subnormal numbers with regard to what the sum lost.
+        let rounder = splat::<W>(f64::SUBNORMAL_ROUNDER);
+        let rounded = two_sum(rounder, sum.high);
+        let subnormal = (rounded.high + (rounded.low + sum.low)) - rounder;
+        let scaled = W::select(rounder.greater(sum.high), subnormal, sum.high);
+        ExpNeg {
+            e: W::select(tiny, unscale(scaled), exp.e),
+            low: W::select(tiny, low, exp.low),
+        }
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn double<W>(Sum { high, low }: Sum<W>) -> Double<W> {
+    Double { high, low }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn negated<W: Lane>(x: Double<W>) -> Double<W> {
+    Double {
+        high: -x.high,
+        low: -x.low,
+    }
+}
+
+/// x + y, of which neither need be the larger.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn plus<W: Lane>(x: Double<W>, y: Double<W>) -> Double<W> {
+    let sum = two_sum(x.high, y.high);
+    Double {
+        high: sum.high,
+        low: sum.low + (x.low + y.low),
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn select_negative<W: Lane>(by: W, negative: Double<W>, nonnegative: Double<W>) -> Double<W> {
+    Double {
+        high: by.select_negative(negative.high, nonnegative.high),
+        low: by.select_negative(negative.low, nonnegative.low),
+    }
+}
+
 impl<W: Lane<Real = f64>> Argument<W> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn new(z: W, temperature: f64) -> Self {
         let x = quotient(z, splat(0.0), temperature);
-        let exp = exp_neg(x);
-        let terms = ExpTerms::new::<true>(x.high.or_bits(splat(-0.0)), exp);
+        let minus_a = x.high.or_bits(splat(-0.0));
+        let quotient = temperature != 1.0;
+        let exp = if minus_a.exceeds_bits(-splat::<W>(f64::FAST_LIMIT)) {
+            z.run_outlined(ExpNegFull { x, quotient })
+        } else if quotient {
+            corrected(ExpNeg::of::<false>(x.high), low_of_magnitude(x))
+        } else {
+            ExpNeg::of::<false>(x.high)
+        };
+        let terms = ExpTerms::new::<true>(minus_a, exp);
         let logistic = terms.logistic();
         Self {
             x,
@@ -134,29 +231,118 @@ impl<W: Lane<Real = f64>> Argument<W> {
         }
     }
 
+    /// sigmoid(-|x|).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn small(&self) -> Double<W> {
+        let Logistic { e, c, w } = self.logistic;
+        let minus_a = self.terms.minus_a;
+        let high = e * c;
+        let low = c.fma(w, e.fma_cancelling(c, -high));
+        Double {
+            high: unless_tiny::<W, true>(minus_a, self.terms.e, high),
+            low: unless_tiny::<W, true>(minus_a, self.exp.low, low),
+        }
+    }
+
+    /// sigmoid(x), rounded as without a temperature.
+    #[cfg(feature = "linear")]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn sigmoid(&self) -> W {
+        let small = self.terms.q::<true>(self.logistic);
+        self.x.high.select_negative(small, splat::<W>(1.0) - small)
+    }
+
     /// sigmoid(x) and sigmoid(-x).
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn shares(&self) -> (W, W) {
-        let small = self.terms.q::<true>(self.logistic);
-        let large = splat::<W>(1.0) - small;
+    fn shares(&self) -> (Double<W>, Double<W>) {
+        let (one, small) = (splat::<W>(1.0), self.small());
+        let large = fast_two_sum(one, -small.high);
+        let large = Double {
+            low: large.low - small.low,
+            ..large
+        };
+        let x = self.x.high;
         (
-            self.x.high.select_negative(small, large),
-            self.x.high.select_negative(large, small),
+            select_negative(x, small, large),
+            select_negative(x, large, small),
         )
+    }
+
+    /// `of`, or -`of` where the sign bit of x is not set.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn with_sign_of_minus(&self, of: Double<W>) -> Double<W> {
+        let sign_bit = splat(-0.0);
+        let sign = self.x.high.and_bits(sign_bit).xor_bits(sign_bit);
+        Double {
+            high: of.high.xor_bits(sign),
+            low: of.low.xor_bits(sign),
+        }
+    }
+
+    /// 1 - 2 sigmoid(x).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn slope(&self) -> Double<W> {
+        let Double { high: q, low } = self.small();
+        let difference = fast_two_sum(splat(1.0), -(q + q));
+        self.with_sign_of_minus(Double {
+            low: difference.low - (low + low),
+            ..difference
+        })
+    }
+
+    /// sigmoid(x) - t.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn difference(&self, t: W) -> Double<W> {
+        let limit = self.x.high.step();
+        let near = limit - t;
+        let near_low = (limit - near) - t;
+        let small = self.with_sign_of_minus(self.small());
+        let sum = two_sum(near, small.high);
+        fast_two_sum(sum.high, sum.low + (small.low + near_low))
+    }
+
+    /// s (1 - s), s = sigmoid(x).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn hessian(&self) -> Double<W> {
+        let Double { high: q, low } = self.small();
+        let high = q.neg_fma(q, q);
+        let lost = q.neg_fma_cancelling(q, q - high);
+        Double {
+            high,
+            low: low.fma(splat::<W>(1.0) - (q + q), lost),
+        }
     }
 }
 
-/// D(x, y), where y - x is `difference` and ln(y/x) `log`.
+/// D(x, y), where y - x is `difference`, (y - x)/x `q` and ln(y/x) `log`.
 ///
-/// With v = q/(2 + q), ln(1 + q) is 2 atanh(v) and q - 2 v is q v: what is left does not cancel.
+/// With v = q/(2 + q), ln(1 + q) is 2 atanh(v) and q - 2 v is q v: what is left does not cancel. Its derivatives by
+/// q and by v, which is rounded, are v and 2 v/(1 - v^2).
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn divergence<W: Lane<Real = f64>>(x: W, difference: W, log: W) -> W {
-    let q = difference / x;
-    let v = q / (splat::<W>(2.0) + q);
-    let near = splat::<W>(0.5).greater(v.abs());
+fn divergence<W: Lane<Real = f64>>(
+    x: Double<W>,
+    difference: Double<W>,
+    q: Double<W>,
+    log: Double<W>,
+) -> W {
+    let (half, one, two) = (splat::<W>(0.5), splat::<W>(1.0), splat::<W>(2.0));
+    let sum = two_sum(two, q.high);
+    let v = q.high / sum.high;
+    let near = half.greater(v.abs());
     let square = v * v;
-    let by_polynomial = x * v * square.neg_fma(horner(&double::ATANH, square), q);
-    W::select(near, by_polynomial, x.neg_fma(log, difference))
+    // 1/(2 + q) is (1 - v)/2, and 5/4 v^2 is most of what 1/(1 - v^2) is beyond 1.
+    let rest = v.neg_fma(sum.high, q.high) + v.neg_fma(sum.low + q.low, q.low);
+    let twice_v_low = rest * (one - v);
+    let low = twice_v_low.fma(square.fma(splat(1.25), one), q.low);
+    let inner = q.high + square.neg_fma(horner(&double::ATANH, square), low);
+    let product = x.high * v;
+    let product_low = x.low.fma(v, x.high.fma_cancelling(v, -product));
+    let by_polynomial = product.fma(inner, product_low * inner);
+
+    let product = x.times(log);
+    let sum = two_sum(difference.high, -product.high);
+    let by_logarithm = sum.high + (sum.low + (difference.low - product.low));
+    W::select(near, by_polynomial, by_logarithm)
 }
 
 impl<W: Lane<Real = f64>> Elements<W> {
@@ -169,7 +355,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
             Kind::Probability => self.probability(),
             #[cfg(feature = "linear")]
             Kind::Prediction => Point {
-                gradient: Argument::new(self.z, self.general.temperature).shares().0,
+                gradient: Argument::new(self.z, self.general.temperature).sigmoid(),
                 ..Point::zero()
             },
         }
@@ -194,7 +380,8 @@ impl<W: Lane<Real = f64>> Elements<W> {
             options,
             ..
         } = self.general;
-        let Argument { x, exp, .. } = Argument::new(self.z, temperature);
+        let argument = Argument::new(self.z, temperature);
+        let Argument { x, exp, .. } = argument;
         let excess_wanted = self.general.excess && self.wanted.losses();
         let wanted = if excess_wanted {
             self.wanted.and(Wanted::GRADIENT)
@@ -203,7 +390,24 @@ impl<W: Lane<Real = f64>> Elements<W> {
         };
         let is_plain = options.pos_weight == 1.0 && options.smoothing == 0.0;
         let mut point = if is_plain && self.pos_weight.is_none() {
-            Plain.finish::<W, true>(x.high, self.t, exp, wanted)
+            // Derivatives of a quotient bear its division too: they are rounded once before.
+            let wanted = if temperature == 1.0 || excess_wanted {
+                wanted
+            } else {
+                wanted.losses_alone()
+            };
+            let mut point = Plain.finish::<W, true>(x.high, self.t, exp, wanted);
+            if temperature != 1.0 {
+                if self.wanted.derivatives() {
+                    let Double { high, .. } = argument.difference(self.t);
+                    point.gradient = nan_like::<W, true>(x.high, high);
+                }
+                if self.wanted.has(Wanted::HESSIAN) {
+                    let Double { high, low } = argument.hessian();
+                    point.hessian = nan_like::<W, true>(x.high, high + low);
+                }
+            }
+            point
         } else {
             options.finish_each::<W, true>(x.high, self.t, self.pos_weight, exp, wanted)
         };
@@ -246,25 +450,40 @@ impl<W: Lane<Real = f64>> Elements<W> {
         };
         let distance = d.high.abs();
         let fall = exp_neg(d);
-        let by_exp = (one - fall.e) - fall.low;
+        let by_exp = fast_two_sum(one, -fall.e);
         let minus = -distance;
-        let by_polynomial = -horner(&double::EXPM1, minus).fma(minus * minus, minus);
-        let low = d.low.xor_bits(d.high.and_bits(sign_bit));
+        let curved = -(horner(&double::EXPM1, minus) * (minus * minus));
+        let by_polynomial = fast_two_sum(distance, curved);
         let near = splat::<W>(NEAR_EXP).greater(distance);
-        let by_polynomial = low.fma(fall.e, by_polynomial);
-        let share = W::select(near, by_polynomial, by_exp);
-        let slope = d.high.select_negative(r * s_complement, s * r_complement);
-        let gradient = (share * slope).xor_bits(d.high.and_bits(sign_bit));
+        let share = Double {
+            high: W::select(near, by_polynomial.high, by_exp.high),
+            low: W::select(
+                near,
+                low_of_magnitude(d).fma(fall.e, by_polynomial.low),
+                by_exp.low - fall.low,
+            ),
+        };
+        // The one of s and 1 - s that is above that of r, and this.
+        let above = select_negative(d.high, s_complement, s);
+        let below = select_negative(d.high, r_complement, r);
+        let magnitude = above
+            .times(select_negative(d.high, r, r_complement))
+            .times(share);
+        let gradient = magnitude.high.xor_bits(d.high.and_bits(sign_bit));
         let gradient = W::select(same, zero, gradient);
 
         let mut point = Point::zero();
         if self.wanted.losses() {
             let minus_a = x.or_bits(sign_bit);
             let log1p = student.terms.log1p::<true>(student.logistic);
-            let far = x.select_negative(r, r_complement);
-            let linear = far * -minus_a;
-            let a_low = student.x.low.xor_bits(x.and_bits(sign_bit));
-            let linear_low = far.fma(a_low, far.fma(-minus_a, -linear));
+            let far = select_negative(x, r, r_complement);
+            let a = Double {
+                high: -minus_a,
+                low: low_of_magnitude(student.x),
+            };
+            let linear = far.high * a.high;
+            let rest = far.high.fma_cancelling(a.high, -linear);
+            let linear_low = far.high.fma(a.low, far.low.fma(a.high, rest));
             let sum = two_sum(linear, log1p.high);
             let loss = sum.high + (sum.low + (log1p.low + linear_low));
             // Whether the target is hard is for the input to say.
@@ -273,23 +492,51 @@ impl<W: Lane<Real = f64>> Elements<W> {
             let mut reported = loss;
             if excess {
                 let of_teacher = teacher.terms.log1p::<true>(teacher.logistic);
-                let logs = (of_teacher.high - log1p.high) + (of_teacher.low - log1p.low);
-                let d = d.high + d.low;
-                let of_s = x.select_negative(v.select_negative(d, x), v.select_negative(-v, zero));
-                let of_complement =
-                    x.select_negative(v.select_negative(zero, v), v.select_negative(-x, -d));
-                let sum = divergence(r, gradient, of_s + logs)
-                    + divergence(r_complement, -gradient, of_complement + logs);
+                let logs = plus(double(of_teacher), negated(double(log1p)));
+                // ln(s/r) is min(x, 0) - min(v, 0) + `logs`, ln((1 - s)/(1 - r)) the same less d.
+                let d = double(d);
+                let (x, v) = (double(student.x), double(teacher.x));
+                let nothing = Double::of(zero);
+                let of_s = select_negative(
+                    x.high,
+                    select_negative(v.high, d, x),
+                    select_negative(v.high, negated(v), nothing),
+                );
+                let of_complement = select_negative(
+                    x.high,
+                    select_negative(v.high, nothing, v),
+                    select_negative(v.high, negated(x), negated(d)),
+                );
+                let quotient = magnitude.high / below.high;
+                let rest = quotient.neg_fma(below.high, magnitude.high)
+                    + quotient.neg_fma(below.low, magnitude.low);
+                let ratio = Double {
+                    high: quotient,
+                    low: rest / below.high,
+                };
+                let sum = divergence(
+                    below,
+                    magnitude,
+                    ratio,
+                    plus(select_negative(d.high, of_complement, of_s), logs),
+                ) + divergence(
+                    select_negative(d.high, r, r_complement),
+                    negated(magnitude),
+                    negated(above.times(share)),
+                    plus(select_negative(d.high, of_s, of_complement), logs),
+                );
                 let sum = W::select(same, zero, limit::<W, true>(minus_a, factor, sum));
-                let hard = v.abs().equal(splat(f64::INFINITY));
+                let hard = v.high.abs().equal(splat(f64::INFINITY));
                 reported = W::select(hard, loss, sum);
             }
             point.loss = nan_like::<W, true>(z, reported);
         }
         if self.wanted.derivatives() {
             point.gradient = nan_like::<W, true>(z, gradient + zero);
-            let hessian = student.terms.hessian::<true>(student.logistic);
-            point.hessian = nan_like::<W, true>(z, hessian);
+            if self.wanted.has(Wanted::HESSIAN) {
+                let Double { high, low } = student.hessian();
+                point.hessian = nan_like::<W, true>(z, high + low);
+            }
         }
         self.undivided(point)
     }
@@ -300,21 +547,32 @@ impl<W: Lane<Real = f64>> Elements<W> {
         let zero = splat::<W>(0.0);
         let argument = Argument::new(self.z, self.general.temperature);
         let (x, exp) = (argument.x.high, argument.exp);
-        let all = Wanted::LOSS.and(Wanted::GRADIENT).and(Wanted::HESSIAN);
-        let Point {
-            loss,
-            gradient: g,
-            hessian: h,
-        } = Plain.finish::<W, true>(x, self.t, exp, all);
         let point = if self.general.kind == Kind::SquaredError {
-            let (s, complement) = argument.shares();
-            let curvature = g.fma(complement - s, h);
-            Point {
-                loss: g * g,
-                gradient: (g + g) * h + zero,
-                hessian: (h + h) * curvature,
+            let g = argument.difference(self.t);
+            let mut point = Point::zero();
+            if self.wanted.losses() {
+                point.loss = g.times(g).high;
             }
+            if self.wanted.derivatives() {
+                let h = argument.hessian();
+                let twice_h = Double {
+                    high: h.high + h.high,
+                    low: h.low + h.low,
+                };
+                point.gradient = twice_h.times(g).high + zero;
+                if self.wanted.has(Wanted::HESSIAN) {
+                    let curvature = plus(h, g.times(argument.slope()));
+                    point.hessian = twice_h.times(curvature).high;
+                }
+            }
+            point
         } else {
+            let all = Wanted::LOSS.and(Wanted::GRADIENT).and(Wanted::HESSIAN);
+            let Point {
+                loss,
+                gradient: g,
+                hessian: h,
+            } = Plain.finish::<W, true>(x, self.t, exp, all);
             let infinite = x.abs().equal(splat(f64::INFINITY));
             let slope = splat::<W>(self.general.exponent) * W::select(infinite, zero, h / g * loss);
             let Sum { high, low } = power(g.abs(), self.general.exponent);
@@ -355,35 +613,60 @@ impl<W: Lane<Real = f64>> Elements<W> {
         let (p_complement, y_complement) = (one - p, one - y);
         // What 1 - p lost.
         let lost = (one - p_complement) - p;
-        let log = W::select(p.equal(zero), infinity, -ln(p));
-        let log_complement = lost / p_complement + ln(p_complement);
-        let log_complement = W::select(p_complement.equal(zero), infinity, -log_complement);
-        let positive = W::select(y.equal(zero), zero, y * log);
-        let loss = W::select(
-            y.equal(one),
-            positive,
-            y_complement.fma(log_complement, positive),
-        );
-        let ratio = (p - y) / p;
-        // p/p may be 0/0, (1 - p)/(1 - p) too.
-        let gradient = W::select(y.equal(zero), one, ratio) / p_complement;
-        let gradient = W::select(y.equal(one), -(one / p), gradient);
-        Point {
-            loss: loss + zero,
-            gradient: gradient + zero,
-            hessian: zero,
+        // p is 0 or 1: loss and gradient are certain or infinite.
+        let hard = W::select(p.equal(zero), one, W::select(p.equal(one), one, zero)).equal(one);
+        let right = p.equal(y);
+        let mut point = Point::zero();
+        if self.wanted.losses() {
+            let log_complement = ln(p_complement);
+            let log_complement = Double {
+                low: lost / p_complement + log_complement.low,
+                ..log_complement
+            };
+            let y_complement = Double {
+                high: y_complement,
+                low: (one - y_complement) - y,
+            };
+            let sum = plus(
+                Double::of(y).times(ln(p)),
+                y_complement.times(log_complement),
+            );
+            let certain = W::select(right, zero, infinity);
+            point.loss = W::select(hard, certain, zero - (sum.high + sum.low));
         }
+        if self.wanted.derivatives() {
+            let difference = two_sum(p, -y);
+            let divisor = Double::of(p).times(Double {
+                high: p_complement,
+                low: lost,
+            });
+            let quotient = difference.high / divisor.high;
+            let rest = quotient.neg_fma(divisor.high, difference.high)
+                + quotient.neg_fma(divisor.low, difference.low);
+            let finite = infinity.greater(quotient.abs());
+            let gradient = quotient + W::select(finite, rest / divisor.high, zero);
+            // Not 0/0.
+            let certain = W::select(right, one - (y + y), quotient);
+            point.gradient = W::select(hard, certain, gradient) + zero;
+        }
+        point
     }
 }
 
-/// y^exponent for y in (0, 1], with what its last rounding left out: ln y is the sum of two numbers.
+/// ln y for y in (0, 1].
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn power<W: Lane<Real = f64>>(y: W, exponent: f64) -> Sum<W> {
-    let (zero, exponent) = (splat::<W>(0.0), splat::<W>(exponent));
+fn ln<W: Lane<Real = f64>>(y: W) -> Double<W> {
     let (k, g) = split(y);
     let sum = two_sum(k * splat(double::LN2_HI), g);
     let rest = sum.low + horner(&double::LN, g).fma(g * g, k * splat(double::LN2_LO));
-    let ln = two_sum(sum.high, rest);
+    two_sum(sum.high, rest)
+}
+
+/// y^exponent for y in (0, 1], with what its last rounding left out.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn power<W: Lane<Real = f64>>(y: W, exponent: f64) -> Sum<W> {
+    let (zero, exponent) = (splat::<W>(0.0), splat::<W>(exponent));
+    let ln = ln(y);
     let high = ln.high * exponent;
     let low = exponent.fma(ln.low, ln.high.fma(exponent, -high));
     let tail = high.abs().greater(splat(f64::FAST_LIMIT));
