@@ -26,6 +26,7 @@
 ))]
 mod arm;
 mod emulated;
+mod fma;
 mod pair;
 pub(crate) mod portable;
 pub(crate) mod scalar;
@@ -346,6 +347,27 @@ impl Float for f64 {
     }
 }
 
+/// What is known of an fma: `Lane::fma`, `Lane::fma_near`, and so on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Fma {
+    Any,
+    Near,
+    Cancelling,
+    NegInteger,
+}
+
+impl Fma {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn of<L: Lane>(self, a: L, b: L, c: L) -> L {
+        match self {
+            Self::Any => a.fma(b, c),
+            Self::Near => a.fma_near(b, c),
+            Self::Cancelling => a.fma_cancelling(b, c),
+            Self::NegInteger => a.neg_fma_integer(b, c),
+        }
+    }
+}
+
 /// A vector of `WIDTH` elements. See the module's laws.
 pub trait Lane:
     Copy
@@ -427,15 +449,20 @@ pub trait Lane:
     const FOURS: bool = false;
     /// `fma` of a pair.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn fma_2(a: [Self; 2], b: [Self; 2], c: [Self; 2]) -> [Self; 2] {
+    fn fma_2(kind: Fma, a: [Self; 2], b: [Self; 2], c: [Self; 2]) -> [Self; 2] {
         let ([p, q], [r, s], [t, u]) = (a, b, c);
-        [p.fma(r, t), q.fma(s, u)]
+        [kind.of(p, r, t), kind.of(q, s, u)]
     }
     /// `fma` of a pair of pairs.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn fma_4(a: [Self; 4], b: [Self; 4], c: [Self; 4]) -> [Self; 4] {
+    fn fma_4(kind: Fma, a: [Self; 4], b: [Self; 4], c: [Self; 4]) -> [Self; 4] {
         let ([p, q, r, s], [t, u, v, w], [x, y, z, m]) = (a, b, c);
-        [p.fma(t, x), q.fma(u, y), r.fma(v, z), s.fma(w, m)]
+        [
+            kind.of(p, t, x),
+            kind.of(q, u, y),
+            kind.of(r, v, z),
+            kind.of(s, w, m),
+        ]
     }
     /// addend - self * factor, rounded once.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -453,6 +480,37 @@ pub trait Lane:
     fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
         self.neg_fma(factor, addend)
     }
+    /// `fma`, cheaper where it is emulated: of `f64` where the caller knows that the product is at most the
+    /// addend, whose magnitude, if not 0, is from 2^-960 to 2^1000, and no factor is subnormal; of `f32` where
+    /// the result is exact or normal.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_near(self, factor: Self, addend: Self) -> Self {
+        self.fma(factor, addend)
+    }
+    /// The same of `neg_fma`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_near(self, factor: Self, addend: Self) -> Self {
+        self.neg_fma(factor, addend)
+    }
+    /// `neg_fma_cancelling` of an integer below 2^20; of `f32` where the result is exact.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_integer(self, factor: Self, addend: Self) -> Self {
+        self.neg_fma_cancelling(factor, addend)
+    }
+    /// `fma` where the caller knows that the product is exact.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_of_exact(self, factor: Self, addend: Self) -> Self {
+        self.fma(factor, addend)
+    }
+    /// self * factor + `ROUNDER`, rounded once, and that less `ROUNDER_OF_HI`, where the product is below 2^20.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn round_product(self, factor: Self) -> (Self, Self) {
+        let rounder = Self::splat(Self::Real::ROUNDER);
+        let rounded = self.fma(factor, rounder);
+        (rounded, rounded - Self::splat(Self::Real::ROUNDER_OF_HI))
+    }
+    /// Whether a lane has a `round_product` of its own.
+    const ROUNDS: bool = false;
     fn abs(self) -> Self;
     /// The same values, none of which is computed further before all are as far as this.
     #[cfg_attr(not(debug_assertions), inline(always))]

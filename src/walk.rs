@@ -552,19 +552,32 @@ pub(crate) struct Remainder<'a, 'b, T, P> {
 }
 
 impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
+    /// e^-|z| of the lane at `at`, if it counts.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn exp<L: Lane<Real = T>, const FULL: bool, const WHOLE: bool>(
+        &self,
+        (at, end): (usize, usize),
+    ) -> Option<ExpNeg<L>> {
+        if !P::OF_EXP {
+            return Some(ExpNeg::nothing());
+        }
+        let z = elements::<L, WHOLE>(self.slices.inputs.z, at, end)?;
+        Some(ExpNeg::of::<FULL>(L::load(z)))
+    }
+
     /// The lane at `at`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn lane<L: Lane<Real = T>, const FULL: bool, const WHOLE: bool>(
         &mut self,
         (at, end): (usize, usize),
+        made: Option<ExpNeg<L>>,
         losses: &mut [T],
         seen: &mut Extremes<L::Single>,
     ) -> Option<()> {
-        let mut exp = ExpNeg::nothing();
-        if P::OF_EXP {
-            let z = elements::<L, WHOLE>(self.slices.inputs.z, at, end)?;
-            exp = ExpNeg::of::<FULL>(L::load(z));
-        }
+        let exp = match made {
+            Some(made) => made,
+            None => self.exp::<L, FULL, WHOLE>((at, end))?,
+        };
         finish::<L, P, FULL, WHOLE, true, true>(
             self.function,
             self.slices,
@@ -587,10 +600,31 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         let mut losses = Aligned([T::ZERO; BLOCK]);
         let losses = &mut losses.0;
         let mut seen = Extremes::nothing();
+        // Emulated, one chain is longer than what a CPU looks past: as many side by side as there is code for. `f64`, by
+        // twice as many operations, has enough of them.
+        let apart = !I::FAST && !FIRMWARE && P::OF_EXP && !T::COMPENSATED;
+        let mut e = Aligned([T::ZERO; BLOCK]);
+        if apart {
+            let width = <T::GroupLane<I>>::WIDTH;
+            let places = (start..end).step_by(width);
+            for (at, to) in places.zip(e.0.chunks_exact_mut(width)) {
+                let Some(exp) = self.exp::<T::GroupLane<I>, FULL, false>((at, end)) else {
+                    break;
+                };
+                exp.e.store(to);
+            }
+        }
         for at in (start..end).step_by(L::WIDTH) {
             let losses = losses.get_mut(at - start..).unwrap_or(&mut []);
+            let mut made = None;
+            if apart {
+                let mut exp = ExpNeg::nothing();
+                let place = at - start..at - start + L::WIDTH;
+                exp.e = L::load(e.0.get(place).unwrap_or(&[]));
+                made = Some(exp);
+            }
             if self
-                .lane::<L, FULL, false>((at, end), losses, &mut seen)
+                .lane::<L, FULL, false>((at, end), made, losses, &mut seen)
                 .is_none()
             {
                 break;

@@ -35,6 +35,8 @@ const LAYERS: &[&[&str]] = &[
         "lane",
         "lane::arm",
         "lane::emulated",
+        "lane::emulated::tests",
+        "lane::fma",
         "lane::pair",
         "lane::portable",
         "lane::scalar",

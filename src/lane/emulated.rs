@@ -14,8 +14,8 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 use wide::bytemuck::cast;
 use wide::{f32x4, f32x8, f64x4, i32x4, u32x4, u64x4};
 
-use super::Lane;
-use super::scalar::{fma_by_f64, fma_f64 as fma_by_libm};
+use super::fma::{emulated_f32, fma_f64 as fma_by_libm};
+use super::{Float, Lane};
 
 /// A lane as `wide`'s vector.
 pub(crate) trait Vector<V> {
@@ -97,6 +97,14 @@ impl Doubled {
         Self::narrow(low, high)
     }
 
+    /// Numbers that are `f32`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn of_doubles(double: [f64x4; 2]) -> Self {
+        let [low, high] = double;
+        let Self { single, .. } = Self::narrow(low, high);
+        Self { single, double }
+    }
+
     /// self * factor + addend in `f64`: the product is exact, the sum rounded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn sums(self, factor: Self, addend: Self) -> [f64x4; 2] {
@@ -110,6 +118,14 @@ impl Doubled {
     }
 }
 
+/// Where a sum is the midpoint of two normal `f32`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn midpoints(sum: f64x4) -> u32x4 {
+    let [p, _, q, _, r, _, s, _] = cast::<f64x4, [u32; 8]>(sum);
+    let low_words = u32x4::new([p, q, r, s]);
+    (low_words << 3_u32).simd_eq(u32x4::splat(1 << 31))
+}
+
 /// Rounding twice, to `f64` and then to `f32`, is wrong only where the first was inexact and gave
 /// the midpoint of two `f32`.
 ///
@@ -121,9 +137,7 @@ pub(crate) fn fma_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled {
     let sums = a.sums(b, c);
     let mut doubtful = u32x4::splat(0);
     for (sum, addend) in sums.into_iter().zip(cast::<f32x8, [u32x4; 2]>(c.single)) {
-        let [p, _, q, _, r, _, s, _] = cast::<f64x4, [u32; 8]>(sum);
-        let low_words = u32x4::new([p, q, r, s]);
-        let midpoint = (low_words << 3_u32).simd_eq(u32x4::splat(1 << 31));
+        let midpoint = midpoints(sum);
         // 0 < |addend| < 2^-125: shifted left, less 1, compared as unsigned.
         let bias = 1_u32 << 31;
         let shifted: i32x4 = cast(addend + addend + u32x4::splat(bias - 1));
@@ -138,6 +152,38 @@ pub(crate) fn fma_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled {
     Doubled::rounded(sums)
 }
 
+/// `Lane::fma_near`: nothing is tiny, so the sum is rounded to `f32` where it stands (Veltkamp; Boldo, "Pitfalls of a
+/// full floating-point proof", IJCAR 2006, but for midpoints): a shorter chain than two conversions.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn fma_near_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled {
+    let sums = a.sums(b, c);
+    if cast::<u32x4, f32x4>(midpoints(sums[0]) | midpoints(sums[1])).any() {
+        let [low, high] = each_f32(a.arrays(), b.arrays(), c.arrays());
+        return Doubled::of_doubles([f64x4::new(low), f64x4::new(high)]);
+    }
+    Doubled::of_doubles(sums.map(|sum| {
+        let scaled = sum * f64x4::splat(((1 << 29) + 1) as f64);
+        scaled - (scaled - sum)
+    }))
+}
+
+/// `Lane::neg_fma_integer`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn neg_fma_integer_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled {
+    Doubled::of_doubles((-a).sums(b, c))
+}
+
+/// `Lane::round_product`: the product is exact in `f64`, and so is all else.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn round_product_f32(a: Doubled, b: Doubled) -> (Doubled, Doubled) {
+    let to_integer = f64x4::splat(6_755_399_441_055_744.0);
+    let [low, high] = a.sums(b, Doubled::of_doubles([to_integer; 2]));
+    let integers = [low - to_integer, high - to_integer];
+    let rounder = f64x4::splat(f32::ROUNDER.into());
+    let rounded = integers.map(|integer| integer + rounder);
+    (Doubled::of_doubles(rounded), Doubled::of_doubles(integers))
+}
+
 /// `Lane::fma_cancelling`: the sum is exact in `f64`.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn fma_cancelling_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled {
@@ -150,7 +196,7 @@ pub(crate) fn fma_cancelling_f32(a: Doubled, b: Doubled, c: Doubled) -> Doubled 
 fn each_f32(a: [[f64; 4]; 2], b: [[f64; 4]; 2], mut c: [[f64; 4]; 2]) -> [[f64; 4]; 2] {
     let factors = a.as_flattened().iter().zip(b.as_flattened());
     for ((a, b), c) in factors.zip(c.as_flattened_mut()) {
-        *c = f64::from(fma_by_f64(*a as f32, *b as f32, *c as f32));
+        *c = f64::from(emulated_f32(*a as f32, *b as f32, *c as f32));
     }
     c
 }
@@ -191,6 +237,55 @@ pub(crate) fn fma_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
     above
 }
 
+/// `Lane::fma_near`. The product is p + rest, where p is exact and what is rounded off below 2^-75 of it, since both
+/// parts of rest have its sign, and the sum s + v, below 2^-73 of the addend besides. Where both ends of that give the same
+/// sum, so does the exact one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn fma_near_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
+    let (a_high, b_high) = (upper(a), upper(b));
+    let (a_low, b_low) = (a - a_high, b - b_high);
+    let p = a_high * b_high;
+    let rest = a_high * b_low + a_low * b;
+    let sum = c + p;
+    let rest = (p - (sum - c)) + rest;
+    let error = c * f64x4::splat(f64::from_bits((1023 - 73) << 52));
+    let above = sum + (rest + error);
+    let below = sum + (rest - error);
+    if above.simd_ne(below).any() {
+        return f64x4::new(each_f64(a.to_array(), b.to_array(), c.to_array()));
+    }
+    above
+}
+
+/// The upper 26 bits: products of two are exact, and of one and the other 27.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn upper(number: f64x4) -> f64x4 {
+    cast(cast::<f64x4, u64x4>(number) & u64x4::splat(!((1 << 27) - 1)))
+}
+
+/// `Lane::neg_fma_integer`: both products are exact.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn neg_fma_integer_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
+    let high = upper(b);
+    let product = a * b;
+    let low = (a * high - product) + a * (b - high);
+    (c - product) - low
+}
+
+/// `Lane::round_product`: where two factors beside this one give the same integer, so does this one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn round_product_f64(a: f64x4, b: f64x4) -> (f64x4, f64x4) {
+    let rounder = f64x4::splat(f64::ROUNDER);
+    let rounded = a * (b * f64x4::splat(1.0 + 2.0 * f64::EPSILON)) + rounder;
+    let other = a * (b * f64x4::splat(1.0 - 2.0 * f64::EPSILON)) + rounder;
+    let rounded = if rounded.simd_ne(other).any() {
+        f64x4::new(each_f64(a.to_array(), b.to_array(), rounder.to_array()))
+    } else {
+        rounded
+    };
+    (rounded, rounded - f64x4::splat(f64::ROUNDER_OF_HI))
+}
+
 /// `Lane::fma_cancelling`: the sum of the product's high part and the addend is exact.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn fma_cancelling_f64(a: f64x4, b: f64x4, c: f64x4) -> f64x4 {
@@ -213,283 +308,5 @@ fn each_f64(a: [f64; 4], b: [f64; 4], mut c: [f64; 4]) -> [f64; 4] {
     c
 }
 
-/// Against the instruction on random and constructed triples; a billion of each type by
-///
-/// ```text
-/// cargo test --release --lib emulated -- --ignored --nocapture
-/// ```
 #[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use std::println;
-    use std::vec::Vec;
-
-    use super::*;
-    use crate::lane::pair::Pair;
-    use crate::lane::{Float, Isa, Job};
-
-    /// xorshift64*.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, count: i64) -> i64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 1) as i64 % count
-        }
-
-        fn near(&mut self, center: i64, width: i64) -> i64 {
-            center + self.below(2 * width + 1) - width
-        }
-    }
-
-    /// The number of that sign, biased exponent and fraction, where it exists.
-    fn compose<T: Float>(negative: bool, exponent: i64, fraction: i64) -> T {
-        let last = 2 * i64::from(T::MAX_EXPONENT) + 1;
-        let magnitude = exponent.clamp(0, last) << T::FRACTION_BITS | fraction;
-        let sign = if negative { T::SIGN_BIT.pattern() } else { 0 };
-        T::of_pattern(sign | magnitude as u64)
-    }
-
-    /// A number of random bits, few bits, or a long run of ones.
-    fn number<T: Float>(random: &mut Random, exponent: i64) -> T {
-        let bits = i64::from(T::FRACTION_BITS);
-        let mask = (1 << bits) - 1;
-        let (any, shift) = (random.below(mask + 1), random.below(bits));
-        let fraction = match random.below(6) {
-            0 => any & (mask << shift),
-            1 => any | ((1 << shift) - 1),
-            2 => 1 << shift,
-            3 => 0,
-            _ => any,
-        };
-        compose(random.below(2) == 0, exponent, fraction & mask)
-    }
-
-    /// Factors and addend, and whether `fma_cancelling` holds there.
-    fn triple<T: Float>(random: &mut Random, library: fn(T, T, T) -> T) -> ([T; 3], bool) {
-        let (bits, bias) = (i64::from(T::FRACTION_BITS), i64::from(T::MAX_EXPONENT));
-        let [e, f, g] = match random.below(9) {
-            // Of every size, infinite and NaN.
-            0 => [0; 3].map(|_| random.below(2 * bias + 2)),
-            // Of similar size.
-            1 | 2 => {
-                let (e, f) = (random.near(bias, 40), random.near(bias, 40));
-                [e, f, random.near(e + f - bias, bits + 4)]
-            }
-            // With results that are subnormal or nearly so.
-            3 => {
-                let e = random.below(2 * bias + 1);
-                [e, random.near(bias - e, bits + 4), random.below(bits + 4)]
-            }
-            // Near overflow.
-            4 => {
-                let e = random.near(bias + bias / 2, bias / 2);
-                [
-                    e,
-                    random.near(3 * bias - e, 2),
-                    2 * bias - random.below(bits + 2),
-                ]
-            }
-            // The addend is minus the product, or a few units of the last place beside it.
-            5 => {
-                let top = random.below(16) == 0;
-                let e = if top {
-                    2 * bias
-                } else {
-                    random.below(2 * bias + 1)
-                };
-                let f = random.near(2 * bias - e, bias);
-                let (a, b) = (number::<T>(random, e), number::<T>(random, f));
-                let product = T::of_f64(a.as_f64() * b.as_f64());
-                let beside = product.pattern().wrapping_add_signed(random.below(5) - 2);
-                let addend = T::of_pattern(beside ^ T::SIGN_BIT.pattern());
-                let size = product.as_f64().abs();
-                let holds = size >= 4.0 * T::MIN_POSITIVE.as_f64()
-                    && size < T::INFINITY.as_f64()
-                    && addend.as_f64().is_finite();
-                return ([a, b, addend], holds);
-            }
-            // Beside a midpoint of the product's neighbourhood, by the addend.
-            6 => {
-                let e = random.near(bias, bias / 2 - bits);
-                let f = random.near(bias, bias / 2 - bits);
-                let (a, b) = (number::<T>(random, e), number::<T>(random, f));
-                let high = T::of_f64(a.as_f64() * b.as_f64());
-                let minus = T::of_pattern(high.pattern() ^ T::SIGN_BIT.pattern());
-                let exponent = i64::from(T::exponent(high.pattern() & !T::SIGN_BIT.pattern()));
-                let half = compose::<T>(random.below(2) == 0, exponent + bias - bits - 1, 0);
-                let addend = T::of_f64(half.as_f64() - library(a, b, minus).as_f64());
-                let beside = addend.pattern().wrapping_add_signed(random.below(5) - 2);
-                return ([a, b, T::of_pattern(beside)], false);
-            }
-            // Beside a midpoint, from subnormal sums to overflow: the product is half a unit of the
-            // addend's last place, or a quarter, but for the rounding of an inverse or i^2 eps^2.
-            kind => {
-                let small = random.below(4) == 0;
-                let g = random.below(if small { 4 } else { 2 * bias + 1 });
-                let half = g.max(1) - bias - bits - 1 - random.below(2);
-                let split = random.near(half / 2, 20);
-                let size = random.below(bits);
-                let i = random.below(1 << size);
-                let factor = compose::<T>(false, bias, i);
-                let other = if kind == 7 {
-                    T::of_f64(1.0 / factor.as_f64())
-                } else {
-                    T::of_f64(2.0 - factor.as_f64())
-                };
-                let (mask, other) = ((1 << bits) - 1, other.pattern() as i64);
-                let a = compose(random.below(2) == 0, bias + split, i);
-                let exponent = (other >> bits) + half - split;
-                let b = compose(random.below(2) == 0, exponent, other & mask);
-                return ([a, b, number(random, g)], false);
-            }
-        };
-        (
-            [number(random, e), number(random, f), number(random, g)],
-            false,
-        )
-    }
-
-    /// fma of an instruction set, lane by lane.
-    struct Fma<'a, T>([&'a [T]; 3], &'a mut [T]);
-
-    impl<T: Float> Job for Fma<'_, T> {
-        type Output = ();
-        fn run<I: Isa>(self, _: I) {
-            let Self([a, b, c], results) = self;
-            let width = <T::Lane<I>>::WIDTH;
-            for (at, results) in results.chunks_mut(width).enumerate() {
-                let [a, b, c] = [a, b, c].map(|of| <T::Lane<I>>::load(&of[at * width..]));
-                a.fma(b, c).store(results);
-            }
-        }
-    }
-
-    /// By the instruction where this machine has it, else by the standard library.
-    fn reference<T: Float>(triples: [&[T]; 3], library: fn(T, T, T) -> T, results: &mut [T]) {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        if let Some(isa) = crate::lane::x86::Avx2::detect() {
-            return isa.run(Fma(triples, results));
-        }
-        let [a, b, c] = triples;
-        for (at, result) in results.iter_mut().enumerate() {
-            *result = library(a[at], b[at], c[at]);
-        }
-    }
-
-    type Emulation<T> = (&'static str, fn(&[T; 8], &[T; 8], &[T; 8]) -> [T; 8]);
-
-    /// The vector emulations of fma and of `fma_cancelling`, and the others of fma.
-    fn compare<T: Float>(count: usize, library: fn(T, T, T) -> T, emulations: &[Emulation<T>]) {
-        const BLOCK: usize = 1 << 12;
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        let (mut compared, mut cancelling) = (0, 0);
-        let mut triples = [(); 3].map(|()| Vec::from([T::ZERO; BLOCK]));
-        let mut results = Vec::from([T::ZERO; BLOCK]);
-        for _ in 0..count / BLOCK {
-            let mut holds = [false; BLOCK];
-            for (at, holds) in holds.iter_mut().enumerate() {
-                let (triple, cancels) = triple(&mut random, library);
-                for (to, from) in triples.iter_mut().zip(triple) {
-                    to[at] = from;
-                }
-                *holds = cancels;
-            }
-            let [a, b, c] = &triples;
-            reference([a, b, c], library, &mut results);
-            for at in (0..BLOCK).step_by(8) {
-                let [a, b, c] = [a, b, c].map(|of| of[at..].first_chunk::<8>().unwrap());
-                for (name, emulation) in emulations {
-                    let values = emulation(a, b, c);
-                    for (lane, (value, right)) in values.iter().zip(&results[at..]).enumerate() {
-                        if name.contains("cancelling") {
-                            if !holds[at + lane] {
-                                continue;
-                            }
-                            cancelling += 1;
-                        }
-                        let (value, right) = (value.as_f64(), right.as_f64());
-                        let same = value.to_bits() == right.to_bits();
-                        assert!(
-                            same || value.is_nan() && right.is_nan(),
-                            "{name}: {:e} * {:e} + {:e} is {right:e}, not {value:e}",
-                            a[lane].as_f64(),
-                            b[lane].as_f64(),
-                            c[lane].as_f64(),
-                        );
-                    }
-                }
-                compared += 8;
-            }
-        }
-        println!("{} triples, {cancelling} of them cancelling", compared);
-        assert!(cancelling > count / 20);
-    }
-
-    fn compare_f32(count: usize) {
-        let lanes: &[Emulation<f32>] = &[
-            ("vector", |a, b, c| {
-                let [a, b, c] = [a, b, c].map(|v| Doubled::of(f32x8::new(*v)));
-                fma_f32(a, b, c).vector().to_array()
-            }),
-            ("cancelling vector", |a, b, c| {
-                let [a, b, c] = [a, b, c].map(|v| Doubled::of(f32x8::new(*v)));
-                fma_cancelling_f32(a, b, c).vector().to_array()
-            }),
-            ("scalar", |a, b, c| {
-                core::array::from_fn(|i| a[i].fma(b[i], c[i]))
-            }),
-            ("four scalars", |a, b, c| {
-                let mut results = [0.0; 8];
-                for (at, results) in results.chunks_mut(4).enumerate() {
-                    let [a, b, c] = [a, b, c].map(|of| <Pair<Pair<f32>>>::load(&of[at * 4..]));
-                    a.fma(b, c).store(results);
-                }
-                results
-            }),
-            ("definition", |a, b, c| {
-                core::array::from_fn(|i| fma_by_f64(a[i], b[i], c[i]))
-            }),
-        ];
-        compare(count, f32::mul_add, lanes);
-    }
-
-    /// Both halves by the same function.
-    fn halves(f: fn(f64x4, f64x4, f64x4) -> f64x4, triples: [&[f64; 8]; 3]) -> [f64; 8] {
-        let mut results = [0.0; 8];
-        for (at, results) in results.chunks_mut(4).enumerate() {
-            let [a, b, c] = triples.map(|of| f64x4::load(&of[at * 4..]));
-            f(a, b, c).store(results);
-        }
-        results
-    }
-
-    fn compare_f64(count: usize) {
-        let lanes: &[Emulation<f64>] = &[
-            ("vector", |a, b, c| halves(fma_f64, [a, b, c])),
-            ("cancelling vector", |a, b, c| {
-                halves(fma_cancelling_f64, [a, b, c])
-            }),
-            ("scalar", |a, b, c| {
-                core::array::from_fn(|i| a[i].fma(b[i], c[i]))
-            }),
-        ];
-        compare(count, f64::mul_add, lanes);
-    }
-
-    #[test]
-    fn as_the_instruction() {
-        compare_f32(2_000_000);
-        compare_f64(2_000_000);
-    }
-
-    #[test]
-    #[ignore = "minutes"]
-    fn as_the_instruction_a_billion_times() {
-        compare_f32(1_000_000_000);
-        compare_f64(1_000_000_000);
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@
 
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Float, Job, Lane, Rows};
+use super::{Float, Fma, Job, Lane, Rows};
 
 /// Two lanes: the first holds the elements before those of the second. One that `KEEPS` its constants is for
 /// loops.
@@ -121,7 +121,7 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fma(self, factor: Self, addend: Self) -> Self {
         if L::FOURS {
-            return side_by_side(self, factor, addend);
+            return side_by_side(Fma::Any, self, factor, addend);
         }
         Self(
             self.0.fma(factor.0, addend.0),
@@ -129,15 +129,15 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
         )
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn fma_2([a, b]: [Self; 2], [c, d]: [Self; 2], [e, f]: [Self; 2]) -> [Self; 2] {
+    fn fma_2(kind: Fma, [a, b]: [Self; 2], [c, d]: [Self; 2], [e, f]: [Self; 2]) -> [Self; 2] {
         let (a, b) = ([a.0, a.1, b.0, b.1], [c.0, c.1, d.0, d.1]);
-        let [p, q, r, s] = L::fma_4(a, b, [e.0, e.1, f.0, f.1]);
+        let [p, q, r, s] = L::fma_4(kind, a, b, [e.0, e.1, f.0, f.1]);
         [Self(p, q), Self(r, s)]
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma(self, factor: Self, addend: Self) -> Self {
         if L::FOURS {
-            return side_by_side(-self, factor, addend);
+            return side_by_side(Fma::Any, -self, factor, addend);
         }
         Self(
             self.0.neg_fma(factor.0, addend.0),
@@ -159,6 +159,9 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(Fma::Cancelling, self, factor, addend);
+        }
         Self(
             self.0.fma_cancelling(factor.0, addend.0),
             self.1.fma_cancelling(factor.1, addend.1),
@@ -166,11 +169,65 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
     }
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(Fma::Cancelling, -self, factor, addend);
+        }
         Self(
             self.0.neg_fma_cancelling(factor.0, addend.0),
             self.1.neg_fma_cancelling(factor.1, addend.1),
         )
     }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_near(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(Fma::Near, self, factor, addend);
+        }
+        Self(
+            self.0.fma_near(factor.0, addend.0),
+            self.1.fma_near(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_near(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(Fma::Near, -self, factor, addend);
+        }
+        Self(
+            self.0.neg_fma_near(factor.0, addend.0),
+            self.1.neg_fma_near(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn neg_fma_integer(self, factor: Self, addend: Self) -> Self {
+        if L::FOURS {
+            return side_by_side(Fma::NegInteger, self, factor, addend);
+        }
+        Self(
+            self.0.neg_fma_integer(factor.0, addend.0),
+            self.1.neg_fma_integer(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn fma_of_exact(self, factor: Self, addend: Self) -> Self {
+        Self(
+            self.0.fma_of_exact(factor.0, addend.0),
+            self.1.fma_of_exact(factor.1, addend.1),
+        )
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn round_product(self, factor: Self) -> (Self, Self) {
+        if L::ROUNDS {
+            let (first, second) = (
+                self.0.round_product(factor.0),
+                self.1.round_product(factor.1),
+            );
+            return (Self(first.0, second.0), Self(first.1, second.1));
+        }
+        let rounder = Self::splat(L::Real::ROUNDER);
+        let rounded = self.fma(factor, rounder);
+        (rounded, rounded - Self::splat(L::Real::ROUNDER_OF_HI))
+    }
+    const ROUNDS: bool = L::ROUNDS;
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn abs(self) -> Self {
         Self(self.0.abs(), self.1.abs())
@@ -345,14 +402,15 @@ impl<L: Lane, const KEEPS: bool> Lane for Pair<L, KEEPS> {
     }
 }
 
-/// `Lane::fma` where `Lane::FOURS`.
+/// An fma where `Lane::FOURS`.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn side_by_side<L: Lane, const KEEPS: bool>(
+    kind: Fma,
     a: Pair<L, KEEPS>,
     b: Pair<L, KEEPS>,
     c: Pair<L, KEEPS>,
 ) -> Pair<L, KEEPS> {
-    let [first, second] = L::fma_2([a.0, a.1], [b.0, b.1], [c.0, c.1]);
+    let [first, second] = L::fma_2(kind, [a.0, a.1], [b.0, b.1], [c.0, c.1]);
     Pair(first, second)
 }
 

@@ -5,7 +5,7 @@ use wide::{f32x8, f64x4, u32x8, u64x4};
 
 use super::emulated::{self, Doubled, Vector};
 use super::pair::Pair;
-use super::{Isa, Job, Lane, Rows, of_exp_table};
+use super::{Float, Isa, Job, Lane, Rows, of_exp_table};
 
 /// The portable vector backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -16,11 +16,11 @@ impl Isa for Portable {
     type F64 = f64x4;
     type OneF32 = Doubled;
     type OneF64 = f64x4;
-    type GroupF32 = Doubled;
+    type GroupF32 = GroupF32;
     type FullF32 = Doubled;
     type GroupF64 = Pair<f64x4>;
     type FinishF64 = Pair<f64x4>;
-    type FullF64 = Pair<f64x4>;
+    type FullF64 = FullF64;
     type RowF32 = Pair<Doubled>;
     type RowF64 = Pair<Pair<f64x4>>;
     const FAST: bool = HARDWARE_FMA;
@@ -28,6 +28,24 @@ impl Isa for Portable {
     #[inline(never)]
     fn run<J: Job>(self, job: J) -> J::Output {
         job.run(self)
+    }
+}
+
+#[cfg(debug_assertions)]
+type FullF64 = f64x4;
+#[cfg(not(debug_assertions))]
+type FullF64 = Pair<f64x4>;
+
+cfg_if::cfg_if! {
+    if #[cfg(any(
+        debug_assertions,
+        all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "avx", target_feature = "fma"),
+        all(target_arch = "aarch64", target_feature = "neon"),
+    ))] {
+        type GroupF32 = Doubled;
+    } else {
+        /// Emulated, one chain is longer than a CPU looks past.
+        type GroupF32 = Pair<Doubled>;
     }
 }
 
@@ -41,10 +59,28 @@ const HARDWARE_FMA: bool = cfg!(any(
     all(target_arch = "aarch64", target_feature = "neon"),
 ));
 
+/// Out of line, as is `store_part`: a kernel has many of them.
+#[inline(never)]
+fn padded<T: Float, const WIDTH: usize>(from: &[T]) -> [T; WIDTH] {
+    let mut padded = [T::ZERO; WIDTH];
+    for (to, from) in padded.iter_mut().zip(from) {
+        *to = *from;
+    }
+    padded
+}
+
+#[inline(never)]
+fn store_part<T: Float, const WIDTH: usize>(from: [T; WIDTH], to: &mut [T]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
+}
+
 /// One macro, because the two element types differ in names alone.
 macro_rules! portable_lane {
     ($lane:ident, $vector:ident, $bits:ident, $real:ident, $unsigned:ident, $width:literal, $fraction:literal,
-     $fma:ident, $fma_cancelling:ident, $lanes:expr,
+     $fma:ident, $fma_cancelling:ident, $fma_near:ident,
+     $neg_fma_integer:ident, $round_product:ident, $lanes:expr,
      |$wide:ident| $widen:expr, |$low:ident, $high:ident| $narrow:expr, $low_words:expr) => {
         impl Lane for $lane {
             type Real = $real;
@@ -78,11 +114,7 @@ macro_rules! portable_lane {
                 if let Some(full) = from.first_chunk::<$width>() {
                     return Self::of($vector::new(*full));
                 }
-                let mut padded = [0.0; $width];
-                for (to, from) in padded.iter_mut().zip(from) {
-                    *to = *from;
-                }
-                Self::of($vector::new(padded))
+                Self::of($vector::new(padded(from)))
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn store(self, to: &mut [$real]) {
@@ -90,9 +122,7 @@ macro_rules! portable_lane {
                     *full = self.vector().to_array();
                     return;
                 }
-                for (to, from) in to.iter_mut().zip(self.vector().to_array()) {
-                    *to = from;
-                }
+                store_part(self.vector().to_array(), to);
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn fma(self, factor: Self, addend: Self) -> Self {
@@ -113,6 +143,45 @@ macro_rules! portable_lane {
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn neg_fma_cancelling(self, factor: Self, addend: Self) -> Self {
                 (-self).fma_cancelling(factor, addend)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn fma_near(self, factor: Self, addend: Self) -> Self {
+                if HARDWARE_FMA {
+                    self.fma(factor, addend)
+                } else {
+                    emulated::$fma_near(self, factor, addend)
+                }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn neg_fma_near(self, factor: Self, addend: Self) -> Self {
+                (-self).fma_near(factor, addend)
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn neg_fma_integer(self, factor: Self, addend: Self) -> Self {
+                if HARDWARE_FMA {
+                    (-self).fma(factor, addend)
+                } else {
+                    emulated::$neg_fma_integer(self, factor, addend)
+                }
+            }
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn fma_of_exact(self, factor: Self, addend: Self) -> Self {
+                if HARDWARE_FMA {
+                    self.fma(factor, addend)
+                } else {
+                    self * factor + addend
+                }
+            }
+            const ROUNDS: bool = !HARDWARE_FMA;
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn round_product(self, factor: Self) -> (Self, Self) {
+                if HARDWARE_FMA {
+                    let rounder = Self::splat(Self::Real::ROUNDER);
+                    let rounded = self.fma(factor, rounder);
+                    (rounded, rounded - Self::splat(Self::Real::ROUNDER_OF_HI))
+                } else {
+                    emulated::$round_product(self, factor)
+                }
             }
             #[cfg_attr(not(debug_assertions), inline(always))]
             fn abs(self) -> Self {
@@ -274,6 +343,9 @@ portable_lane!(
     23,
     fma_f32,
     fma_cancelling_f32,
+    fma_near_f32,
+    neg_fma_integer_f32,
+    round_product_f32,
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
     |v| v.doubles(),
     |low, high| {
@@ -298,6 +370,9 @@ portable_lane!(
     52,
     fma_f64,
     fma_cancelling_f64,
+    fma_near_f64,
+    neg_fma_integer_f64,
+    round_product_f64,
     [0.0, 1.0, 2.0, 3.0],
     |v| (v, f64x4::splat(0.0)),
     |low, _high| low,

@@ -1,7 +1,11 @@
 //! One element at a time: the definition that every other backend must equal.
 
+use wide::f64x4;
+
+use super::emulated;
+use super::fma::{emulated_f32, fma_f64};
 use super::pair::Pair;
-use super::{FIRMWARE, Float, Isa, Job, Lane, Rows};
+use super::{FIRMWARE, Float, Fma, Isa, Job, Lane, Rows};
 
 /// The scalar backend; every machine has it.
 #[derive(Clone, Copy)]
@@ -12,11 +16,11 @@ impl Isa for Scalar {
     type F64 = f64;
     type OneF32 = f32;
     type OneF64 = f64;
-    type GroupF32 = f32;
+    type GroupF32 = FullF32;
     type FullF32 = FullF32;
     type GroupF64 = f64;
     type FinishF64 = f64;
-    type FullF64 = f64;
+    type FullF64 = FullF64;
     type RowF32 = Pair<Pair<Pair<Pair<f32>>>>;
     type RowF64 = Pair<Pair<Pair<Pair<f64>>>>;
     const FAST: bool = false;
@@ -31,9 +35,11 @@ cfg_if::cfg_if! {
     if #[cfg(any(debug_assertions, target_arch = "arm", target_arch = "riscv32"))] {
         /// Flash or stack matter more.
         type FullF32 = f32;
+        type FullF64 = f64;
     } else {
         /// Compilers make vectors of the four where fma is emulated: less than half the time.
         type FullF32 = Pair<Pair<f32>>;
+        type FullF64 = Pair<Pair<f64>>;
     }
 }
 
@@ -62,18 +68,12 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
         ))] {
             super::arm::fma_f32(a, b, c)
         } else {
-            /// Not inlined: a kernel has thirty of them.
-            #[cfg_attr(not(any(target_arch = "arm", target_arch = "riscv32")), cold)]
-            #[inline(never)]
-            fn emulated(a: f32, b: f32, c: f32) -> f32 {
-                fma_by_f64(a, b, c)
-            }
             // As in `emulated::fma_f32`; without a unit for `f64` the call costs least.
             let sum = f64::from(a) * f64::from(b) + f64::from(c);
             let midpoint = sum.to_bits() as u32 & ((1 << 29) - 1) == 1 << 28;
             let tiny = (c.to_bits() << 1).wrapping_sub(1) < (2 << 24) - 1;
             if FIRMWARE || midpoint || tiny {
-                emulated(a, b, c)
+                emulated_f32(a, b, c)
             } else {
                 sum as f32
             }
@@ -83,13 +83,13 @@ pub(crate) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
 
 /// `fma_f32` of four, with one branch: else compilers would not make vectors of them.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn fma_f32_4(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+fn fma_f32_4(kind: Fma, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
     /// Each for itself.
     #[cold]
     #[inline(never)]
     fn each(a: [f32; 4], b: [f32; 4], mut c: [f32; 4]) -> [f32; 4] {
         for ((a, b), c) in a.into_iter().zip(b).zip(&mut c) {
-            *c = fma_by_f64(a, b, *c);
+            *c = emulated_f32(a, b, *c);
         }
         c
     }
@@ -98,7 +98,7 @@ fn fma_f32_4(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
     for (((a, b), c), sum) in a.into_iter().zip(b).zip(c).zip(&mut sums) {
         *sum = f64::from(a) * f64::from(b) + f64::from(c);
         let midpoint = sum.to_bits() as u32 & ((1 << 29) - 1) == 1 << 28;
-        let tiny = (c.to_bits() << 1).wrapping_sub(1) < (2 << 24) - 1;
+        let tiny = kind == Fma::Any && (c.to_bits() << 1).wrapping_sub(1) < (2 << 24) - 1;
         doubtful |= u32::from(midpoint) | u32::from(tiny);
     }
     if doubtful != 0 {
@@ -115,59 +115,6 @@ fn fma_cancelling_f32(a: f32, b: f32, c: f32) -> f32 {
     } else {
         (f64::from(a) * f64::from(b) + f64::from(c)) as f32
     }
-}
-
-/// a * b + c rounded once, without hardware for it.
-///
-/// The product of two `f32` is exact in `f64`; the sum is rounded to odd there
-/// (S. Boldo, G. Melquiond, "Emulation of FMA and correctly rounded sums: proved
-/// algorithms using rounding to odd", IEEE TC 57(4), 2008), and 53 >= 2 * 24 + 2
-/// bits make the last rounding the only one, subnormal results included.
-/// (`libm::fmaf` was wrong there: compiler-builtins issue 1262.)
-#[cfg_attr(not(debug_assertions), inline(always))]
-#[allow(dead_code, reason = "targets with hardware FMA do without")]
-pub(crate) fn fma_by_f64(a: f32, b: f32, c: f32) -> f32 {
-    let product = f64::from(a) * f64::from(b);
-    let addend = f64::from(c);
-    let sum = product + addend;
-    let back = sum - product;
-    let error = (product - (sum - back)) + (addend - back);
-    let bits = sum.to_bits();
-    // Inexact and even: step to the odd neighbour on the error's side. The
-    // error is NaN where a sum that is final already is infinite or NaN.
-    let step = error != 0.0 && error.is_finite() && bits & 1 == 0;
-    let away = (error > 0.0) == (sum > 0.0);
-    let odd = if away {
-        bits.wrapping_add(1)
-    } else {
-        bits.wrapping_sub(1)
-    };
-    f64::from_bits(if step { odd } else { bits }) as f32
-}
-
-/// a * b + c rounded once; `libm` takes the hardware's instruction where it finds one.
-#[cfg_attr(
-    any(
-        all(
-            any(target_arch = "x86", target_arch = "x86_64"),
-            target_feature = "fma"
-        ),
-        target_arch = "aarch64",
-    ),
-    inline(always)
-)]
-#[cfg_attr(
-    not(any(
-        all(
-            any(target_arch = "x86", target_arch = "x86_64"),
-            target_feature = "fma"
-        ),
-        target_arch = "aarch64",
-    )),
-    inline(never)
-)]
-pub(crate) fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
-    libm::fma(a, b, c)
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -355,8 +302,12 @@ scalar_lane!(
     own: {
         const FOURS: bool = !HARDWARE_FMA && !FIRMWARE;
         #[cfg_attr(not(debug_assertions), inline(always))]
-        fn fma_4(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-            fma_f32_4(a, b, c)
+        fn fma_4(kind: Fma, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+            match kind {
+                Fma::Any | Fma::Near => fma_f32_4(kind, a, b, c),
+                Fma::Cancelling => core::array::from_fn(|i| a[i].fma_cancelling(b[i], c[i])),
+                Fma::NegInteger => core::array::from_fn(|i| (-a[i]).fma_cancelling(b[i], c[i])),
+            }
         }
     }
 );
@@ -370,7 +321,28 @@ scalar_lane!(
     fma_f64,
     select_negative,
     52,
-    own: {}
+    own: {
+        const FOURS: bool = !HARDWARE_FMA && !FIRMWARE;
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn fma_of_exact(self, factor: Self, addend: Self) -> Self {
+            if HARDWARE_FMA {
+                self.fma(factor, addend)
+            } else {
+                self * factor + addend
+            }
+        }
+        #[cfg_attr(not(debug_assertions), inline(always))]
+        fn fma_4(kind: Fma, a: [f64; 4], b: [f64; 4], c: [f64; 4]) -> [f64; 4] {
+            let [a, b, c] = [a, b, c].map(f64x4::new);
+            match kind {
+                Fma::Any => emulated::fma_f64(a, b, c),
+                Fma::Near => emulated::fma_near_f64(a, b, c),
+                Fma::Cancelling => emulated::fma_cancelling_f64(a, b, c),
+                Fma::NegInteger => emulated::neg_fma_integer_f64(a, b, c),
+            }
+            .to_array()
+        }
+    }
 );
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
