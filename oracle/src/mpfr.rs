@@ -457,7 +457,10 @@ fn evaluate<F: Format>(function: Function, input: Input, options: Options, preci
             }
             let strict = round_down(&strict);
             // A plain target is exact, even on a binade edge.
-            let falling = if options.shaped() {
+            let falling = if options.label_smoothing != 0.0 {
+                let least = number(smallest_normal::<F>()) * options.pos_weight;
+                round_down(&b.clone().max(&least))
+            } else if options.shaped() {
                 round_down(&b)
             } else {
                 b.clone()
