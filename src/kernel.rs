@@ -637,7 +637,8 @@ pub(crate) fn keep_constants<L: Lane>() {
 pub(crate) struct Plain;
 
 impl<T: Float> Pointwise<T> for Plain {
-    const RARE: bool = false;
+    // `f64`: `Wide`'s own vectors take .79 of the time, for 41 KB.
+    const RARE: bool = T::COMPENSATED;
     const OF_EXP: bool = true;
     const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = true;
