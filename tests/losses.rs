@@ -114,6 +114,54 @@ fn no_result_is_nan_at_any_logit() {
     no_nan::<f64>();
 }
 
+/// Losses next to the stationary point, where corrections count, are the same beside whatever else is wanted.
+fn losses_beside_derivatives<T: Element>() {
+    let mut logits = logits::<T>();
+    logits.extend((-400..400).map(|i| T::from_f64(f64::from(i) * 0.017)));
+    for temperature in [0.3, 1.0, 2.5] {
+        let scaled = T::from_f64(temperature);
+        let near = |step: i64| -> Vec<T> {
+            let stationary = logits
+                .iter()
+                .map(|z| numbers::stationary_target(T::from_f64(z.to_f64() / temperature)));
+            stationary
+                .map(|t| numbers::clamp_target(t.step(step)))
+                .collect()
+        };
+        let agree = |bce: &Bce<'_, T>, t: &[T], hessian: bool| {
+            let [mut alone, mut beside, mut rest, mut hessians] = [(); 4].map(|()| logits.clone());
+            bce.loss(&logits, t, &mut alone).unwrap();
+            bce.loss_gradient(&logits, t, &mut beside, &mut rest)
+                .unwrap();
+            let bits = |of: &[T]| of.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&alone), bits(&beside), "{bce:?}");
+            if hessian {
+                bce.loss_gradient_hessian(&logits, t, &mut beside, &mut rest, &mut hessians)
+                    .unwrap();
+                assert_eq!(bits(&alone), bits(&beside), "{bce:?}");
+            }
+        };
+        for step in [-1, 0, 1] {
+            let t = near(step);
+            agree(&Bce::new().temperature(scaled), &t, true);
+            agree(&Bce::new().temperature(scaled).excess(), &t, true);
+            agree(&SquaredError::new().temperature(scaled), &t, true);
+            let focal = Focal::new(T::from_f64(2.0)).temperature(scaled);
+            agree(&focal, &t, false);
+            let teachers: Vec<T> = logits.iter().map(|u| u.step(step)).collect();
+            let divergence = Bce::new().temperature(scaled).logit_targets();
+            agree(&divergence, &teachers, true);
+            agree(&divergence.excess(), &teachers, true);
+        }
+    }
+}
+
+#[test]
+fn losses_do_not_depend_on_what_else_is_wanted() {
+    losses_beside_derivatives::<f32>();
+    losses_beside_derivatives::<f64>();
+}
+
 #[test]
 fn a_focal_loss_of_exponent_zero_is_cross_entropy_to_the_bit() {
     let z = logits::<f32>();

@@ -389,6 +389,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
             self.wanted
         };
         let is_plain = options.pos_weight == 1.0 && options.smoothing == 0.0;
+        let slope;
         let mut point = if is_plain && self.pos_weight.is_none() {
             // Derivatives of a quotient bear its division too: they are rounded once before.
             let wanted = if temperature == 1.0 || excess_wanted {
@@ -397,6 +398,8 @@ impl<W: Lane<Real = f64>> Elements<W> {
                 wanted.losses_alone()
             };
             let mut point = Plain.finish::<W, true>(x.high, self.t, exp, wanted);
+            // What the excess needs is the same, whatever else is wanted.
+            slope = point.gradient;
             if temperature != 1.0 {
                 if self.wanted.derivatives() {
                     let Double { high, .. } = argument.difference(self.t);
@@ -409,12 +412,15 @@ impl<W: Lane<Real = f64>> Elements<W> {
             }
             point
         } else {
-            options.finish_each::<W, true>(x.high, self.t, self.pos_weight, exp, wanted)
+            let point =
+                options.finish_each::<W, true>(x.high, self.t, self.pos_weight, exp, wanted);
+            slope = point.gradient;
+            point
         };
         if excess_wanted {
             // That of x.high, and its slope times what is left.
             let of_high = excess(x.high, self.t, ExpNeg::of::<true>(x.high));
-            let (zero, loss) = (splat(0.0), point.gradient.fma(x.low, of_high));
+            let (zero, loss) = (splat(0.0), slope.fma(x.low, of_high));
             // Not -0 either, which a negative product that underflows leaves.
             point.loss = W::select(W::greater(zero, loss), zero, loss) + zero;
         }
