@@ -66,9 +66,11 @@ fn alone<F: Real>(options: &Options<F>, i: usize) -> Options<F> {
 }
 
 fn check_bce<F: Real>(input: &Input) {
-    let Arrays { z, mut t, mut w } = input.elements.arrays::<F>();
+    let count = input.elements.arrays::<F>().z.get().len();
+    let options = input.settings.valid::<F>(count);
+    let temperature = options.temperature.map_or(1.0, |of| of.to_f64());
+    let Arrays { z, mut t, mut w } = input.elements.arrays_at::<F>(temperature);
     let z = z.get();
-    let options = input.settings.valid::<F>(z.len());
     if options.logit_targets {
         let teachers = teachers(z, t.get());
         t.get_mut().copy_from_slice(&teachers);

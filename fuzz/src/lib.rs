@@ -100,7 +100,7 @@ pub enum Target {
         edge: u8,
         steps: i8,
     },
-    /// So many floats from sigmoid(z), where the gradient cancels.
+    /// So many floats from sigmoid(z), or from that at a temperature, where the gradient cancels.
     Stationary(i8),
     Bits(u64),
 }
@@ -167,6 +167,11 @@ pub struct Elements {
 
 impl Elements {
     pub fn arrays<F: Format>(&self) -> Arrays<F> {
+        self.arrays_at(1.0)
+    }
+
+    /// With stationary targets at a temperature.
+    pub fn arrays_at<F: Format>(&self, temperature: f64) -> Arrays<F> {
         let length = match self.length {
             Length::Short(length) => usize::from(length),
             Length::Spans(spans, rest) => usize::from(spans % 3) * 512 + usize::from(rest),
@@ -187,7 +192,7 @@ impl Elements {
         let t: Vec<F> = elements
             .iter()
             .zip(&z)
-            .map(|(element, &z)| element.t.value(z))
+            .map(|(element, &z)| element.t.value(F::from_f64(z.to_f64() / temperature)))
             .collect();
         let w: Vec<F> = elements.iter().map(|element| element.w.value()).collect();
         let [for_z, for_t, for_w] = self.offsets;
