@@ -3,7 +3,7 @@
 >>> import numpy as np
 >>> from soft_bce import probability
 >>> probability.mean(np.array([0.9, 0.0]), np.array([0.8, 0.1]))
-0.2335667515420125
+0.23356675154201256
 
 Logits are the better argument where there is a choice: a float32 p near 1 has no digits left that tell how near, and
 from the logit 20 on it is 1. What these functions are given they use to the last digit, and nothing is clipped.
