@@ -123,6 +123,8 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Up to here the fast kernel holds: e^-a times 1/2, or times the unit of
     /// the last place where `COMPENSATED`, is normal.
     const FAST_LIMIT: Self;
+    /// Up to here no part of an emulated FMA is subnormal, if `COMPENSATED`.
+    const EMULATED_LIMIT: Self;
     /// Less than e^-`FAST_LIMIT`, and the same holds of it.
     const LEAST_FAST: Self;
     /// Nothing beside 1, and normal times `LEAST_FAST`, if `COMPENSATED`.
@@ -208,6 +210,7 @@ impl Float for f32 {
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
+    const EMULATED_LIMIT: Self = Self::FAST_LIMIT;
     const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
     const LEAST_HALF: Self = 0.0;
     const LEAST_LOW: Self = 0.0;
@@ -295,6 +298,7 @@ impl Float for f64 {
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
     const FAST_LIMIT: Self = 640.0;
+    const EMULATED_LIMIT: Self = 200.0;
     const LEAST_FAST: Self = f64::from_bits((1023 - 924) << 52);
     const LEAST_HALF: Self = f64::from_bits((1023 - 90) << 52);
     const LEAST_LOW: Self = f64::from_bits((1023 - 1000) << 52);

@@ -315,6 +315,13 @@ fn exceeds_fast_limit<L: Lane>(minus_a: L) -> bool {
     minus_a.may_exceed(-L::splat(L::Real::FAST_LIMIT))
 }
 
+/// Whether the parts of an emulated FMA may be subnormal, which would raise underflow: of `f64`, whose single lane
+/// does without such parts.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn exceeds_full_limit<L: Lane>(minus_a: L) -> bool {
+    L::Real::COMPENSATED && minus_a.may_exceed(-L::splat(L::Real::EMULATED_LIMIT))
+}
+
 /// False for NaN.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn is_within_fast_limit<L: Lane>(z: L) -> L::Mask {
@@ -677,7 +684,7 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
                     && self.slices.inputs.weights.is_none()
                     && Window::<T::FinishLane<I>>::holds(minus_a);
                 self.block::<I, T::Lane<I>, false>(isa, block, windowed)?;
-            } else if I::FAST || P::FAST_REMAINDER && P::IN_WINDOW {
+            } else if I::FAST || P::FAST_REMAINDER && P::IN_WINDOW && !exceeds_full_limit(minus_a) {
                 // Without a fast form, lanes side by side for what most programs ask for.
                 self.block::<I, T::FullLane<I>, true>(isa, block, false)?;
             } else {
