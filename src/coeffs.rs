@@ -9,25 +9,28 @@ pub(crate) mod single {
     pub(crate) const LN2_HI: f32 = f32::from_bits(0x3f31_7200);
     /// ln 2 - LN2_HI.
     pub(crate) const LN2_LO: f32 = f32::from_bits(0x35bf_be8e);
-    /// exp(r) = 1 + r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-28.181.
+    /// The factor C of what stands for e^x.
+    pub(crate) const EXP_SCALE: f32 = f32::from_bits(0x3fa0_f5ac);
+    /// C exp(r) = C + C r + r^2 EXP(r) on |r| <= ln(2)/2; relative error <= 2^-28.171.
     pub(crate) const EXP: [f32; 5] = [
-        f32::from_bits(0x3eff_fffd),
-        f32::from_bits(0x3e2a_aa49),
-        f32::from_bits(0x3d2a_ad13),
-        f32::from_bits(0x3c09_1cbe),
-        f32::from_bits(0x3ab4_a643),
+        f32::from_bits(0x3f20_f5ab),
+        f32::from_bits(0x3e56_9c6a),
+        f32::from_bits(0x3d56_9e99),
+        f32::from_bits(0x3c2c_6b63),
+        f32::from_bits(0x3ae4_16e6),
     ];
-    /// log1p(e) = e + e^2 LOG1P(e) on [0, 1]; relative error <= 2^-27.498.
-    pub(crate) const LOG1P: [f32; 9] = [
-        f32::from_bits(0xbeff_ffe9),
-        f32::from_bits(0x3eaa_a6ed),
-        f32::from_bits(0xbe7f_92ab),
-        f32::from_bits(0x3e49_aab4),
-        f32::from_bits(0xbe1d_339b),
-        f32::from_bits(0x3dda_9e24),
-        f32::from_bits(0xbd6b_f7d4),
-        f32::from_bits(0x3ca5_4913),
-        f32::from_bits(0xbb59_156f),
+    /// log1p(e) = C e LOG1P(C e) on [0, 1], the first of them 1/C; relative error <= 2^-27.528.
+    pub(crate) const LOG1P: [f32; 10] = [
+        f32::from_bits(0x3f4b_9437),
+        f32::from_bits(0xbea1_e457),
+        f32::from_bits(0x3e2b_a418),
+        f32::from_bits(0xbdcc_6bae),
+        f32::from_bits(0x3d80_48f8),
+        f32::from_bits(0xbd1f_1608),
+        f32::from_bits(0x3cb0_0401),
+        f32::from_bits(0xbc17_2ba2),
+        f32::from_bits(0x3b28_841f),
+        f32::from_bits(0xb9b0_1c5a),
     ];
     /// ln(1 + g) = g + g^2 LN(g) for 1 + g within a factor sqrt(2) of 1; absolute error <= 2^-30.191.
     pub(crate) const LN: [f32; 9] = [

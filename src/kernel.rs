@@ -15,8 +15,8 @@
 //! FMAs, of which the first is exact (Cody and Waite, "Software Manual for the
 //! Elementary Functions", 1980); a minimax polynomial; scaling by 2^k. In `f64`
 //! with steps of ln(2)/8 and a table of eight powers: see `exp_by_table`.
-//! log1p(e) in `f32`: e + e^2 P(e) directly on [0, 1], without division or table: the
-//! divider stays free for q. In `f64` from q: see `log1p`.
+//! log1p(e) in `f32`: e P(e) directly on [0, 1], without division or table: the
+//! divider stays free for q. In `f64` from q: see `Log1p`. In `f32` C e, `ExpNeg`, takes the place of e.
 //!
 //! Every function exists in two forms with the same bits wherever both hold.
 //! The fast one (`FULL` = false) holds for a <= `FAST_LIMIT`: there e is far
@@ -107,7 +107,8 @@ impl<L: Lane> Point<L> {
     }
 }
 
-/// e = e^-|z| and what its last rounding left out (0 unless `COMPENSATED`).
+/// e = e^-|z| and what its last rounding left out; unless `COMPENSATED` C e^-|z|, C = `EXP_SCALE`, and, of the full form,
+/// e^-|z| itself, which counts where that is tiny.
 #[derive(Clone, Copy)]
 pub(crate) struct ExpNeg<L> {
     pub(crate) e: L,
@@ -233,7 +234,7 @@ fn pairs_abreast<L: Lane>(coefficients: &[L::Real], x: L, square: L) -> L {
     sum
 }
 
-/// e^x for x <= 0, and what its last rounding left out (0 unless `COMPENSATED`).
+/// e^x for x <= 0 as `ExpNeg` has it.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let x = if FULL {
@@ -249,15 +250,23 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
         return exp_by_table::<L, FULL>(x, rounded, r);
     }
     let r = n.neg_fma_near(splat(L::Real::STEP_LO), r);
-    let (zero, one) = (splat(L::Real::ZERO), splat(L::Real::ONE));
-    let h = horner_abreast(L::Real::EXP, r).fma_near(r, one);
-    let p = h.fma_near(r, one);
+    let scale = splat(L::Real::EXP_SCALE);
+    let h = horner_abreast(L::Real::EXP, r).fma_near(r, scale);
+    let p = h.fma_near(r, scale);
     if !FULL {
-        return (p.scale(rounded, n), zero);
+        return (p.scale(rounded, n), splat(L::Real::ZERO));
     }
     let shift = splat(L::Real::of_pattern(L::Real::SUBNORMAL_SHIFT));
-    let scaled = p.add_bits(rounded.add_bits(shift).low_bits_to_exponent());
-    (unscale(scaled), zero)
+    let shift = rounded.add_bits(shift).low_bits_to_exponent();
+    let least = splat::<L>(L::Real::LEAST_FAST).add_bits(tiny_scale());
+    // e^r, without the rounding of p.
+    let unscale_by = splat::<L>(L::Real::EXP_UNSCALE);
+    let low = h.fma_cancelling(r, scale - p);
+    let power = p.fma_near(unscale_by, low * unscale_by);
+    (
+        p.add_bits(shift).max_or(least).sub_bits(tiny_scale()),
+        unscale(power.add_bits(shift)),
+    )
 }
 
 /// `exp` from n + `ROUNDER` and r = x - n ln(2)/8 - s: S + S v, with S = 2^(n/8) e^s and v = e^r - 1.
@@ -332,7 +341,7 @@ impl<L: Lane> Sum<L> {
 
 /// log1p(e) for e in [0, 1], normal or zero.
 ///
-/// Not compensated: `high` = e + e (e P(e)), whose last rounding is that of e plus less than 0.31.
+/// Not compensated: e times `factor` = P(e), by one FMA with what it is added to.
 /// Horner's scheme, though its chain is long: split into even and odd powers the halves are
 /// larger than their sum, and softplus lost up to 2.3 ULP near z = 0.
 ///
@@ -348,6 +357,8 @@ impl<L: Lane> Sum<L> {
 /// added to that.
 #[derive(Clone, Copy)]
 struct Log1p<L> {
+    /// Unless `COMPENSATED`.
+    factor: L,
     high: L,
     exp: ExpNeg<L>,
     /// e/2.
@@ -366,7 +377,8 @@ impl<L: Lane> Log1p<L> {
         if !L::Real::COMPENSATED {
             let zero = splat(L::Real::ZERO);
             return Self {
-                high: (horner_abreast(L::Real::LOG1P, e) * e).fma_near(e, e),
+                factor: horner_abreast(L::Real::LOG1P, e),
+                high: zero,
                 exp,
                 half: zero,
                 w: zero,
@@ -379,6 +391,7 @@ impl<L: Lane> Log1p<L> {
         let w = c.neg_fma_cancelling(e, e);
         let h = horner_abreast(L::Real::LOG1P, w);
         Self {
+            factor: h,
             high: half.neg_fma_near(e, e),
             exp,
             half,
@@ -398,24 +411,29 @@ impl<L: Lane> Log1p<L> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn sum(self) -> Sum<L> {
-        let low = if L::Real::COMPENSATED {
-            self.rest(self.exp.e - self.high)
-        } else {
-            splat(L::Real::ZERO)
-        };
+        if !L::Real::COMPENSATED {
+            return Sum {
+                high: self.factor * self.exp.e,
+                low: splat(L::Real::ZERO),
+            };
+        }
         Sum {
             high: self.high,
-            low,
+            low: self.rest(self.exp.e - self.high),
         }
     }
 
-    /// `linear`, not negative, + log1p(e), rounded once or, not compensated, twice.
+    /// `linear`, not negative, + log1p(e), rounded once.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plus(self, linear: L) -> L {
-        let sum = linear + self.high;
+    fn plus<const FULL: bool>(self, linear: L) -> L {
         if !L::Real::COMPENSATED {
-            return sum;
+            return if FULL {
+                self.factor.fma(self.exp.e, linear)
+            } else {
+                self.factor.fma_near(self.exp.e, linear)
+            };
         }
+        let sum = linear + self.high;
         // linear + e - sum, exactly; but where linear is the smaller, what is lost is less than an ULP of e^2.
         let e = self.exp.e;
         let excess = (linear.max_or(e) - sum) + linear.min_or(e);
@@ -425,8 +443,9 @@ impl<L: Lane> Log1p<L> {
 
 /// q = e/(1 + e) = sigmoid(-a) for e in [0, 1].
 ///
-/// `f32`: the plain quotient, `c`, which also bears the rounding of 1 + e: 2.7 ULP for the
-/// gradient instead of the 2.0 of a corrected reciprocal, for .80 to .92 of its time.
+/// `f32`: the plain quotient, `c`, which also bears the rounding of the divisor: 2.7 ULP for the
+/// gradient instead of the 2.0 of a corrected reciprocal, for .80 to .92 of its time. It is C e/(C + C e): next to a
+/// power of two, where q may be just below and e just above, C keeps the others' roundings from being largest, too.
 ///
 /// `COMPENSATED`: 1/(1 + e) as c + c w/e, where w/e is what the division left, so that
 /// neither that rounding counts nor that of e.
@@ -446,7 +465,7 @@ impl<L: Lane> Logistic<L> {
             let zero = splat(L::Real::ZERO);
             return Self {
                 e,
-                c: e / (one + e),
+                c: e / (splat::<L>(L::Real::EXP_SCALE) + e),
                 w: zero,
             };
         }
@@ -517,6 +536,13 @@ impl<L: Lane> ExpTerms<L> {
     fn new<const FULL: bool>(minus_a: L, exp: ExpNeg<L>) -> Self {
         // Not 0, beside which e^2 would be subnormal; that of `exp` is neither 0 nor subnormal where e is `FAST`.
         let least_low = splat(L::Real::LEAST_LOW);
+        if !L::Real::COMPENSATED {
+            return Self {
+                minus_a,
+                e: exp.low,
+                ordinary: exp,
+            };
+        }
         Self {
             minus_a,
             e: exp.e,
@@ -545,7 +571,7 @@ impl<L: Lane> ExpTerms<L> {
     /// `Log1p::plus`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_log1p<const FULL: bool>(self, logistic: Logistic<L>, linear: L) -> L {
-        let ordinary = Log1p::new(self.ordinary, logistic).plus(linear);
+        let ordinary = Log1p::new(self.ordinary, logistic).plus::<FULL>(linear);
         unless_tiny::<L, FULL>(self.minus_a, linear + self.e, ordinary)
     }
 
@@ -587,10 +613,10 @@ impl<L: Lane> ExpTerms<L> {
         let q = logistic.q();
         let mut subtracted = q;
         if !L::Real::COMPENSATED {
-            // What the rounding of 1 + e lost has to count (1 - q) (1 - 2 q) times: from 1 to 0, and
-            // where it matters most, about this. 2.62 ULP instead of 3.23.
-            let (e, one) = (self.ordinary.e, splat::<L>(L::Real::ONE));
-            let lost = e - ((one + e) - one);
+            // What the rounding of C + C e lost has to count (1 - q) (1 - 2 q)/C times: from 1/C to 0, and
+            // where it matters most, about this. 2.55 ULP instead of 2.81; from 3/8 on some are above 1/4.
+            let (e, scale) = (self.ordinary.e, splat::<L>(L::Real::EXP_SCALE));
+            let lost = e - ((scale + e) - scale);
             subtracted = lost.fma(splat(L::Real::HESSIAN_CORRECTION), q);
         }
         unless_tiny::<L, FULL>(self.minus_a, self.e, q.neg_fma(subtracted, q))
@@ -625,6 +651,7 @@ pub(crate) fn keep_constants<L: Lane>() {
         L::keep(c);
     }
     L::keep(L::Real::ONE);
+    L::keep(L::Real::EXP_SCALE);
     L::keep(L::Real::SIGN_BIT);
     if L::Real::COMPENSATED {
         L::keep(L::Real::HALF);
@@ -714,8 +741,8 @@ impl Plain {
         point
     }
 
-    /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: e times
-    /// 2^`SUBNORMAL_SHIFT`, which is normal, or 0 where e rounds to it: for `unscale`.
+    /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: that times
+    /// 2^`SUBNORMAL_SHIFT`, which is normal and nothing beside `LEAST_NEAR`, or 0 where e rounds to it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn scale_tiny<L: Lane>(z: L, e: L) -> L {
         let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
@@ -729,7 +756,8 @@ impl Plain {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_tiny<L: Lane>(z: L, t: L, finite: bool) -> Point<L> {
         let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
-        let ExpNeg { e, .. } = ExpNeg::of::<true>(z);
+        let ExpNeg { e, low } = ExpNeg::of::<true>(z);
+        let e = if L::Real::COMPENSATED { e } else { low };
         let near = z.step() - t;
         let linear = t.neg_fma(z, z.max_or(splat(L::Real::ZERO)));
         let mut point = Point {

@@ -116,6 +116,9 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// which then stands in the low bits of the sum.
     const ROUNDER: Self;
     const EXP: &'static [Self];
+    /// The factor C of `ExpNeg`'s e, 1 where `COMPENSATED`, and 1/C.
+    const EXP_SCALE: Self;
+    const EXP_UNSCALE: Self;
     const LOG1P: &'static [Self];
     /// Whether e/(1+e) is corrected for the last rounding of e and for that of
     /// 1 + e: sigmoid's error in `f64` falls from 2.4 to 1.0 ULP.
@@ -207,6 +210,8 @@ impl Float for f32 {
     const LN2_LO: Self = single::LN2_LO;
     const ROUNDER: Self = 12_582_912.0; // 1.5 * 2^23
     const EXP: &'static [Self] = &single::EXP;
+    const EXP_SCALE: Self = single::EXP_SCALE;
+    const EXP_UNSCALE: Self = single::LOG1P[0];
     const LOG1P: &'static [Self] = &single::LOG1P;
     const COMPENSATED: bool = false;
     const FAST_LIMIT: Self = 86.5;
@@ -214,7 +219,7 @@ impl Float for f32 {
     const LEAST_FAST: Self = f32::from_bits((127 - 125) << 23 | 1 << 20);
     const LEAST_HALF: Self = 0.0;
     const LEAST_LOW: Self = 0.0;
-    const HESSIAN_CORRECTION: Self = 0.6875;
+    const HESSIAN_CORRECTION: Self = 0.359375;
     const ZERO_LIMIT: Self = 104.0;
     const SUBNORMAL_SHIFT: u64 = 64;
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
@@ -295,6 +300,8 @@ impl Float for f64 {
     const LN2_LO: Self = double::LN2_LO;
     const ROUNDER: Self = double::ROUNDER;
     const EXP: &'static [Self] = &double::EXP;
+    const EXP_SCALE: Self = 1.0;
+    const EXP_UNSCALE: Self = 1.0;
     const LOG1P: &'static [Self] = &double::LOG1P;
     const COMPENSATED: bool = true;
     const FAST_LIMIT: Self = 640.0;

@@ -14,7 +14,7 @@
 //! they become is put in its place afterwards: `Beyond`.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants, unscale};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
 use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 
@@ -610,15 +610,21 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         // Emulated, one chain is longer than what a CPU looks past: as many side by side as there is code for. `f64`, by
         // twice as many operations, has enough of them.
         let apart = !I::FAST && !FIRMWARE && P::OF_EXP && !T::COMPENSATED;
-        let mut e = Aligned([T::ZERO; BLOCK]);
+        let [mut e, mut low] = [(); 2].map(|()| Aligned([T::ZERO; BLOCK]));
         if apart {
             let width = <T::GroupLane<I>>::WIDTH;
             let places = (start..end).step_by(width);
-            for (at, to) in places.zip(e.0.chunks_exact_mut(width)) {
+            let buffers =
+                e.0.chunks_exact_mut(width)
+                    .zip(low.0.chunks_exact_mut(width));
+            for (at, (e, low)) in places.zip(buffers) {
                 let Some(exp) = self.exp::<T::GroupLane<I>, FULL, false>((at, end)) else {
                     break;
                 };
-                exp.e.store(to);
+                exp.e.store(e);
+                if FULL {
+                    exp.low.store(low);
+                }
             }
         }
         for at in (start..end).step_by(L::WIDTH) {
@@ -627,7 +633,10 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
             if apart {
                 let mut exp = ExpNeg::nothing();
                 let place = at - start..at - start + L::WIDTH;
-                exp.e = L::load(e.0.get(place).unwrap_or(&[]));
+                exp.e = L::load(e.0.get(place.clone()).unwrap_or(&[]));
+                if FULL {
+                    exp.low = L::load(low.0.get(place).unwrap_or(&[]));
+                }
                 made = Some(exp);
             }
             if self
@@ -1868,24 +1877,15 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
             let finite = !minus_a.exceeds_bits(-<T::Lane<I>>::splat(T::MAX));
             let t = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(t, at, 0)?);
             let within = is_within_fast_limit(z);
-            let (zero, one) = (<T::Lane<I>>::splat(T::ZERO), <T::Lane<I>>::splat(T::ONE));
-            // What e is added to: where it is 0 the fast kernel's loss is the scaled e, and its gradient but for the sign;
-            // where it is not small, neither counts beside it.
-            let near = <T::Lane<I>>::select(within, one, (z.step() - t).abs());
+            // What e is added to, and beside which it is nothing where that is not small.
+            let near = (z.step() - t).abs();
+            let near = <T::Lane<I>>::select(within, <T::Lane<I>>::splat(T::ONE), near);
             let least = <T::Lane<I>>::splat(T::LEAST_NEAR);
-            if finite && !near.sub_bits(least).exceeds_bits(zero.sub_bits(least)) {
-                let to = elements_mut::<T::Lane<I>, true>(losses, at, 0)?;
-                let loss = <T::Lane<I>>::load(to);
-                let e = unscale(loss);
-                <T::Lane<I>>::select(near.equal(zero), e, loss).store_blended(to);
-                if let Some(to) = elements_mut::<T::Lane<I>, true>(gradient, at, 0) {
-                    let signed = zero + e.with_sign(z.sign_of_minus());
-                    let kept = <T::Lane<I>>::load(to);
-                    <T::Lane<I>>::select(near.equal(zero), signed, kept).store_blended(to);
-                }
-                if let Some(to) = elements_mut::<T::Lane<I>, true>(hessian, at, 0) {
-                    replace(within, unscale(<T::Lane<I>>::load(to)), to);
-                }
+            // Patterns: what is less wraps around.
+            let small = near
+                .sub_bits(least)
+                .exceeds_bits(<T::Lane<I>>::splat(T::MAX));
+            if finite && hessian.is_empty() && !small {
                 continue;
             }
             let point = Plain::finish_tiny(z, t, finite);

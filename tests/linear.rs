@@ -1363,8 +1363,8 @@ fn the_bits_are_the_committed_ones() {
 }
 
 const COMMITTED: [[&str; 2]; 4] = [
-    ["cd91301530d60a8c", "af093aa55be0be9c"],
-    ["6631d6f297ed7425", "06da2c993306d05f"],
+    ["78e55351a49ba143", "af093aa55be0be9c"],
+    ["10732d187b24aa74", "06da2c993306d05f"],
     ["6d2d19dfc6852393", "82664d271e7f018c"],
     ["1b570a1e646eefff", "71fe8544903c56cb"],
 ];

@@ -122,6 +122,8 @@ fn f32_parts() {
             .map(|bits| -f32::from_bits(bits))
             .collect();
         let [log, tail, hessian] = parts(&z);
+        // Fixed-point sums of Hessians count on it.
+        assert!(hessian.iter().all(|&hessian| hessian <= 0.25));
         for i in 0..z.len() {
             // std's are good to 2^-52.
             let e = f64::from(z[i]).exp();
@@ -138,7 +140,7 @@ fn f32_parts() {
     let worst = worst.map(|error| error * 2.0_f64.powi(24));
     println!("log1p, sigmoid, Hessian: {worst:?}");
     let [log, tail, hessian] = worst;
-    assert!(log < 2.2 && tail < 3.0 && hessian < 3.3);
+    assert!(log < 3.0 && tail < 2.7 && hessian < 3.1);
 }
 
 /// The same of f64, in units of 2^-53, on a sample.

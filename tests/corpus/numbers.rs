@@ -246,6 +246,25 @@ pub fn stationary_target<T: Format>(z: T) -> T {
     clamp_target(z.logistic())
 }
 
+/// One with which the loss is next to a power of two, if there is one: rounded up across it, a result is off by more
+/// of the smaller unit below.
+fn target_of_a_power<T: Format>(z: T, random: &mut Random) -> T {
+    let logit = z.to_f64();
+    let log = (-logit.abs()).exp().ln_1p();
+    let power = (log.log2().ceil() + random.below(3) as f64).exp2();
+    let share = (power - log) / logit.abs();
+    let t = if logit < 0.0 { share } else { 1.0 - share };
+    clamp_target(near(T::from_f64(t), random.steps(16)))
+}
+
+/// One in quarters of the unit of the last place of sigmoid(z), which subtracting it rounds off.
+fn target_below_the_last_place<T: Format>(z: T, random: &mut Random) -> T {
+    let sigmoid = z.logistic();
+    let unit = sigmoid.to_f64() - sigmoid.step(-1).to_f64();
+    let t = T::from_f64(unit * random.below(16) as f64 / 4.0);
+    clamp_target(near(t, random.steps(2)))
+}
+
 /// The nearest target; of NaN, 1/2.
 pub fn clamp_target<T: Format>(t: T) -> T {
     let value = t.to_f64();
@@ -309,7 +328,7 @@ pub fn random_logit<T: Format>(random: &mut Random) -> T {
 /// A target at random, of eleven kinds.
 pub fn random_target<T: Format>(z: T, random: &mut Random) -> T {
     let one = T::from_f64(1.0);
-    clamp_target(match random.below(11) {
+    clamp_target(match random.below(13) {
         0 => near(any_of(targets::<T>(), random), random.steps(2)),
         1 | 2 => T::from_f64(random.unit()),
         3 => T::from_f64(random.below(5) as f64 * 0.25),
@@ -321,6 +340,8 @@ pub fn random_target<T: Format>(z: T, random: &mut Random) -> T {
             let exponent = -1 - random.below(T::PRECISION as u64) as i32;
             T::from_f64(1.0 - T::from_parts(false, exponent, random.bits()).to_f64())
         }
+        10 => target_of_a_power(z, random),
+        11 => target_below_the_last_place(z, random),
         // Few significant bits, so that t z is short and the loss near representable numbers and midpoints.
         _ => T::from_f64(random.below(1 << 16) as f64 / 65536.0),
     })
