@@ -19,7 +19,7 @@ limit=${LIMIT:-60}
 # alone calls through C; contract alone passes bad targets. The finding of oracle names the function,
 # since it sees what is planted in shapes.
 faults=(
-    'coefficient|1|oracle|src/coeffs.rs|s/(mod single \{.*?EXP: .*?from_bits\(0x3e2a_)aa/${1}ba/s'
+    'coefficient|1|oracle|src/coeffs.rs|s/(mod single \{.*?EXP: .*?from_bits\(0x3e56_)9c/${1}ac/s'
     'coefficient-f64|2|oracle|src/coeffs.rs|s/(mod double \{.*?EXP: .*?from_bits\(0x3fc5_5555_)55/${1}45/s'
     'smoothing|3|oracle|src/kernel.rs|s/let negative = L::select\(upper, smaller, larger\)/let negative = one - positive/'
     'target-check|3|contract|src/walk.rs|s/self\.target\.exceeds_bits\(L::splat\(most\)\)/L::splat(most).exceeds_bits(L::splat(most))/'

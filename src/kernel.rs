@@ -259,14 +259,10 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let shift = splat(L::Real::of_pattern(L::Real::SUBNORMAL_SHIFT));
     let shift = rounded.add_bits(shift).low_bits_to_exponent();
     let least = splat::<L>(L::Real::LEAST_FAST).add_bits(tiny_scale());
-    // e^r, without the rounding of p.
-    let unscale_by = splat::<L>(L::Real::EXP_UNSCALE);
-    let low = h.fma_cancelling(r, scale - p);
-    let power = p.fma_near(unscale_by, low * unscale_by);
-    (
-        p.add_bits(shift).max_or(least).sub_bits(tiny_scale()),
-        unscale(power.add_bits(shift)),
-    )
+    let e = p.add_bits(shift).max_or(least).sub_bits(tiny_scale());
+    // e^r once more: p/C would be rounded twice.
+    let power = h * splat(L::Real::EXP_UNSCALE) * r + splat(L::Real::ONE);
+    (e, unscale(power.add_bits(shift)))
 }
 
 /// `exp` from n + `ROUNDER` and r = x - n ln(2)/8 - s: S + S v, with S = 2^(n/8) e^s and v = e^r - 1.
@@ -425,13 +421,9 @@ impl<L: Lane> Log1p<L> {
 
     /// `linear`, not negative, + log1p(e), rounded once.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plus<const FULL: bool>(self, linear: L) -> L {
+    fn plus(self, linear: L) -> L {
         if !L::Real::COMPENSATED {
-            return if FULL {
-                self.factor.fma(self.exp.e, linear)
-            } else {
-                self.factor.fma_near(self.exp.e, linear)
-            };
+            return self.factor.fma_near(self.exp.e, linear);
         }
         let sum = linear + self.high;
         // linear + e - sum, exactly; but where linear is the smaller, what is lost is less than an ULP of e^2.
@@ -571,7 +563,7 @@ impl<L: Lane> ExpTerms<L> {
     /// `Log1p::plus`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn add_log1p<const FULL: bool>(self, logistic: Logistic<L>, linear: L) -> L {
-        let ordinary = Log1p::new(self.ordinary, logistic).plus::<FULL>(linear);
+        let ordinary = Log1p::new(self.ordinary, logistic).plus(linear);
         unless_tiny::<L, FULL>(self.minus_a, linear + self.e, ordinary)
     }
 

@@ -357,6 +357,76 @@ fn climb<F: Element>() {
     assert!(failed.is_empty(), "SEED={seed} {failed:#?}");
 }
 
+/// What long climbs found, next to the budgets.
+#[test]
+fn the_largest_known_errors() {
+    use Function::{Gradient, Hessian, Loss};
+    let found: [(Mode, Function, Climber); 10] = [
+        (
+            Mode::Default,
+            Loss,
+            [-13.366008, 2.542399e-8, 1.0, 1.0, 0.0],
+        ),
+        (
+            Mode::Default,
+            Gradient,
+            [-7.8106265, 1.45519152e-11, 1.0, 1.0, 0.0],
+        ),
+        (
+            Mode::Default,
+            Gradient,
+            [-4.849659442901611, 0.0007842269260436296, 1.0, 1.0, 0.0],
+        ),
+        (
+            Mode::Options,
+            Loss,
+            [0.22189656, 6.6905004e-6, 1.694038, 117804.21, 0.0043240525],
+        ),
+        (
+            Mode::Options,
+            Loss,
+            [-0.20612517, 1.6210728e-7, 9.797432e-5, 212303.23, 0.0],
+        ),
+        (
+            Mode::Options,
+            Gradient,
+            [-10.386183, 0.18012421, 16204.26, 3.0815794e-5, 0.9999904],
+        ),
+        (
+            Mode::Options,
+            Gradient,
+            [-11.086398, 0.0057692677, 522209.47, 1.5318394e-5, 0.9999845],
+        ),
+        (
+            Mode::Options,
+            Hessian,
+            [12.471663, 1.3544418e-5, 518495.25, 32737.516, 0.06285842],
+        ),
+        (
+            Mode::Options,
+            Hessian,
+            [-12.471663, 6.690513e-6, 16263.979, 117812.67, 0.00432595],
+        ),
+        (
+            Mode::Options,
+            Hessian,
+            [6.9052205, 1.6347697e-7, 0.11786348, 214971.92, 0.0],
+        ),
+    ];
+    for (mode, function, climber) in found {
+        let subject = Subject::new::<f32>(function, mode, Options::PLAIN).expect("a budget");
+        let climber = climber.map(|number| f64::from(number as f32));
+        let ulp = error::<f32>(subject, &climber);
+        println!("{} {}: {ulp}", function.name(), mode.name());
+        assert!(
+            ulp.is_finite(),
+            "{} {}: {climber:?}",
+            function.name(),
+            mode.name()
+        );
+    }
+}
+
 #[test]
 fn f32_climbing() {
     climb::<f32>();
