@@ -250,8 +250,8 @@ pub fn stationary_target<T: Format>(z: T) -> T {
 /// of the smaller unit below.
 fn target_of_a_power<T: Format>(z: T, random: &mut Random) -> T {
     let logit = z.to_f64();
-    let log = (-logit.abs()).exp().ln_1p();
-    let power = (log.log2().ceil() + random.below(3) as f64).exp2();
+    let log = soft_bce::scalar::softplus(-logit.abs());
+    let power = f64::from_bits(((log.to_bits() >> 52) + 1 + random.below(3)) << 52);
     let share = (power - log) / logit.abs();
     let t = if logit < 0.0 { share } else { 1.0 - share };
     clamp_target(near(T::from_f64(t), random.steps(16)))
