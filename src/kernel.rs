@@ -31,7 +31,7 @@ pub(crate) mod excess;
 mod fixed;
 pub(crate) mod general;
 
-use crate::lane::{Float, Lane};
+use crate::lane::{FIRMWARE, Float, Lane};
 
 /// A set of results: those that a call asks for.
 ///
@@ -253,7 +253,8 @@ fn exp<L: Lane, const FULL: bool>(x: L) -> (L, L) {
     let scale = splat(L::Real::EXP_SCALE);
     let h = horner_abreast(L::Real::EXP, r).fma_near(r, scale);
     let p = h.fma_near(r, scale);
-    if !FULL {
+    // One lane at a time is worth a branch.
+    if !FULL || FIRMWARE && !x.exceeds_bits(-splat::<L>(L::Real::FAST_LIMIT)) {
         return (p.scale(rounded, n), splat(L::Real::ZERO));
     }
     let shift = splat(L::Real::of_pattern(L::Real::SUBNORMAL_SHIFT));
