@@ -127,6 +127,16 @@ impl<L: Lane> ExpNeg<L> {
         let zero = splat(L::Real::ZERO);
         Self { e: zero, low: zero }
     }
+
+    /// e^-|z| where it is tiny, of the full form.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn tiny(self) -> L {
+        if L::Real::COMPENSATED {
+            self.e
+        } else {
+            self.low
+        }
+    }
 }
 
 /// A function of logit and target that the walk over slices can apply.
@@ -532,13 +542,13 @@ impl<L: Lane> ExpTerms<L> {
         if !L::Real::COMPENSATED {
             return Self {
                 minus_a,
-                e: exp.low,
+                e: exp.tiny(),
                 ordinary: exp,
             };
         }
         Self {
             minus_a,
-            e: exp.e,
+            e: exp.tiny(),
             // No selection of 0 for tiny e: compilers postpone that, and work with subnormal numbers.
             ordinary: ExpNeg {
                 e: if FULL {
@@ -749,8 +759,7 @@ impl Plain {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn finish_tiny<L: Lane>(z: L, t: L, finite: bool) -> Point<L> {
         let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
-        let ExpNeg { e, low } = ExpNeg::of::<true>(z);
-        let e = if L::Real::COMPENSATED { e } else { low };
+        let e = ExpNeg::of::<true>(z).tiny();
         let near = z.step() - t;
         let linear = t.neg_fma(z, z.max_or(splat(L::Real::ZERO)));
         let mut point = Point {

@@ -325,7 +325,7 @@ pub fn random_logit<T: Format>(random: &mut Random) -> T {
     }
 }
 
-/// A target at random, of eleven kinds.
+/// A target at random, of thirteen kinds.
 pub fn random_target<T: Format>(z: T, random: &mut Random) -> T {
     let one = T::from_f64(1.0);
     clamp_target(match random.below(13) {

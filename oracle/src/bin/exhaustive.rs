@@ -241,6 +241,11 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
         (true, Some(_)) => "Random and constructed pairs, f32, exact mode",
     };
     let command: Vec<String> = std::env::args().skip(1).collect();
+    let mut command = command.join(" ");
+    if let Some(folder) = &arguments.report {
+        // One of this machine alone is nobody else's.
+        command = command.replace(&folder.display().to_string(), "docs/accuracy");
+    }
     let _ = write!(
         text,
         "\n\nMade by `cargo run --release -p soft-bce-oracle --bin exhaustive -- {}`\n\
@@ -250,7 +255,7 @@ fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
          the default mode. Where the exact mode names a worst error, it is that of the elements that MPFR decided.\n\n\
          | function | elements | required | violations | worst, ULP | at | by MPFR | near midpoints | seconds |\n\
          |---|---|---|---|---|---|---|---|---|\n",
-        command.join(" "),
+        command,
         soft_bce::Backend::detect().name(),
     );
     for outcome in outcomes {
