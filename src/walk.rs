@@ -610,7 +610,8 @@ impl<T: Float, P: Pointwise<T>> Remainder<'_, '_, T, P> {
         // Emulated, one chain is longer than what a CPU looks past: as many side by side as there is code for. `f64`, by
         // twice as many operations, has enough of them.
         let apart = !I::FAST && !FIRMWARE && P::OF_EXP && !T::COMPENSATED;
-        let [mut e, mut low] = [(); 2].map(|()| Aligned([T::ZERO; BLOCK]));
+        let mut e = Aligned([T::ZERO; BLOCK]);
+        let mut low = e;
         if apart {
             let width = <T::GroupLane<I>>::WIDTH;
             let places = (start..end).step_by(width);
@@ -1728,7 +1729,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         if seen.are_suspect() {
             self.slices.check(start, length)?;
         }
-        if beyond {
+        if Self::FEW && beyond {
             if stream {
                 isa.fence();
             }
@@ -1818,12 +1819,13 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
         let stream = head.is_some();
         let head = head.unwrap_or(0);
         let z = self.slices.inputs.z;
-        let result = if T::COMPENSATED && Self::buffered::<I>() {
+        // Constants: what a condition alone excludes would be compiled, and stay in the library.
+        let result = if const { T::COMPENSATED && Self::buffered::<I>() } {
             // The stack has no room for another function's frame.
             let mut room = T::EXP_SPAN;
             let buffers = Buffers::new(room.as_mut(), z);
             self.spans(isa, buffers, head, stream)
-        } else if LOSSES && !Self::buffered::<I>() {
+        } else if const { LOSSES && !Self::buffered::<I>() } {
             let mut losses = T::SPAN;
             let (e, low) = (losses.as_mut(), &mut [] as _);
             self.spans(isa, Buffers { e, low }, head, stream)
@@ -1831,7 +1833,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for MainLoop<'_, '_, T, 
             let mut losses = Aligned([T::ZERO; SHORT_ROOM]);
             let (e, low) = (&mut losses.0 as _, &mut [] as _);
             isa.run(Spans(&mut self, Buffers { e, low }, (head, stream)))
-        } else if Self::buffered::<I>() {
+        } else if const { Self::buffered::<I>() } {
             let mut room = T::EXP_SPAN;
             let buffers = Buffers::new(room.as_mut(), z);
             isa.run(Spans(&mut self, buffers, (head, stream)))
