@@ -694,7 +694,7 @@ impl<T: Float, P: Pointwise<T>> Job for Remainder<'_, '_, T, P> {
                     && self.slices.inputs.weights.is_none()
                     && Window::<T::FinishLane<I>>::holds(minus_a);
                 self.block::<I, T::Lane<I>, false>(isa, block, windowed)?;
-            } else if I::FAST || P::FAST_REMAINDER && P::IN_WINDOW && !exceeds_full_limit(minus_a) {
+            } else if I::FAST || P::ABREAST && !exceeds_full_limit(minus_a) {
                 // Without a fast form, lanes side by side for what most programs ask for.
                 self.block::<I, T::FullLane<I>, true>(isa, block, false)?;
             } else {

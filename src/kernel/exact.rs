@@ -549,6 +549,7 @@ impl<T: Float> Pointwise<T> for Exact {
     const OF_EXP: bool = false;
     const IN_WINDOW: bool = true;
     const FAST_REMAINDER: bool = false;
+    const ABREAST: bool = false;
     const MAIN_LOOP: bool = true;
     const PLAIN_LOOPS: bool = false;
     const LOSSES_APART: bool = false;

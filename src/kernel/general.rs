@@ -216,10 +216,13 @@ impl<W: Lane<Real = f64>> Argument<W> {
         let quotient = temperature != 1.0;
         let exp = if minus_a.exceeds_bits(-splat::<W>(f64::FAST_LIMIT)) {
             z.run_outlined(ExpNegFull { x, quotient })
-        } else if quotient {
-            corrected(ExpNeg::of::<false>(x.high), low_of_magnitude(x))
         } else {
-            ExpNeg::of::<false>(x.high)
+            let exp = ExpNeg::of::<false>(x.high);
+            if quotient {
+                corrected(exp, low_of_magnitude(x))
+            } else {
+                exp
+            }
         };
         let terms = ExpTerms::new::<true>(minus_a, exp);
         let logistic = terms.logistic();
@@ -348,17 +351,26 @@ fn divergence<W: Lane<Real = f64>>(
 impl<W: Lane<Real = f64>> Elements<W> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn point(&self) -> Point<W> {
-        match self.general.kind {
-            Kind::CrossEntropy | Kind::Refused => self.cross_entropy(),
-            Kind::LogitTargets => self.logit_targets(),
-            Kind::SquaredError | Kind::Focal => self.of_difference(),
-            Kind::Probability => self.probability(),
-            #[cfg(feature = "linear")]
-            Kind::Prediction => Point {
-                gradient: Argument::new(self.z, self.general.temperature).sigmoid(),
-                ..Point::zero()
-            },
+        let kind = self.general.kind;
+        if kind == Kind::Probability {
+            return self.probability();
         }
+        // One copy of its code for all.
+        let argument = Argument::new(self.z, self.general.temperature);
+        let point = match kind {
+            Kind::LogitTargets => self.logit_targets(argument),
+            Kind::SquaredError => self.squared_error(argument),
+            Kind::Focal => self.focal(argument),
+            #[cfg(feature = "linear")]
+            Kind::Prediction => {
+                return Point {
+                    gradient: argument.sigmoid(),
+                    ..Point::zero()
+                };
+            }
+            _ => self.cross_entropy(argument),
+        };
+        self.undivided(point)
     }
 
     /// Derivatives by the undivided logit.
@@ -374,13 +386,12 @@ impl<W: Lane<Real = f64>> Elements<W> {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn cross_entropy(&self) -> Point<W> {
+    fn cross_entropy(&self, argument: Argument<W>) -> Point<W> {
         let General {
             temperature,
             options,
             ..
         } = self.general;
-        let argument = Argument::new(self.z, temperature);
         let Argument { x, exp, .. } = argument;
         let excess_wanted = self.general.excess && self.wanted.losses();
         let wanted = if excess_wanted {
@@ -424,11 +435,11 @@ impl<W: Lane<Real = f64>> Elements<W> {
             // Not -0 either, which a negative product that underflows leaves.
             point.loss = W::select(W::greater(zero, loss), zero, loss) + zero;
         }
-        self.undivided(point)
+        point
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn logit_targets(&self) -> Point<W> {
+    fn logit_targets(&self, student: Argument<W>) -> Point<W> {
         let (zero, one) = (splat::<W>(0.0), splat::<W>(1.0));
         let sign_bit = splat::<W>(-0.0);
         let Self { z, t: u, .. } = *self;
@@ -437,7 +448,7 @@ impl<W: Lane<Real = f64>> Elements<W> {
             excess,
             ..
         } = self.general;
-        let (student, teacher) = (Argument::new(z, temperature), Argument::new(u, temperature));
+        let teacher = Argument::new(u, temperature);
         let (s, s_complement) = student.shares();
         let (r, r_complement) = teacher.shares();
         let (x, v) = (student.x.high, teacher.x.high);
@@ -544,69 +555,64 @@ impl<W: Lane<Real = f64>> Elements<W> {
                 point.hessian = nan_like::<W, true>(z, high + low);
             }
         }
-        self.undivided(point)
+        point
     }
 
-    /// The losses that are functions of s - t, s (1 - s) and cross-entropy.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn of_difference(&self) -> Point<W> {
+    fn squared_error(&self, argument: Argument<W>) -> Point<W> {
+        let x = argument.x.high;
+        let g = argument.difference(self.t);
+        let mut point = Point::zero();
+        if self.wanted.losses() {
+            point.loss = nan_like::<W, true>(x, g.times(g).high);
+        }
+        if self.wanted.derivatives() {
+            let h = argument.hessian();
+            let twice_h = Double {
+                high: h.high + h.high,
+                low: h.low + h.low,
+            };
+            let gradient = twice_h.times(g).high + splat(0.0);
+            point.gradient = nan_like::<W, true>(x, gradient);
+            if self.wanted.has(Wanted::HESSIAN) {
+                let curvature = plus(h, g.times(argument.slope()));
+                point.hessian = nan_like::<W, true>(x, twice_h.times(curvature).high);
+            }
+        }
+        point
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn focal(&self, argument: Argument<W>) -> Point<W> {
         let zero = splat::<W>(0.0);
-        let argument = Argument::new(self.z, self.general.temperature);
-        let (x, exp) = (argument.x.high, argument.exp);
-        let point = if self.general.kind == Kind::SquaredError {
-            let g = argument.difference(self.t);
-            let mut point = Point::zero();
-            if self.wanted.losses() {
-                point.loss = g.times(g).high;
-            }
-            if self.wanted.derivatives() {
-                let h = argument.hessian();
-                let twice_h = Double {
-                    high: h.high + h.high,
-                    low: h.low + h.low,
-                };
-                point.gradient = twice_h.times(g).high + zero;
-                if self.wanted.has(Wanted::HESSIAN) {
-                    let curvature = plus(h, g.times(argument.slope()));
-                    point.hessian = twice_h.times(curvature).high;
-                }
-            }
-            point
-        } else {
-            let all = Wanted::LOSS.and(Wanted::GRADIENT).and(Wanted::HESSIAN);
-            let Point {
-                loss,
-                gradient: g,
-                hessian: h,
-            } = Plain.finish::<W, true>(x, self.t, exp, all);
-            let infinite = x.abs().equal(splat(f64::INFINITY));
-            let slope = splat::<W>(self.general.exponent) * W::select(infinite, zero, h / g * loss);
-            let Sum { high, low } = power(g.abs(), self.general.exponent);
-            let factor = slope + g;
-            let infinity = splat::<W>(f64::INFINITY);
-            // A power that underflows is less than any factor: not 0 times infinity.
-            let gradient = high.fma(factor, low * factor);
-            let vanishes = W::select(high.equal(zero), factor, zero)
-                .abs()
-                .equal(infinity);
-            let gradient = W::select(vanishes, zero, gradient);
-            let none = g.equal(zero);
-            let loss_low = W::select(infinite, zero, low * loss);
-            Point {
-                loss: W::select(
-                    none,
-                    zero,
-                    W::select(loss.equal(infinity), loss, high.fma(loss, loss_low)),
-                ),
-                gradient: W::select(none, zero, gradient) + zero,
-                hessian: splat(f64::NAN),
-            }
-        };
-        self.undivided(Point {
-            loss: nan_like::<W, true>(x, point.loss),
-            gradient: nan_like::<W, true>(x, point.gradient),
-            hessian: nan_like::<W, true>(x, point.hessian),
-        })
+        let x = argument.x.high;
+        let all = Wanted::LOSS.and(Wanted::GRADIENT).and(Wanted::HESSIAN);
+        let Point {
+            loss,
+            gradient: g,
+            hessian: h,
+        } = Plain.finish::<W, true>(x, self.t, argument.exp, all);
+        let infinity = splat::<W>(f64::INFINITY);
+        let infinite = x.abs().equal(infinity);
+        let slope = splat::<W>(self.general.exponent) * W::select(infinite, zero, h / g * loss);
+        let Sum { high, low } = power(g.abs(), self.general.exponent);
+        let factor = slope + g;
+        // A power that underflows is less than any factor: not 0 times infinity.
+        let gradient = high.fma(factor, low * factor);
+        let vanishes = W::select(high.equal(zero), factor, zero)
+            .abs()
+            .equal(infinity);
+        let gradient = W::select(vanishes, zero, gradient);
+        let none = g.equal(zero);
+        let gradient = W::select(none, zero, gradient) + zero;
+        let loss_low = W::select(infinite, zero, low * loss);
+        let product = W::select(loss.equal(infinity), loss, high.fma(loss, loss_low));
+        let loss = W::select(none, zero, product);
+        Point {
+            loss: nan_like::<W, true>(x, loss),
+            gradient: nan_like::<W, true>(x, gradient),
+            hessian: splat(f64::NAN),
+        }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -699,6 +705,7 @@ impl<T: Float> Pointwise<T> for General {
     const OF_EXP: bool = false;
     const IN_WINDOW: bool = false;
     const FAST_REMAINDER: bool = false;
+    const ABREAST: bool = false;
     const MAIN_LOOP: bool = false;
     const PLAIN_LOOPS: bool = false;
     const LOSSES_APART: bool = false;
