@@ -4,7 +4,7 @@ fn main() -> Result<(), Error> {
     let (logits, targets) = ([2.0_f32, -1.0, 0.0], [0.9_f32, 0.25, 0.5]);
     let (mut gradient, mut hessian) = ([0.0; 3], [0.0; 3]);
 
-    // Options chain: .weights(&w).pos_weight(3.0).label_smoothing(0.1), .excess(), .exact()
+    // Options chain: Bce::new().weights(&w).pos_weight(3.0).label_smoothing(0.1).excess()
     let bce = Bce::new();
     let loss = bce.sum_gradient_hessian(&logits, &targets, &mut gradient, &mut hessian)?;
     println!("{loss} {gradient:?} {hessian:?}");
