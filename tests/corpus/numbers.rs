@@ -248,7 +248,7 @@ pub fn stationary_target<T: Format>(z: T) -> T {
 
 /// One with which the loss is next to a power of two, if there is one: rounded up across it, a result is off by more
 /// of the smaller unit below.
-fn target_of_a_power<T: Format>(z: T, random: &mut Random) -> T {
+pub fn target_of_a_power<T: Format>(z: T, random: &mut Random) -> T {
     let logit = z.to_f64();
     let log = soft_bce::scalar::softplus(-logit.abs());
     let power = f64::from_bits(((log.to_bits() >> 52) + 1 + random.below(3)) << 52);
@@ -258,7 +258,7 @@ fn target_of_a_power<T: Format>(z: T, random: &mut Random) -> T {
 }
 
 /// One in quarters of the unit of the last place of sigmoid(z), which subtracting it rounds off.
-fn target_below_the_last_place<T: Format>(z: T, random: &mut Random) -> T {
+pub fn target_below_the_last_place<T: Format>(z: T, random: &mut Random) -> T {
     let sigmoid = z.logistic();
     let unit = sigmoid.to_f64() - sigmoid.step(-1).to_f64();
     let t = T::from_f64(unit * random.below(16) as f64 / 4.0);

@@ -35,7 +35,11 @@ struct Arguments {
     /// random, half constructed to be near midpoints and stationary points.
     #[arg(long, value_name = "N")]
     pairs: Option<u64>,
-    /// Seed of the pairs.
+    /// Instead of four targets for loss and gradient, at each logit between 2^-26 and 104 in magnitude so many that
+    /// are aimed at large errors: losses next to a power of two, targets that subtracting rounds off.
+    #[arg(long, value_name = "N", conflicts_with_all = ["pairs", "exact"])]
+    aimed: Option<u64>,
+    /// Seed of the pairs and targets.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Threads; as many as there are cores by default.
@@ -68,6 +72,8 @@ struct Outcome {
 }
 
 const BLOCK_BITS: u32 = 18;
+const AIMED_FROM: f32 = 1.0 / (1 << 26) as f32;
+const AIMED_TO: f32 = 104.0;
 const TARGETS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
 
 fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
@@ -76,6 +82,7 @@ fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
     } else {
         Mode::Default
     };
+    let of_pairs = arguments.pairs.is_some() || arguments.aimed.is_some();
     let mut runs = Vec::new();
     for function in Function::ALL {
         let chosen = arguments.functions.is_empty()
@@ -85,21 +92,19 @@ fn runs(arguments: &Arguments) -> Result<Vec<Run>, String> {
                 .any(|name| name == function.name());
         let takes_part = match function {
             // Checked over all probabilities by the same command, in the default mode only.
-            Function::Logit => !arguments.exact && arguments.pairs.is_none(),
+            Function::Logit => !arguments.exact && !of_pairs,
             // In exact mode only where named: at t = 1/2 MPFR decides every tiny logit, which takes hours.
             Function::Loss | Function::Gradient => {
-                arguments.pairs.is_some() || !arguments.exact || !arguments.functions.is_empty()
+                of_pairs || !arguments.exact || !arguments.functions.is_empty()
             }
-            _ => arguments.pairs.is_none(),
+            _ => !of_pairs,
         };
         if !chosen || !takes_part {
             continue;
         }
         let mut subject = Subject::new::<f32>(function, mode, Options::PLAIN)?;
         subject.fault = arguments.plant.or(subject.fault);
-        let two_arguments =
-            matches!(function, Function::Loss | Function::Gradient) && arguments.pairs.is_none();
-        if two_arguments {
+        if matches!(function, Function::Loss | Function::Gradient) && !of_pairs {
             runs.extend(TARGETS.map(|target| Run {
                 subject,
                 target: Some(target),
@@ -165,6 +170,26 @@ impl Run {
         self.judge(&z, &t)
     }
 
+    /// Of the logits whose upper bits are `block`, with targets that are aimed.
+    fn aimed(&self, seed: u64, block: u32, each: u64) -> Result<Tally, Error> {
+        let mut random = Random::new(seed);
+        let first = block << BLOCK_BITS;
+        let (mut z, mut t) = (Vec::new(), Vec::new());
+        for logit in (0..1 << BLOCK_BITS).map(|i| f32::from_bits(first + i)) {
+            if !(AIMED_FROM..=AIMED_TO).contains(&logit.abs()) {
+                continue;
+            }
+            for _ in 0..each {
+                z.push(logit);
+                t.push(match self.subject.job.function {
+                    Function::Loss => numbers::target_of_a_power(logit, &mut random),
+                    _ => numbers::target_below_the_last_place(logit, &mut random),
+                });
+            }
+        }
+        self.judge(&z, &t)
+    }
+
     fn judge(&self, z: &[f32], t: &[f32]) -> Result<Tally, Error> {
         let mut checker = Checker::<f32>::new(self.subject.job);
         let mut computed = [0.0; cases::BATCH];
@@ -196,9 +221,12 @@ impl Run {
         let tally = (0..blocks)
             .into_par_iter()
             .map(|block| {
-                let tally = match arguments.pairs {
-                    Some(_) => self.pairs(arguments.seed.wrapping_mul(1 << 32) + u64::from(block)),
-                    None => self.logits(block * arguments.stride.max(1)),
+                let block = block * arguments.stride.max(1);
+                let seed = arguments.seed.wrapping_mul(1 << 32) + u64::from(block);
+                let tally = match (arguments.pairs, arguments.aimed) {
+                    (Some(_), _) => self.pairs(seed),
+                    (_, Some(each)) => self.aimed(seed, block, each),
+                    _ => self.logits(block),
                 };
                 bar.inc(1);
                 tally
@@ -235,6 +263,7 @@ fn worst(outcome: &Outcome) -> String {
 fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
     let mut text = String::from("# ");
     text += match (arguments.exact, arguments.pairs) {
+        _ if arguments.aimed.is_some() => "All f32 logits between 2^-26 and 104 in magnitude, aimed targets",
         (false, None) => "All 2^32 f32 logits",
         (true, None) => "All 2^32 f32 logits, exact mode",
         (false, Some(_)) => "Random and constructed pairs, f32",
@@ -325,6 +354,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     }
     if let Some(folder) = &arguments.report {
         let name = match (arguments.exact, arguments.pairs) {
+            _ if arguments.aimed.is_some() => "aimed",
             (false, None) => "exhaustive",
             (true, None) => "exhaustive-exact",
             (false, Some(_)) => "pairs",
