@@ -263,7 +263,9 @@ fn worst(outcome: &Outcome) -> String {
 fn markdown(outcomes: &[Outcome], arguments: &Arguments) -> String {
     let mut text = String::from("# ");
     text += match (arguments.exact, arguments.pairs) {
-        _ if arguments.aimed.is_some() => "All f32 logits between 2^-26 and 104 in magnitude, aimed targets",
+        _ if arguments.aimed.is_some() => {
+            "All f32 logits between 2^-26 and 104 in magnitude, aimed targets"
+        }
         (false, None) => "All 2^32 f32 logits",
         (true, None) => "All 2^32 f32 logits, exact mode",
         (false, Some(_)) => "Random and constructed pairs, f32",
