@@ -130,7 +130,7 @@ impl<L: Lane> ExpNeg<L> {
 
     /// e^-|z| where it is tiny, of the full form.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn tiny(self) -> L {
+    pub(crate) fn tiny(self) -> L {
         if L::Real::COMPENSATED {
             self.e
         } else {
@@ -318,8 +318,8 @@ fn exp_by_table<L: Lane, const FULL: bool>(x: L, rounded: L, r: L) -> (L, L) {
 pub(crate) fn unscale<L: Lane>(scaled: L) -> L {
     let quantum = splat::<L>(L::Real::SUBNORMAL_ROUNDER);
     let subnormal = (scaled + quantum).sub_bits(quantum);
-    let normal = scaled.sub_bits(tiny_scale());
-    L::select(quantum.greater(scaled), subnormal, normal)
+    // The other is less, or the same, on either side.
+    scaled.sub_bits(tiny_scale()).max_or(subnormal)
 }
 
 /// Added to a pattern it is a factor 2^`SUBNORMAL_SHIFT`.
@@ -746,37 +746,10 @@ impl Plain {
         }
         point
     }
-
-    /// For the fast form in the place of its e beyond `FAST_LIMIT`, whose exponent wrapped around: that times
-    /// 2^`SUBNORMAL_SHIFT`, which is normal and nothing beside `LEAST_NEAR`, or 0 where e rounds to it.
+    /// `loss`, or its limit where |z| is infinite.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn scale_tiny<L: Lane>(z: L, e: L) -> L {
-        let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
-        let scaled = e.add_bits(tiny_scale());
-        let counts = minus_a.greater(-splat::<L>(L::Real::ZERO_LIMIT));
-        L::select(counts, scaled, splat(L::Real::ZERO))
-    }
-
-    /// What the full form makes of |z| beyond `FAST_LIMIT`, where log1p(e), q and q - q^2 all round to e, and, of those that
-    /// are not `finite`, of infinities and NaN.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn finish_tiny<L: Lane>(z: L, t: L, finite: bool) -> Point<L> {
-        let minus_a = z.or_bits(splat(L::Real::SIGN_BIT));
-        let e = ExpNeg::of::<true>(z).tiny();
-        let near = z.step() - t;
-        let linear = t.neg_fma(z, z.max_or(splat(L::Real::ZERO)));
-        let mut point = Point {
-            loss: linear + e,
-            gradient: near + e.with_sign(z.sign_of_minus()),
-            hessian: e,
-        };
-        if !finite {
-            // NaN in the loss by itself.
-            point.loss = limit::<L, true>(minus_a, near, point.loss);
-            point.gradient = nan_like::<L, true>(z, point.gradient);
-            point.hessian = nan_like::<L, true>(z, point.hessian);
-        }
-        point
+    pub(crate) fn at_infinity<L: Lane>(z: L, t: L, loss: L) -> L {
+        limit::<L, true>(z.or_bits(splat(L::Real::SIGN_BIT)), z.step() - t, loss)
     }
 }
 

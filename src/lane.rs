@@ -144,8 +144,6 @@ pub trait Float: Copy + PartialOrd + Default + Send + Sync + 'static {
     const SUBNORMAL_ROUNDER: Self;
     /// 2^-`SUBNORMAL_SHIFT`.
     const SUBNORMAL_UNSCALE: Self;
-    /// Beside it, what rounds to it included, e^-|z| times 2^`SUBNORMAL_SHIFT` is nothing beyond `FAST_LIMIT`.
-    const LEAST_NEAR: Self;
     /// See `span_sum::Window`.
     const WINDOW_LIMIT: Self;
     /// At most the same, and the parts of losses that `Vectors` adds up are exact up to here.
@@ -224,7 +222,6 @@ impl Float for f32 {
     const SUBNORMAL_SHIFT: u64 = 64;
     const SUBNORMAL_ROUNDER: Self = f32::from_bits((127 - 62) << 23); // 2^(-149 + 64 + 23)
     const SUBNORMAL_UNSCALE: Self = f32::from_bits((127 - 64) << 23);
-    const LEAST_NEAR: Self = f32::from_bits((127 - 35) << 23);
     // e^-13 > 2^-19, and 37 (13 + ln 2) < 2^9.
     const WINDOW_LIMIT: Self = 13.0;
     // e^-11.75 > 2^-17, and 512 (11.75 + ln 2) < 2^13: 53 bits from 2^-40 on.
@@ -314,7 +311,6 @@ impl Float for f64 {
     const SUBNORMAL_SHIFT: u64 = 128;
     const SUBNORMAL_ROUNDER: Self = f64::from_bits((1023 - 894) << 52); // 2^(-1074 + 128 + 52)
     const SUBNORMAL_UNSCALE: Self = f64::from_bits((1023 - 128) << 52);
-    const LEAST_NEAR: Self = 0.0;
     // e^-24.9 > 2^-36, and 32 (24.9 + ln 2) < 2^10; what 2^-41 leaves is at most 2^-42.
     const WINDOW_LIMIT: Self = 24.9;
     // e^-15.3 > 2^-23: multiples of 2^-75, and 256 (15.3 + ln 2) < 2^12: 53 bits from 2^-41 on.

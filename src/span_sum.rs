@@ -37,6 +37,18 @@ const MOST_PARTS: usize = 6;
 /// Sums of each bin of `f32` losses, so that not so many of one size wait for each other.
 pub(crate) const FEW: usize = 4;
 
+struct Bins {
+    /// On microcontrollers, which have none, as small as can be.
+    bins: [u64; if FIRMWARE { 0 } else { BINS }],
+    /// How many losses they have taken.
+    count: usize,
+    /// What adds them, for programs that have losses for them.
+    merge: fn(&mut LossSum, &Bins),
+}
+
+/// How many losses bins take: of each less than 2^52 and 2^32.
+const MOST_BINNED: usize = 1 << 11;
+
 /// As many cuts of `f64` losses take less time than bins.
 const MOST_LEVELS: i32 = 7;
 
@@ -51,6 +63,8 @@ pub struct SpanSum {
     high: f64,
     low: f64,
     state: Option<LossSum>,
+    /// In units of 2^(32 index - 1074), beside a state: moving them there takes as long as a block's losses.
+    bins: Option<Bins>,
 }
 
 impl SpanSum {
@@ -83,13 +97,6 @@ impl SpanSum {
         match units(part, unit) {
             Some(integer) => self.add_integer(integer, unit),
             None => add_part(self.state(), part),
-        }
-    }
-
-    fn add_to_state(&mut self, parts: [f64; 2]) {
-        let state = self.state();
-        for part in parts {
-            add_part(state, part);
         }
     }
 
@@ -128,6 +135,15 @@ impl SpanSum {
         state
     }
 
+    /// `state` with all that was added.
+    fn whole_state(&mut self) -> &mut LossSum {
+        if let (Some(bins), Some(state)) = (&self.bins, &mut self.state) {
+            (bins.merge)(state, bins);
+        }
+        self.bins = None;
+        self.state()
+    }
+
     /// The sum, twice as precise as `f64`.
     pub(crate) fn double(&mut self) -> Double {
         match (&self.state, self.has_first) {
@@ -138,7 +154,7 @@ impl SpanSum {
                 Double::sum(high * unit, low * unit)
             }
             (None, true) if self.integer == 0 && !FIRMWARE => Double::sum(self.high, self.low),
-            _ => self.state().to_double(),
+            _ => self.whole_state().to_double(),
         }
     }
 
@@ -147,13 +163,13 @@ impl SpanSum {
         match (&self.state, self.has_first) {
             (None, false) => rounded(self.integer, self.unit),
             (None, true) if self.integer == 0 && !FIRMWARE => self.high + self.low,
-            _ => self.state().to_f64(),
+            _ => self.whole_state().to_f64(),
         }
     }
 
     /// The sum as that of `count` values.
     pub(crate) fn into_state(mut self, count: usize) -> LossSum {
-        self.state().add_exact(0.0, count as u64);
+        self.whole_state().add_exact(0.0, count as u64);
         self.state.unwrap_or_default()
     }
 
@@ -166,19 +182,16 @@ impl SpanSum {
         for chunk in losses.chunks_exact_mut(L::WIDTH) {
             let losses = L::load(chunk);
             let subnormal = normal.greater(losses);
-            patterns = patterns.add_bits(L::select(subnormal, losses, zero));
-            L::select(subnormal, zero, losses).store_blended(chunk);
+            let taken = L::select(subnormal, losses, zero);
+            patterns = patterns.add_bits(taken);
+            // Exact. Compilers would make a store under a mask of a selection, which is slow on some CPUs.
+            (losses - taken).store(chunk);
         }
         // Even a lane of one element stays below 2^(23 + 9) or 2^(52 + 9).
         let mut sums = [L::Real::ZERO; MAX_WIDTH];
         patterns.store(&mut sums);
-        let sum: u64 = sums.into_iter().map(Float::pattern).sum();
-        let unit = L::Real::of_pattern(1).as_f64();
-        let upper = sum >> 32;
-        self.add_to_state([
-            upper as f64 * (unit * 4_294_967_296.0),
-            (sum - (upper << 32)) as f64 * unit,
-        ]);
+        let sum = sums.into_iter().map(Float::pattern).sum();
+        self.state().add_shifted(sum, lowest::<L::Real>(), false);
     }
 
     /// Cuts off the upper parts and adds them up, until nothing is left. For losses
@@ -209,7 +222,7 @@ impl SpanSum {
                 left = left.or_bits(lower);
                 L::narrow(lower, zero).store(chunk);
             }
-            self.add_to_state([sum.reduce_exact_sum() * unit, 0.0]);
+            add_part(self.state(), sum.reduce_exact_sum() * unit);
             let left = left.abs().reduce_max_bits();
             if left == 0 {
                 return;
@@ -224,21 +237,28 @@ impl SpanSum {
         if T::FRACTION_BITS < 32 {
             return self.add_few_bins(losses);
         }
-        let mut bins = [0; BINS];
-        // The last place of the smallest losses, over 2^-1074.
-        let lowest = (T::exponent(0) - T::FRACTION_BITS + 1074) as u64;
+        // What bins go to in the end.
+        self.state();
+        if matches!(&self.bins, Some(bins) if bins.count + losses.len() > MOST_BINNED) {
+            self.whole_state();
+        }
+        let Bins { bins, count, .. } = self.bins.get_or_insert(Bins {
+            bins: [0; _],
+            count: 0,
+            merge: |state, bins| state.merge(&LossSum::of_bins(&bins.bins)),
+        });
+        *count += losses.len();
+        let lowest = lowest::<T>();
         for loss in losses {
             let pattern = loss.pattern();
-            let exponent = pattern >> T::FRACTION_BITS;
-            let implicit = exponent.min(1);
-            let fraction = pattern & ((1 << T::FRACTION_BITS) - 1);
-            let significand = fraction | (implicit << T::FRACTION_BITS);
-            let position = exponent - implicit + lowest;
+            // Subnormal numbers have the scale of the least normal ones.
+            let exponent = (pattern >> T::FRACTION_BITS).saturating_sub(1);
+            let significand = pattern - (exponent << T::FRACTION_BITS);
+            let position = exponent + lowest;
             let (bin, shift) = ((position >> 5) as usize & 63, position & 31);
             bins[bin] += (significand << shift) & 0xffff_ffff;
             bins[bin + 1] += significand >> (32 - shift);
         }
-        self.state().merge(&LossSum::of_bins(&bins));
     }
 
     /// The same of `f32`: a sum of 512 of 16 exponents is exact in `f64`.
@@ -277,9 +297,15 @@ impl SpanSum {
             at -= 53 - L::Real::SPAN_LOG2;
         }
         let mut sums = starts;
-        for chunk in losses.chunks_exact(L::WIDTH) {
-            let (lower, upper) = L::load_widened(chunk);
-            sums = add_parts([lower, upper], one, sums);
+        let mut rests = [zero; N];
+        // And zeros behind them, for what is left of the last.
+        for at in (0..losses.len() + N / 2 * L::WIDTH).step_by(L::WIDTH) {
+            let (mut lower, mut upper) = (zero, zero);
+            if let Some(losses) = losses.get(at..at + L::WIDTH) {
+                (lower, upper) = L::load_widened(losses);
+            }
+            add_parts(lower, one, &mut rests, &mut sums);
+            add_parts(upper, one, &mut rests, &mut sums);
         }
         let mut parts = sums;
         for (part, start) in parts.iter_mut().zip(starts) {
@@ -428,6 +454,11 @@ impl<L: Lane> Window<L> {
 #[inline(never)]
 fn add_part(state: &mut LossSum, part: f64) {
     state.add_exact(part, 0);
+}
+
+/// The unit of a type's smallest losses is 2^-1074 times 2 to this power.
+const fn lowest<T: Float>() -> u64 {
+    (1074 + 1 - T::MAX_EXPONENT - T::FRACTION_BITS) as u64
 }
 
 /// The exponent of the unit of a type's integers.
@@ -598,25 +629,30 @@ impl<T: Float> Job for AddLosses<'_, T> {
     }
 }
 
-/// Adds the parts of each cut to their sum, and the remainders to the last. `one` is 1.
+/// Adds the part of the first cut to its sum, and those of further cuts of what they left of vectors before, so that
+/// no operation waits for many others. `one` is 1.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn add_parts<W: Lane<Real = f64>, const N: usize>(
-    mut wholes: [W; 2],
+    whole: W,
     one: W,
-    mut sums: [W; N],
-) -> [W; N] {
-    for (i, sum) in sums.iter_mut().enumerate() {
-        for whole in &mut wholes {
-            if i + 1 == N {
-                *sum = *sum + *whole;
+    rests: &mut [W; N],
+    sums: &mut [W; N],
+) {
+    for i in (0..N).rev() {
+        let whole = if i == 0 { whole } else { rests[i - 1] };
+        if i + 1 == N {
+            sums[i] = sums[i] + whole;
+        } else {
+            // Half of these additions are FMAs, for which CPUs have other ports.
+            let next = if i % 2 == 0 {
+                whole.fma(one, sums[i])
             } else {
-                let next = whole.fma(one, *sum);
-                *whole = (next - *sum).neg_fma(one, *whole);
-                *sum = next;
-            }
+                sums[i] + whole
+            };
+            rests[i] = (next - sums[i]).neg_fma(one, whole);
+            sums[i] = next;
         }
     }
-    sums
 }
 
 /// Rounds to multiples of 2^`at`; the parts add up to the whole. Below the

@@ -170,8 +170,8 @@ impl LossSum {
         }
     }
 
-    /// The sum of bin * 2^(32 index - 1074), which must be below 2^1024; the count is 0.
-    pub(crate) fn of_bins(bins: &[u64; BINS]) -> Self {
+    /// The sum of bin * 2^(32 index - 1074), which must be below 2^1038; the count is 0.
+    pub(crate) fn of_bins(bins: &[u64]) -> Self {
         let mut sum = Self::new();
         let mut carry = 0;
         for (limb, bins) in sum.limbs.iter_mut().zip(bins.as_chunks::<2>().0) {

@@ -10,11 +10,11 @@
 //!
 //! What is left goes through `Remainder`, which takes any number of elements, vector
 //! by vector with partial loads and stores: short calls, the rest behind the last
-//! group, and what needs the full kernel. With `f32` losses and no option the main loop takes those too, and what
-//! they become is put in its place afterwards: `Beyond`.
+//! group, and what needs the full kernel. With `f32` losses and no option the main loop takes those too, without
+//! their e^-|z|, which are added afterwards: `Beyond`.
 
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants};
+use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants, nan_like};
 use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
 use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 
@@ -214,13 +214,16 @@ impl<T: Float> Slices<'_, T> {
     #[cold]
     #[inline(never)]
     pub(crate) fn check(&self, start: usize, length: usize) -> Result<(), Error> {
-        let mut range = start..start + length;
+        let range = start..start + length;
         if let (Targets::Each(t), None) = (self.inputs.t, self.inputs.weights) {
-            // Most often nothing is wrong: -0, of which there may be many.
-            let (one, minus_zero) = (T::ONE.pattern(), T::SIGN_BIT.pattern());
-            let valid = |t: &&T| t.pattern() <= one || t.pattern() == minus_zero;
-            let targets = t.get(range.clone()).unwrap_or(&[]);
-            range.start += targets.iter().take_while(valid).count();
+            // Most often nothing is wrong: -0, of which there may be many. Without a branch, for vectors.
+            let mut valid = true;
+            for &t in t.get(range.clone()).unwrap_or(&[]) {
+                valid &= (t >= T::ZERO) & (t <= T::ONE);
+            }
+            if valid {
+                return Ok(());
+            }
         }
         for index in range {
             let weight = self.inputs.weights.and_then(|weights| weights.get(index));
@@ -1441,7 +1444,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
     }
 
     /// `plain_results` of losses, stored or to be summed, and of derivatives beside a sum, known when it is compiled:
-    /// nothing to choose in the loop, and registers for the window, which stays as it was where they are not `windowed`.
+    /// nothing to choose in the loop but whether they are `windowed`, and registers for the window.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn fixed_results<I: Isa, const SUM: bool, const GRADIENT: bool, const HESSIAN: bool>(
         &mut self,
@@ -1483,7 +1486,10 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let mut sums = *window;
         keep_constants::<T::FinishLane<I>>();
         let mut at = 0;
-        let end = if SUM { length + 2 * width } else { length };
+        let (mut end, mut added) = (length, 0);
+        if SUM && windowed {
+            (end, added) = (length + 2 * width, length);
+        }
         while at < end {
             if !SUM || at < length {
                 let t = t.get(at..at + width)?;
@@ -1514,14 +1520,15 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             }
             // Sums are two groups behind: losses widened from the buffer cost fewer operations than in registers, but
             // wait where they were stored just before.
-            if SUM && at >= 2 * width {
-                sums.add(<T::FinishLane<I>>::load_spread(
-                    e.get(at - 2 * width..at - width)?,
-                ));
+            if SUM
+                && at >= 2 * width
+                && let Some(losses) = e.get(..added)?.get(at - 2 * width..at - width)
+            {
+                sums.add(<T::FinishLane<I>>::load_spread(losses));
             }
             at += width;
         }
-        if SUM && windowed {
+        if SUM {
             *window = sums;
         }
         Some(seen)
@@ -1651,10 +1658,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 let z = inputs.z.get(span.0..span.0 + span.1).unwrap_or(&[]);
                 let width = <T::Lane<I>>::WIDTH;
                 for (z, e) in z.chunks_exact(width).zip(buffers.e.chunks_exact_mut(width)) {
-                    // Nothing that costs an assist.
-                    let z = <T::Lane<I>>::load(z);
-                    let tiny = Plain::scale_tiny(z, <T::Lane<I>>::load(e));
-                    replace(is_within_fast_limit(z), tiny, e);
+                    let within = is_within_fast_limit(<T::Lane<I>>::load(z));
+                    let zero = <T::Lane<I>>::splat(T::ZERO);
+                    <T::Lane<I>>::select(within, <T::Lane<I>>::load(e), zero).store_blended(e);
                 }
             }
             windowed = LOSSES
@@ -1871,7 +1877,8 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> Job for Spans<'_, '_, '_, T,
     }
 }
 
-/// The results of what is beyond `FAST_LIMIT` in a span, in the place of those that the fast kernel made.
+/// The results of what is beyond `FAST_LIMIT` in a span, from those that the fast kernel made with 0 in the place of e:
+/// log1p(e), q and q - q^2 all round to e, which is added last.
 struct Beyond<'a, 'b, T> {
     slices: &'b mut Slices<'a, T>,
     span: (usize, usize),
@@ -1893,7 +1900,7 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
         } = self.slices;
         let (start, length) = self.span;
         let range = start..start + length;
-        let width = <T::Lane<I>>::WIDTH;
+        let width = <T::FullLane<I>>::WIDTH;
         let z = inputs.z.get(range.clone())?;
         let t = inputs.t.each()?.get(range.clone())?;
         let wanted = *wanted;
@@ -1909,37 +1916,37 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
         if wanted.has(Wanted::HESSIAN) {
             hessian = outputs.hessian.get_mut(range)?;
         }
+        let zero = <T::FullLane<I>>::splat(T::ZERO);
         for at in (0..length).step_by(width) {
-            let z = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(z, at, 0)?);
-            let minus_a = z.or_bits(<T::Lane<I>>::splat(T::SIGN_BIT));
-            if !exceeds_fast_limit(minus_a) {
+            let group = <T::FullLane<I>>::load(elements::<T::FullLane<I>, true>(z, at, 0)?);
+            let mut seen = Extremes::<T::Lane<I>>::nothing();
+            seen.see_logits(group);
+            if !exceeds_fast_limit(seen.minus_a) {
                 continue;
             }
-            let finite = !minus_a.exceeds_bits(-<T::Lane<I>>::splat(T::MAX));
-            let t = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(t, at, 0)?);
-            let within = is_within_fast_limit(z);
-            // What e is added to, and beside which it is nothing where that is not small.
-            let near = (z.step() - t).abs();
-            let near = <T::Lane<I>>::select(within, <T::Lane<I>>::splat(T::ONE), near);
-            let least = <T::Lane<I>>::splat(T::LEAST_NEAR);
-            // Patterns: what is less wraps around.
-            let small = near
-                .sub_bits(least)
-                .exceeds_bits(<T::Lane<I>>::splat(T::MAX));
-            if finite && hessian.is_empty() && !small {
-                continue;
+            if has_tiny::<T::FullLane<I>>(group) {
+                let e = ExpNeg::of::<true>(group).tiny();
+                let e = <T::FullLane<I>>::select(is_within_fast_limit(group), zero, e);
+                add(e, elements_mut::<T::FullLane<I>, true>(losses, at, 0)?);
+                if let Some(to) = elements_mut::<T::FullLane<I>, true>(gradient, at, 0) {
+                    add(e.with_sign(group.sign_of_minus()), to);
+                }
+                if let Some(to) = elements_mut::<T::FullLane<I>, true>(hessian, at, 0) {
+                    add(e, to);
+                }
             }
-            let point = Plain::finish_tiny(z, t, finite);
-            replace(
-                within,
-                point.loss,
-                elements_mut::<T::Lane<I>, true>(losses, at, 0)?,
-            );
-            if let Some(to) = elements_mut::<T::Lane<I>, true>(gradient, at, 0) {
-                replace(within, point.gradient, to);
-            }
-            if let Some(to) = elements_mut::<T::Lane<I>, true>(hessian, at, 0) {
-                replace(within, point.hessian, to);
+            if seen.minus_a.exceeds_bits(-<T::Lane<I>>::splat(T::MAX)) {
+                for at in (at..at + width).step_by(<T::Lane<I>>::WIDTH) {
+                    let z = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(z, at, 0)?);
+                    let t = <T::Lane<I>>::load(elements::<T::Lane<I>, true>(t, at, 0)?);
+                    let to = elements_mut::<T::Lane<I>, true>(losses, at, 0)?;
+                    Plain::at_infinity(z, t, <T::Lane<I>>::load(to)).store_blended(to);
+                    for to in [&mut *gradient, &mut *hessian] {
+                        if let Some(to) = elements_mut::<T::Lane<I>, true>(to, at, 0) {
+                            nan_like::<_, true>(z, <T::Lane<I>>::load(to)).store_blended(to);
+                        }
+                    }
+                }
             }
         }
         Some(())
@@ -1947,8 +1954,20 @@ impl<T: Float> Job for Beyond<'_, '_, T> {
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn replace<L: Lane>(kept: L::Mask, value: L, to: &mut [L::Real]) {
-    L::select(kept, L::load(to), value).store_blended(to);
+fn add<L: Lane>(value: L, to: &mut [L::Real]) {
+    (L::load(to) + value).store(to);
+}
+
+/// Whether some e^-|z| beyond `FAST_LIMIT` does not round to 0.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn has_tiny<L: Lane>(z: L) -> bool {
+    // Their patterns become the largest.
+    let minus_a = z.or_bits(L::splat(L::Real::SIGN_BIT));
+    let up = L::splat(L::Real::of_pattern(
+        !(L::Real::SIGN_BIT.pattern() | L::Real::ZERO_LIMIT.pattern()),
+    ));
+    let limit = (-L::splat(L::Real::FAST_LIMIT)).add_bits(up);
+    minus_a.add_bits(up).exceeds_bits(limit)
 }
 
 /// `plain_results` with targets for each element and `WANTED` known: a function of its own, so that constants and
