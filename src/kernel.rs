@@ -31,7 +31,7 @@ pub(crate) mod excess;
 mod fixed;
 pub(crate) mod general;
 
-use crate::lane::{FIRMWARE, Float, Lane};
+use crate::lane::{FIRMWARE, Float, Isa, Lane};
 
 /// A set of results: those that a call asks for.
 ///
@@ -157,6 +157,8 @@ pub(crate) trait Pointwise<T: Float>: Copy {
     const PLAIN_LOOPS: bool;
     /// Whether its losses alone are worth loops of their own where registers are few.
     const LOSSES_APART: bool;
+    /// Whether the main loop is one that begins vectors two steps ahead: `begin`, `Begun::divide`, `finish_begun`.
+    const BEGINS: bool = false;
     /// `exp` is that of z if `OF_EXP`. What is not wanted may be anything.
     fn finish<L: Lane<Real = T>, const FULL: bool>(
         &self,
@@ -187,6 +189,48 @@ pub(crate) trait Pointwise<T: Float>: Copy {
         wanted: Wanted,
     ) -> Point<L> {
         self.finish::<L, FULL>(z, t, exp, wanted)
+    }
+    /// In front of a loop of these.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn keep<L: Lane<Real = T>>(_wanted: Wanted) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn begin<L: Lane<Real = T>>(_z: &[T]) -> [Begun<L::Wide>; 2] {
+        [Begun::nothing(); 2]
+    }
+    /// The fast form of what is `wanted`, known when it is compiled, and whether losses and derivatives are for `again`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_begun<L: Lane<Real = T>>(
+        _z: L,
+        _t: L,
+        _begun: [Begun<L::Wide>; 2],
+        _wanted: Wanted,
+    ) -> (Point<L>, [bool; 2]) {
+        (Point::zero(), [false; 2])
+    }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn again<I: Isa, const LOSS: bool>(_isa: I, _z: &[T], _t: &[T], _outputs: [&mut [T]; 3]) {}
+}
+
+/// e = e^-|z| of half of a lane's elements, and q = e/(1 + e).
+#[derive(Clone, Copy)]
+pub(crate) struct Begun<W> {
+    pub(crate) z: W,
+    pub(crate) e: W,
+    pub(crate) q: W,
+}
+
+impl<W: Lane> Begun<W> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn nothing() -> Self {
+        let zero = splat(W::Real::ZERO);
+        let [z, e, q] = [zero; 3];
+        Self { z, e, q }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn divide(self) -> Self {
+        let q = self.e / (W::splat_kept(W::Real::ONE) + self.e);
+        Self { q, ..self }
     }
 }
 

@@ -13,9 +13,13 @@
 //! group, and what needs the full kernel. With `f32` losses and no option the main loop takes those too, without
 //! their e^-|z|, which are added afterwards: `Beyond`.
 
+use core::marker::PhantomData;
+
 use crate::error::Error;
-use crate::kernel::{ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants, nan_like};
-use crate::lane::{Aligned, FIRMWARE, Float, Isa, Job, Lane, SPAN_BYTES, SPAN_ROOM, ShortJob};
+use crate::kernel::{Begun, ExpNeg, Plain, Point, Pointwise, Wanted, keep_constants, nan_like};
+use crate::lane::{
+    Aligned, FIRMWARE, Float, Isa, Job, Lane, MAX_WIDTH, SPAN_BYTES, SPAN_ROOM, ShortJob,
+};
 use crate::span_sum::{AddLosses, FEW, SpanSum, Window};
 
 /// How far ahead of the loads lines are asked for, in bytes.
@@ -1615,6 +1619,121 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         })
     }
 
+    /// `Ahead`, and afterwards what few calls want: its loops have no room for that.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn ahead<I: Isa>(
+        &mut self,
+        isa: I,
+        span: (usize, usize),
+        losses: &mut [T],
+        stream: bool,
+    ) -> Option<Extremes<T::Lane<I>>> {
+        let (sign, divisor) = (self.slices.outputs.sign, self.slices.outputs.divisor);
+        let kept = sign == Sign::Kept && divisor.is_none();
+        let stream = stream && kept && Self::OPTIONS_STREAM;
+        let seen = if size_of::<T::Lane<I>>() == 64 {
+            self.ahead_by::<I, T::Lane<I>>(isa, span, losses, stream)?
+        } else {
+            self.ahead_by::<I, T::FullLane<I>>(isa, span, losses, stream)?
+        };
+        let Slices {
+            wanted, outputs, ..
+        } = &mut *self.slices;
+        let range = span.0..span.0 + span.1;
+        let width = <T::Lane<I>>::WIDTH;
+        if wanted.has(Wanted::SUM) && wanted.has(Wanted::LOSS) {
+            let from = outputs.loss.get(range.clone())?;
+            losses.get_mut(..span.1)?.copy_from_slice(from);
+        }
+        if sign == Sign::Flipped && wanted.has(Wanted::LOSS) {
+            for loss in outputs.loss.get_mut(range)?.chunks_exact_mut(width) {
+                (-<T::Lane<I>>::load(loss)).store(loss);
+            }
+        } else if !kept && wanted.has(Wanted::GRADIENT) {
+            for gradient in outputs.gradient.get_mut(range)?.chunks_exact_mut(width) {
+                let mut value = <T::Lane<I>>::load(gradient);
+                if sign == Sign::Cleared {
+                    value = value.abs();
+                }
+                if let Some(divisor) = divisor {
+                    value = value / <T::Lane<I>>::splat(divisor) + <T::Lane<I>>::splat(T::ZERO);
+                }
+                value.store(gradient);
+            }
+        }
+        Some(seen)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn ahead_by<I: Isa, L: Lane<Real = T, Single = T::Lane<I>>>(
+        &mut self,
+        isa: I,
+        (start, length): (usize, usize),
+        losses: &mut [T],
+        stream: bool,
+    ) -> Option<Extremes<T::Lane<I>>> {
+        const LOSS: u8 = Wanted::LOSS.bits();
+        const GRADIENT: u8 = Wanted::GRADIENT.bits();
+        const DERIVATIVES: u8 = GRADIENT | Wanted::HESSIAN.bits();
+        const LOSS_GRADIENT: u8 = LOSS | GRADIENT;
+        const ALL: u8 = LOSS | DERIVATIVES;
+        let Slices {
+            wanted,
+            inputs,
+            outputs,
+            ..
+        } = &mut *self.slices;
+        let range = start..start + length;
+        let z = inputs.z.get(range.clone())?;
+        let all;
+        let (t, step) = match inputs.t {
+            Targets::Each(t) | Targets::Logits(t) => (t.get(range.clone())?, L::WIDTH),
+            Targets::All(t) => {
+                all = [t; MAX_WIDTH];
+                (&all[..], 0)
+            }
+        };
+        let [mut loss, mut gradient, mut hessian]: [&mut [T]; 3] = [&mut [], &mut [], &mut []];
+        if wanted.has(Wanted::LOSS) {
+            loss = outputs.loss.get_mut(range.clone())?;
+        } else if wanted.has(Wanted::SUM) {
+            loss = losses.get_mut(..length)?;
+        }
+        if wanted.has(Wanted::GRADIENT) {
+            gradient = outputs.gradient.get_mut(range.clone())?;
+        }
+        if wanted.has(Wanted::HESSIAN) {
+            hessian = outputs.hessian.get_mut(range)?;
+        }
+        let hessians = wanted.has(Wanted::HESSIAN);
+        let gradients = wanted.has(Wanted::GRADIENT);
+        macro_rules! ahead {
+            ($wanted:ident) => {
+                isa.run(Ahead::<T, L, P, $wanted> {
+                    function: PhantomData,
+                    z,
+                    t,
+                    step,
+                    outputs: [loss, gradient, hessian],
+                    stream,
+                })
+            };
+        }
+        Some(if LOSSES {
+            if hessians {
+                ahead!(ALL)
+            } else if gradients {
+                ahead!(LOSS_GRADIENT)
+            } else {
+                ahead!(LOSS)
+            }
+        } else if hessians {
+            ahead!(DERIVATIVES)
+        } else {
+            ahead!(GRADIENT)
+        })
+    }
+
     /// One span, but for what is `Remainder`'s; whether some |z| was beyond the fast kernel,
     /// and the span has to be done again.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -1697,6 +1816,15 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             };
             seen = if let Some(seen) = some {
                 seen
+            } else if P::BEGINS {
+                let seen = self.ahead(isa, span, buffers.e, stream);
+                if windowed {
+                    let losses = buffers.e.get(..span.1).unwrap_or(&[]);
+                    for losses in losses.chunks_exact(<T::FinishLane<I>>::WIDTH) {
+                        window.add(<T::FinishLane<I>>::load_spread(losses));
+                    }
+                }
+                seen.unwrap_or(Extremes::nothing())
             } else if P::IN_WINDOW && !few && windowed {
                 self.plain_results::<I, true, true>(isa, span, buffers, window, stream)
             } else if P::PLAIN_LOOPS && plain && !few {
@@ -1718,6 +1846,9 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             };
             seen = if let Some(seen) = some {
                 seen
+            } else if P::BEGINS {
+                let seen = self.ahead(isa, span, &mut [], stream);
+                seen.unwrap_or(Extremes::nothing())
             } else if P::PLAIN_LOOPS && plain {
                 self.plain_results::<I, false, true>(isa, span, buffers, window, stream)
             } else {
@@ -2022,6 +2153,130 @@ impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
             }
         }
         *self.window = window;
+        seen
+    }
+}
+
+impl<'a, 'b, T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8>
+    Ahead<'a, 'b, T, L, P, WANTED>
+{
+    /// What was undecided: a bit for each vector.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn again<I: Isa, const LOSS: bool>(&mut self, isa: I, mut vectors: u64) {
+        // Two at a time, if it can be.
+        let width = L::WIDTH.max(<T::FullLane<I>>::WIDTH);
+        let [loss, gradient, hessian] = &mut self.outputs;
+        while vectors != 0 {
+            let start = vectors.trailing_zeros() as usize * L::WIDTH / width * width;
+            let end = start + width;
+            vectors &= u64::MAX.unbounded_shl((end / L::WIDTH) as u32);
+            let range = start..end;
+            let targets = if self.step == 0 {
+                0..width
+            } else {
+                range.clone()
+            };
+            let (Some(z), Some(t)) = (self.z.get(range.clone()), self.t.get(targets)) else {
+                break;
+            };
+            let outputs = [
+                loss.get_mut(range.clone()).unwrap_or(&mut []),
+                gradient.get_mut(range.clone()).unwrap_or(&mut []),
+                hessian.get_mut(range).unwrap_or(&mut []),
+            ];
+            P::again::<I, LOSS>(isa, z, t, outputs);
+        }
+    }
+}
+
+/// The results `WANTED`, a sum's losses as such, of a function that `BEGINS`. In each round one vector is begun, the one
+/// before it divided, and the one before that finished: three chains that do not wait for each other. What is
+/// undecided is noted and done after the loop, which has no call that would need its registers.
+struct Ahead<'a, 'b, T, L, P, const WANTED: u8> {
+    function: PhantomData<(L, P)>,
+    z: &'a [T],
+    t: &'a [T],
+    /// From one vector's targets to the next one's: none if one is that of all elements.
+    step: usize,
+    /// Empty, or as long as z.
+    outputs: [&'b mut [T]; 3],
+    stream: bool,
+}
+
+impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
+    for Ahead<'_, '_, T, L, P, WANTED>
+{
+    type Output = Extremes<L::Single>;
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn run<I: Isa>(mut self, isa: I) -> Extremes<L::Single> {
+        let wanted = const { Wanted::of_bits(WANTED) };
+        let width = L::WIDTH;
+        let length = self.z.len();
+        let mut seen = Extremes::nothing();
+        let mut again = [0_u64; 2];
+        let stream = self.stream;
+        let [loss, gradient, hessian] = &mut self.outputs;
+        let mut to_loss = loss.chunks_exact_mut(width);
+        let mut to_gradient = gradient.chunks_exact_mut(width);
+        let mut to_hessian = hessian.chunks_exact_mut(width);
+        let mut ahead = self.z.chunks_exact(width);
+        let mut inputs = self.z.chunks_exact(width);
+        let mut of_t = 0;
+        P::keep::<L>(wanted);
+        let mut divided = [Begun::<L::Wide>::nothing(); 2];
+        let mut begun = divided;
+        let mut bit = 1;
+        let mut at = 0;
+        while at < length + 2 * width {
+            let this = divided;
+            if at > 0 && at <= length {
+                divided = [begun[0].divide(), begun[1].divide()];
+            }
+            if let Some(z) = ahead.next() {
+                if !wanted.losses() {
+                    prefetch::<I, L>(isa, z);
+                    seen.see_logits(L::load(z));
+                }
+                begun = P::begin::<L>(z);
+            }
+            if at > width {
+                let (Some(z), Some(t)) = (inputs.next(), self.t.get(of_t..of_t + width)) else {
+                    break;
+                };
+                of_t += self.step;
+                prefetch::<I, L>(isa, t);
+                let (z, t) = (L::load(z), L::load(t));
+                seen.see_targets(t);
+                let (point, undecided) = P::finish_begun::<L>(z, t, this, wanted);
+                for (bits, undecided) in again.iter_mut().zip(undecided) {
+                    if undecided {
+                        *bits |= bit;
+                    }
+                }
+                bit <<= 1;
+                let outputs = [
+                    (point.loss, Wanted::LOSS, to_loss.next()),
+                    (point.gradient, Wanted::GRADIENT, to_gradient.next()),
+                    (point.hessian, Wanted::HESSIAN, to_hessian.next()),
+                ];
+                for (value, one, to) in outputs {
+                    if wanted.has(one)
+                        && let Some(to) = to
+                    {
+                        put(value, to, stream);
+                    }
+                }
+            }
+            at += width;
+        }
+        let [losses, derivatives] = again;
+        if losses != 0 {
+            self.again::<I, true>(isa, losses);
+        }
+        if derivatives != 0 {
+            self.again::<I, false>(isa, derivatives);
+        }
         seen
     }
 }

@@ -26,7 +26,7 @@
 use crate::coeffs::{double, exact};
 use crate::kernel::double::{Double, fast_two_sum, two_sum};
 use crate::kernel::fixed::Fixed;
-use crate::kernel::{ExpNeg, Point, Pointwise, Wanted};
+use crate::kernel::{Begun, ExpNeg, Point, Pointwise, Wanted};
 use crate::kernel::{horner_abreast, limit, nan_like, splat};
 use crate::lane::{Float, Isa, Job, Lane, MAX_WIDTH};
 
@@ -64,7 +64,7 @@ impl<L: Lane> Bracket<L> {
 
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn minus_magnitude<W: Lane<Real = f64>, const CLAMP: bool>(z: W) -> W {
-    let minus_a = z.or_bits(splat(-0.0));
+    let minus_a = z.or_bits(W::splat_kept(-0.0));
     if !CLAMP {
         return minus_a;
     }
@@ -78,17 +78,71 @@ const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// k + `ROUNDER` and k = x/ln 2, rounded to an integer.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn nearest_power<W: Lane<Real = f64>>(x: W) -> (W, W) {
-    let rounder = splat(ROUNDER);
-    let rounded = x.fma(splat(exact::LOG2_E), rounder);
+    let rounder = W::splat_kept(ROUNDER);
+    let rounded = x.fma(W::splat_kept(exact::LOG2_E), rounder);
     (rounded, rounded - rounder)
+}
+
+/// `horner_abreast` of the halves of an `L`, side by side.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn horner_2<L: Lane, W: Lane>(coefficients: &[W::Real], [x, y]: [W; 2]) -> [W; 2] {
+    if L::HALVES == 1 {
+        return [horner_abreast(coefficients, x); 2];
+    }
+    let mut sums: [W; 2] = [splat(W::Real::ZERO); 2];
+    let mut first = true;
+    for &c in coefficients.iter().rev() {
+        sums = if first {
+            [W::splat_kept(c); 2]
+        } else {
+            let [a, b] = sums;
+            let c = W::splat_kept(c);
+            W::abreast_2(a.fma_near(x, c), b.fma_near(y, c)).into()
+        };
+        first = false;
+    }
+    sums
 }
 
 /// log1p(e), where q = e/(1 + e).
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn log1p<W: Lane<Real = f64>>(e: W, q: W) -> W {
+fn log1p<L: Lane, W: Lane<Real = f64>>([e, f]: [W; 2], [q, r]: [W; 2]) -> [W; 2] {
     let w = e - q;
-    let inner = horner_abreast(&exact::LOG1P, w).fma(e + q, splat(0.5));
-    w.neg_fma(inner, e)
+    let half = W::splat_kept(0.5);
+    if L::HALVES == 1 {
+        let a = horner_abreast(&exact::LOG1P, w).fma(e + q, half);
+        return [w.neg_fma(a, e); 2];
+    }
+    let x = f - r;
+    let [a, b] = horner_2::<L, W>(&exact::LOG1P, [w, x]);
+    let (a, b) = (a.fma(e + q, half), b.fma(f + r, half));
+    [w.neg_fma(a, e), x.neg_fma(b, f)]
+}
+
+/// The longest part of the first step, but for the division.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn begin<L: Lane, const FULL: bool>(halves: (L::Wide, L::Wide)) -> [Begun<L::Wide>; 2] {
+    let two = L::HALVES == 2;
+    let (y, z) = halves;
+    let x = minus_magnitude::<_, FULL>(y);
+    let w = if two {
+        minus_magnitude::<_, FULL>(z)
+    } else {
+        x
+    };
+    let (p, k) = nearest_power(x);
+    let (q, l) = if two { nearest_power(w) } else { (p, k) };
+    let ln2 = L::Wide::splat_kept(exact::LN2);
+    let r = k.neg_fma(ln2, x);
+    let s = if two { l.neg_fma(ln2, w) } else { r };
+    let [e, f] = horner_2::<L, _>(&exact::EXP, [r, s]);
+    let mut low = Begun::nothing();
+    (low.z, low.e) = (y, e.scale(p, k));
+    let mut high = low;
+    if two {
+        (high.z, high.e) = (z, f.scale(q, l));
+    }
+    [low, high]
 }
 
 /// The first step, for half of the elements of a lane.
@@ -109,23 +163,23 @@ impl<W: Lane<Real = f64>> Quick<W> {
     const GRADIENT_BOUND: f64 = f64::from_bits((1023 - 40) << 52);
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn new<const FULL: bool>(z: W, t: W) -> Self {
-        let one = splat::<W>(1.0);
-        let x = minus_magnitude::<W, FULL>(z);
-        let (rounded, k) = nearest_power(x);
-        let r = k.neg_fma(splat(exact::LN2), x);
-        let e = horner_abreast(&exact::EXP, r).scale(rounded, k);
+    fn new(Begun { z, e, q }: Begun<W>, t: W) -> Self {
         Self {
-            minus_a: z.or_bits(splat(-0.0)),
-            near: z.select_negative(t, one - t),
+            minus_a: z.or_bits(W::splat_kept(-0.0)),
+            near: z.select_negative(t, W::splat_kept(1.0) - t),
             e,
-            q: e / (one + e),
+            q,
         }
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn loss(self) -> W {
-        self.near.neg_fma(self.minus_a, log1p(self.e, self.q))
+    fn losses<L: Lane>([low, high]: [Self; 2]) -> [W; 2] {
+        let [x, y] = log1p::<L, W>([low.e, high.e], [low.q, high.q]);
+        let loss = low.near.neg_fma(low.minus_a, x);
+        if L::HALVES == 1 {
+            return [loss; 2];
+        }
+        [loss, high.near.neg_fma(high.minus_a, y)]
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -251,7 +305,7 @@ fn careful_loss<W: Lane<Real = f64>>(z: W, t: W) -> Bracket<W> {
     let e = careful_exp(z);
     // With y near log1p(e) and v = e^-y - 1: log1p(e) = y + log1p(d),
     // d = (1 + e) (1 + v) - 1 = (e + v) + e v, below 2^-38 y.
-    let y = log1p(e.high, e.high / (one + e.high));
+    let [y, _] = log1p::<W, W>([e.high; 2], [e.high / (one + e.high); 2]);
     let half = Double::of(y * splat(-0.5)).expm1();
     let v = half.times(Double::of(splat(2.0)).larger_plus(half));
     let product = e.times(v);
@@ -542,6 +596,47 @@ impl Exact {
             point.hessian = L::load(&hessian);
         }
     }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn halves<L: Lane>(t: L, [low, high]: [Begun<L::Wide>; 2]) -> [Quick<L::Wide>; 2] {
+        let (t, u) = t.widen();
+        let low = Quick::new(low, t);
+        if L::HALVES == 1 {
+            return [low; 2];
+        }
+        [low, Quick::new(high, u)]
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn loss<L: Lane, const FULL: bool>(z: L, halves: [Quick<L::Wide>; 2]) -> (L, Undecided<L>) {
+        let [low, high] = Quick::losses::<L>(halves);
+        let undecided = Undecided::positive::<FULL>(z, low, high);
+        (L::narrow(low, high), undecided)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn gradient<L: Lane, const FULL: bool>(
+        z: L,
+        [low, high]: [Quick<L::Wide>; 2],
+    ) -> (L, Undecided<L>) {
+        let low = low.gradient();
+        let high = if L::HALVES == 2 { high.gradient() } else { low };
+        let bracket = Bracket::<L>::narrow(low, high);
+        let sign = z.and_bits(L::splat_anew(L::Real::SIGN_BIT));
+        let undecided = Undecided::differ::<FULL>(z, bracket);
+        (bracket.lower.xor_bits(sign), undecided)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn hessian<L: Lane, const FULL: bool>(
+        z: L,
+        [low, high]: [Quick<L::Wide>; 2],
+    ) -> (L, Undecided<L>) {
+        let low = low.hessian();
+        let high = if L::HALVES == 2 { high.hessian() } else { low };
+        let undecided = Undecided::positive::<FULL>(z, low, high);
+        (L::narrow(low, high), undecided)
+    }
 }
 
 impl<T: Float> Pointwise<T> for Exact {
@@ -553,6 +648,7 @@ impl<T: Float> Pointwise<T> for Exact {
     const MAIN_LOOP: bool = true;
     const PLAIN_LOOPS: bool = false;
     const LOSSES_APART: bool = false;
+    const BEGINS: bool = true;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn finish<L: Lane<Real = T>, const FULL: bool>(
@@ -564,18 +660,14 @@ impl<T: Float> Pointwise<T> for Exact {
     ) -> Point<L> {
         let (zero, one) = (splat::<L>(T::ZERO), splat::<L>(T::ONE));
         let minus_a = z.or_bits(splat(T::SIGN_BIT));
-        let (z_halves, t_halves) = (z.widen(), t.widen());
-        let low = Quick::new::<FULL>(z_halves.0, t_halves.0);
-        let high = if L::HALVES == 2 {
-            Quick::new::<FULL>(z_halves.1, t_halves.1)
-        } else {
-            low
-        };
+        let [low, high] = begin::<L, FULL>(z.widen());
+        let low = low.divide();
+        let high = if L::HALVES == 2 { high.divide() } else { low };
+        let halves = Self::halves(t, [low, high]);
         let mut point = Point::zero();
         if wanted.losses() {
-            let (low, high) = (low.loss(), high.loss());
-            point.loss = L::narrow(low, high);
-            let undecided = Undecided::positive::<FULL>(z, low, high);
+            let (loss, undecided) = Self::loss::<L, FULL>(z, halves);
+            point.loss = loss;
             if undecided.any() {
                 Self::resolve::<_, true>((z, t), undecided.or_zero(), wanted, &mut point);
             }
@@ -584,15 +676,11 @@ impl<T: Float> Pointwise<T> for Exact {
             point.loss = nan_like::<L, FULL>(z, loss);
         }
         if wanted.derivatives() {
-            let bracket = Bracket::<L>::narrow(low.gradient(), high.gradient());
-            let sign = z.and_bits(L::splat_anew(T::SIGN_BIT));
-            point.gradient = bracket.lower.xor_bits(sign);
-            let gradient = Undecided::differ::<FULL>(z, bracket);
+            let gradient;
+            (point.gradient, gradient) = Self::gradient::<L, FULL>(z, halves);
             let mut hessian = gradient;
             if wanted.has(Wanted::HESSIAN) {
-                let (low, high) = (low.hessian(), high.hessian());
-                point.hessian = L::narrow(low, high);
-                hessian = Undecided::positive::<FULL>(z, low, high);
+                (point.hessian, hessian) = Self::hessian::<L, FULL>(z, halves);
             }
             if gradient.any() || hessian.any() {
                 let undecided = gradient.or_zero().or_bits(hessian.or_zero());
@@ -608,5 +696,67 @@ impl<T: Float> Pointwise<T> for Exact {
             }
         }
         point
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn keep<L: Lane<Real = T>>(wanted: Wanted) {
+        for &c in &exact::EXP {
+            L::Wide::keep(c);
+        }
+        if wanted.losses() {
+            for &c in &exact::LOG1P {
+                L::Wide::keep(c);
+            }
+            L::Wide::keep(0.5);
+        }
+        for c in [1.0, -0.0, ROUNDER, exact::LOG2_E, exact::LN2] {
+            L::Wide::keep(c);
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn begin<L: Lane<Real = T>>(z: &[T]) -> [Begun<L::Wide>; 2] {
+        begin::<L, false>(L::load_widened(z))
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn finish_begun<L: Lane<Real = T>>(
+        z: L,
+        t: L,
+        begun: [Begun<L::Wide>; 2],
+        wanted: Wanted,
+    ) -> (Point<L>, [bool; 2]) {
+        let halves = Self::halves(t, begun);
+        let mut point = Point::zero();
+        let mut again = [false; 2];
+        if wanted.losses() {
+            let undecided;
+            (point.loss, undecided) = Self::loss::<L, false>(z, halves);
+            again[0] = undecided.any();
+        }
+        if wanted.has(Wanted::GRADIENT) {
+            let undecided;
+            (point.gradient, undecided) = Self::gradient::<L, false>(z, halves);
+            again[1] = undecided.any();
+        }
+        if wanted.has(Wanted::HESSIAN) {
+            let undecided;
+            (point.hessian, undecided) = Self::hessian::<L, false>(z, halves);
+            again[1] |= undecided.any();
+        }
+        (point, again)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn again<I: Isa, const LOSS: bool>(isa: I, z: &[T], t: &[T], outputs: [&mut [T]; 3]) {
+        let [loss, gradient, hessian] = outputs;
+        isa.run(Resolve::<_, LOSS> {
+            z,
+            t,
+            undecided: &[T::ONE; MAX_WIDTH],
+            loss,
+            gradient,
+            hessian,
+        });
     }
 }
