@@ -1711,7 +1711,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
         let (sign, divisor) = (self.slices.outputs.sign, self.slices.outputs.divisor);
         let kept = sign == Sign::Kept && divisor.is_none();
         let stream = stream && kept && Self::OPTIONS_STREAM;
-        let seen = if size_of::<T::Lane<I>>() == 64 {
+        let seen = if const { size_of::<T::Lane<I>>() == 64 } {
             self.ahead_by::<I, T::Lane<I>>(isa, span, losses, stream)?
         } else {
             self.ahead_by::<I, T::FullLane<I>>(isa, span, losses, stream)?
@@ -1799,7 +1799,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
                 })
             };
         }
-        Some(if LOSSES {
+        Some(if const { LOSSES } {
             if hessians {
                 ahead!(ALL)
             } else if gradients {
@@ -1896,7 +1896,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             };
             seen = if let Some(seen) = some {
                 seen
-            } else if P::BEGINS {
+            } else if const { P::BEGINS } {
                 let seen = self.ahead(isa, span, buffers.e, stream);
                 if windowed {
                     let losses = buffers.e.get(..span.1).unwrap_or(&[]);
@@ -1926,7 +1926,7 @@ impl<T: Float, P: Pointwise<T>, const LOSSES: bool> MainLoop<'_, '_, T, P, LOSSE
             };
             seen = if let Some(seen) = some {
                 seen
-            } else if P::BEGINS {
+            } else if const { P::BEGINS } {
                 let seen = self.ahead(isa, span, &mut [], stream);
                 seen.unwrap_or(Extremes::nothing())
             } else if P::PLAIN_LOOPS && plain {
