@@ -2249,7 +2249,13 @@ impl<'a, 'b, T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8>
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn again<I: Isa, const LOSS: bool>(&mut self, isa: I, mut vectors: u64) {
         // Two at a time, if it can be.
-        let width = L::WIDTH.max(<T::FullLane<I>>::WIDTH);
+        let width = const {
+            let (one, two) = (L::WIDTH, <T::FullLane<I>>::WIDTH);
+            let width = if one > two { one } else { two };
+            // So that a span, of whole groups, has no rest.
+            assert!(!I::FAST || <T::GroupLane<I>>::WIDTH.is_multiple_of(width));
+            width
+        };
         let [loss, gradient, hessian] = &mut self.outputs;
         while vectors != 0 {
             let start = vectors.trailing_zeros() as usize * L::WIDTH / width * width;
