@@ -996,22 +996,22 @@ fn buffered<G: Lane, L: Lane<Real = G::Real, Single = G::Single>, const WANTED: 
     let mut start = 0;
     while start < z.len() {
         let end = z.len().min(start + BUFFERED);
-        let buffers =
-            e.0.chunks_exact_mut(G::WIDTH)
-                .zip(low.0.chunks_exact_mut(G::WIDTH));
-        for (at, (e, low)) in (start..end).step_by(G::WIDTH).zip(buffers) {
+        // By index: two `chunks_exact` zipped are a function out of line, which can panic.
+        for at in (start..end).step_by(G::WIDTH) {
             let z = G::load(elements::<G, true>(z, at.min(last), 0)?);
             seen.see_logits(z);
             let exp = ExpNeg::of::<false>(z);
-            exp.e.store(e);
-            exp.low.store(low);
+            exp.e
+                .store(elements_mut::<G, true>(&mut e.0, at - start, 0)?);
+            exp.low
+                .store(elements_mut::<G, true>(&mut low.0, at - start, 0)?);
         }
-        let buffers = e.0.chunks_exact(G::WIDTH).zip(low.0.chunks_exact(G::WIDTH));
-        for (at, (e, low)) in (start..end).step_by(G::WIDTH).zip(buffers) {
+        for at in (start..end).step_by(G::WIDTH) {
             for part in (0..G::WIDTH).step_by(L::WIDTH) {
+                let place = at - start + part;
                 let exp = ExpNeg {
-                    e: L::load(elements::<L, true>(e, part, 0)?),
-                    low: L::load(elements::<L, true>(low, part, 0)?),
+                    e: L::load(elements::<L, true>(&e.0, place, 0)?),
+                    low: L::load(elements::<L, true>(&low.0, place, 0)?),
                 };
                 let at = at.min(last) + part;
                 derivatives_at::<L, WANTED>(z, t, weights, &mut outputs, at, exp, &mut seen)?;
