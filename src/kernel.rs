@@ -193,6 +193,7 @@ pub(crate) trait Pointwise<T: Float>: Copy {
     /// In front of a loop of these.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn keep<L: Lane<Real = T>>(_wanted: Wanted) {}
+    /// What does not depend on targets, but for the division.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn begin<L: Lane<Real = T>>(_z: &[T]) -> [Begun<L::Wide>; 2] {
         [Begun::nothing(); 2]
@@ -207,6 +208,7 @@ pub(crate) trait Pointwise<T: Float>: Copy {
     ) -> (Point<L>, [bool; 2]) {
         (Point::zero(), [false; 2])
     }
+    /// The losses, or else the derivatives, of what `finish_begun` left undecided.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn again<I: Isa, const LOSS: bool>(_isa: I, _z: &[T], _t: &[T], _outputs: [&mut [T]; 3]) {}
 }
@@ -790,6 +792,7 @@ impl Plain {
         }
         point
     }
+
     /// `loss`, or its limit where |z| is infinite.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn at_infinity<L: Lane>(z: L, t: L, loss: L) -> L {

@@ -2242,6 +2242,20 @@ impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job
     }
 }
 
+/// The results `WANTED`, a sum's losses as such, of a function that `BEGINS`. In each round one vector is begun, the one
+/// before it divided, and the one before that finished: three chains that do not wait for each other. What is
+/// undecided is noted and done after the loop, which has no call that would need its registers.
+struct Ahead<'a, 'b, T, L, P, const WANTED: u8> {
+    function: PhantomData<(L, P)>,
+    z: &'a [T],
+    t: &'a [T],
+    /// From one vector's targets to the next one's: none if one is that of all elements.
+    step: usize,
+    /// Empty, or as long as z.
+    outputs: [&'b mut [T]; 3],
+    stream: bool,
+}
+
 impl<'a, 'b, T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8>
     Ahead<'a, 'b, T, L, P, WANTED>
 {
@@ -2278,20 +2292,6 @@ impl<'a, 'b, T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8>
             P::again::<I, LOSS>(isa, z, t, outputs);
         }
     }
-}
-
-/// The results `WANTED`, a sum's losses as such, of a function that `BEGINS`. In each round one vector is begun, the one
-/// before it divided, and the one before that finished: three chains that do not wait for each other. What is
-/// undecided is noted and done after the loop, which has no call that would need its registers.
-struct Ahead<'a, 'b, T, L, P, const WANTED: u8> {
-    function: PhantomData<(L, P)>,
-    z: &'a [T],
-    t: &'a [T],
-    /// From one vector's targets to the next one's: none if one is that of all elements.
-    step: usize,
-    /// Empty, or as long as z.
-    outputs: [&'b mut [T]; 3],
-    stream: bool,
 }
 
 impl<T: Float, L: Lane<Real = T>, P: Pointwise<T>, const WANTED: u8> Job

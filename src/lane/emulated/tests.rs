@@ -339,7 +339,7 @@ fn as_the_instruction() {
 }
 
 #[test]
-#[ignore = "minutes"]
+#[ignore = "an hour or more; docs/accuracy/README.md has the command and when it last ran"]
 fn as_the_instruction_a_billion_times() {
     compare_f32(1_000_000_000);
     compare_f64(1_000_000_000);
